@@ -1,0 +1,158 @@
+"""Segment one image and draw the result: ``python demo/image_demo.py IMAGE``.
+
+With ``--classes`` the cams and the pseudo mask of these image labels are drawn too::
+
+    python demo/image_demo.py photo.jpg --config configs/wsss/weclip_voc.py \
+        --checkpoint weclip_voc.pth --classes dog person --out photo_panel.png
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmseg.structures import SegDataSample
+    from torch import nn
+
+DEFAULT_CONFIG = Path(__file__).parents[1] / 'configs/wsss/weclip_mini.py'
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Segment one image and draw the result')
+    parser.add_argument('image', help='image file')
+    parser.add_argument('--config', default=str(DEFAULT_CONFIG), help='config file')
+    parser.add_argument('--checkpoint', help='default: the newest one in the work dir')
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        metavar='CLASS',
+        help='image labels: draw their cams and pseudo mask',
+    )
+    parser.add_argument('--out', '--out-file', default='result.png', help='picture to write')
+    parser.add_argument('--device', help='default: an accelerator if there is one, else cpu')
+    return parser.parse_args()
+
+
+def load_model(cfg: Config, checkpoint: Path, device: str | None) -> tuple[nn.Module, dict]:
+    """The model with its weights, and the classes and palette of its data set."""
+    from mmengine.device import get_device
+    from mmengine.runner import load_checkpoint
+
+    from mmwsss.registry import MODELS
+
+    model = MODELS.build(cfg.model)
+    try:
+        loaded = load_checkpoint(model, str(checkpoint), map_location='cpu', strict=True)
+    except RuntimeError as error:
+        raise ValueError(f'{checkpoint} does not fit the model of the config: {error}') from error
+    meta = loaded.get('meta', {}).get('dataset_meta') or dataset_meta(cfg)
+    return model.to(device or get_device()).eval(), meta
+
+
+def dataset_meta(cfg: Config) -> dict:
+    """Classes and palette as the test data set of the config declares them."""
+    from mmwsss.registry import DATASETS
+
+    dataset = cfg.test_dataloader.dataset
+    meta = {**DATASETS.get(dataset.type).METAINFO, **dataset.get('metainfo', {})}
+    missing = {'classes', 'palette'} - set(meta)
+    if missing:
+        raise ValueError(
+            f'neither the checkpoint nor the data set {dataset.type} of the config says its '
+            f'{" and ".join(sorted(missing))}: add metainfo=dict(classes=..., palette=...)'
+        )
+    return meta
+
+
+def segment(
+    model: nn.Module, cfg: Config, image: Path, classes: list[str] | None, meta: dict
+) -> SegDataSample:
+    """Run the test pipeline and the model on one image.
+
+    Raises:
+        ValueError: Unknown class name, or a model that has no cams.
+    """
+    import torch
+    from mmengine.dataset import Compose
+
+    from mmwsss.datasets.label_file import encode_image_labels
+
+    results = dict(img_path=str(image))
+    foreground = meta['classes'][1:]
+    if classes is not None:
+        results['image_labels'] = encode_image_labels(classes, foreground)
+        results['num_foreground'] = len(foreground)
+    pipeline = Compose([t for t in cfg.test_pipeline if t['type'] != 'LoadAnnotations'])
+    data = pipeline(results)
+    with torch.no_grad():
+        sample = model.test_step({key: [value] for key, value in data.items()})[0]
+    if classes is not None and 'pred_cam' not in sample:
+        raise ValueError(
+            f'{type(model).__name__} made no cams: leave --classes out, or see that test_pipeline '
+            'has dict(type="mmwsss.LoadImageLabels", optional=True)'
+        )
+    return sample
+
+
+def find_checkpoint(given: str | None, work_dir: str) -> Path:
+    if given is not None:
+        if not Path(given).is_file():
+            raise FileNotFoundError(f'checkpoint {given} does not exist')
+        return Path(given)
+    record = Path(work_dir) / 'last_checkpoint'
+    if not record.is_file():
+        raise FileNotFoundError(
+            f'no checkpoint in {work_dir}: train the config first, or pass --checkpoint'
+        )
+    return Path(work_dir) / Path(record.read_text().strip()).name
+
+
+def check_image(path: Path) -> None:
+    from PIL import Image
+
+    if not path.is_file():
+        raise FileNotFoundError(f'image {path} does not exist')
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except OSError as error:
+        raise ValueError(f'image {path} cannot be read: {error}') from error
+
+
+def run(args: argparse.Namespace) -> None:
+    image = Path(args.image)
+    check_image(image)
+
+    import mmcv
+    from mmengine.registry import init_default_scope
+
+    from mmwsss.apis import load_config
+    from mmwsss.engine.hooks.panel_visualization import draw_sample
+    from mmwsss.utils.io import atomic_write
+
+    cfg = load_config(args.config)
+    checkpoint = find_checkpoint(args.checkpoint, cfg.work_dir)
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    if args.classes is not None:
+        cfg.merge_from_dict({'model.test_cfg.with_cam': True})
+    model, meta = load_model(cfg, checkpoint, args.device)
+    sample = segment(model, cfg, image, args.classes, meta)
+    with atomic_write(args.out) as tmp:
+        mmcv.imwrite(draw_sample(sample, meta)[..., ::-1], str(tmp))
+    present = sample.pred_sem_seg.data.unique().tolist()
+    print(f'{args.out}: {", ".join(meta["classes"][i] for i in present)}')
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        run(args)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,98 @@
+"""What training and testing share: reading the config and preparing the run."""
+
+import datetime
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.runner import Runner
+
+from ..engine.runner import StrictRunner
+from ..registry import RUNNERS
+
+_TORCHRUN_VARIABLES = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE')
+_RANK_VARIABLES = {
+    'slurm': ('SLURM_PROCID', 'SLURM_LOCALID', 'SLURM_NTASKS'),
+    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_SIZE'),
+}
+
+
+def load_config(
+    path: str | os.PathLike,
+    cfg_options: dict | None = None,
+    work_dir: str | os.PathLike | None = None,
+    launcher: str = 'none',
+) -> Config:
+    """Read a config file and merge what the command line says into it.
+
+    Args:
+        path: The config file.
+        cfg_options: Values to change, keys with dots (``{'train_cfg.max_iters': 10}``).
+        work_dir: Folder of logs and checkpoints; otherwise ``work_dir`` of the config, otherwise
+            ``work_dirs/<name of the config>``.
+        launcher: ``none``, ``pytorch`` (torchrun), ``slurm`` or ``mpi``.
+
+    Raises:
+        FileNotFoundError: No such config.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'Config {path} does not exist (current folder: {Path.cwd()}).')
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(cfg_options or {})
+    cfg.launcher = launcher
+    if work_dir is not None:
+        cfg.work_dir = str(work_dir)
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = os.path.join('work_dirs', path.stem)
+    return cfg
+
+
+def check_writable(folder: str | os.PathLike) -> None:
+    """Make the folder if needed and raise ``OSError`` if no file can be written into it."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f'Cannot write into {folder} ({error}). Choose another folder with --work-dir (or '
+            '--out, --show-dir), or change its permissions.'
+        ) from error
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner of a config, after what mmengine leaves to the caller."""
+    check_writable(cfg.work_dir)
+    if cfg.get('launcher', 'none') != 'none' and get_device() == 'cpu':
+        _init_cpu_processes(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else StrictRunner.from_cfg(cfg)
+
+
+def _init_cpu_processes(cfg: Config) -> None:
+    """Join the processes of a launcher on a machine without accelerator.
+
+    mmengine binds every process to a CUDA device and wraps the model for it, which fails here.
+    """
+    env = os.environ
+    if cfg.launcher in _RANK_VARIABLES:
+        for name, source in zip(_TORCHRUN_VARIABLES, _RANK_VARIABLES[cfg.launcher], strict=True):
+            env[name] = env[source]
+        env.setdefault('MASTER_PORT', '29500')
+    if cfg.launcher == 'slurm' and 'MASTER_ADDR' not in env:
+        command = ['scontrol', 'show', 'hostnames', env['SLURM_NODELIST']]
+        env['MASTER_ADDR'] = subprocess.check_output(command, text=True).split()[0]
+    dist_cfg = cfg.get('env_cfg', {}).get('dist_cfg', {})
+    torch.distributed.init_process_group(
+        'gloo', timeout=datetime.timedelta(seconds=dist_cfg.get('timeout', 1800))
+    )
+    wrapper = dict(
+        type='MMDistributedDataParallel',
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
+    cfg.model_wrapper_cfg = {**wrapper, **cfg.get('model_wrapper_cfg', {}), 'device_ids': None}

@@ -1,0 +1,72 @@
+"""Testing from a config."""
+
+import os
+
+from mmengine.config import Config
+
+from .launch import build_runner, check_writable
+
+
+def test_from_cfg(
+    cfg: Config,
+    checkpoint: str | os.PathLike,
+    tta: bool = False,
+    out: str | os.PathLike | None = None,
+    show: bool = False,
+    show_dir: str | os.PathLike | None = None,
+    wait_time: float = 2.0,
+) -> dict[str, float]:
+    """Test the model of a config with the weights of a checkpoint.
+
+    Args:
+        cfg: A config as :func:`load_config` gives it; it is modified.
+        checkpoint: Its keys must be exactly those of the model.
+        tta: Test-time augmentation: ``tta_cfg`` of the config, merged into ``model.test_cfg``,
+            or else mmseg's ``tta_model`` and ``tta_pipeline``.
+        out: Folder for the predicted label maps.
+        show: Show each prediction in a window for ``wait_time`` seconds.
+        show_dir: Folder for a panel per image (image, cam, pseudo mask, prediction, truth).
+
+    Returns:
+        The metrics.
+
+    Raises:
+        OSError: A folder is not writable; raised before anything is built.
+        RuntimeError: The checkpoint does not fit the model.
+    """
+    for folder in (out, show_dir):
+        if folder is not None:
+            check_writable(folder)
+    cfg.load_from, cfg.resume = str(checkpoint), False
+    if out is not None:
+        writer = dict(type='mmwsss.PseudoMaskWriter', output_dir=str(out))
+        metrics = cfg.test_evaluator
+        cfg.test_evaluator = [*(metrics if isinstance(metrics, list) else [metrics]), writer]
+    if show:
+        cfg.default_hooks.visualization = dict(
+            type='SegVisualizationHook', draw=True, show=True, wait_time=wait_time
+        )
+    if show_dir is not None:
+        cfg.default_hooks.visualization = dict(
+            type='mmwsss.PanelVisualizationHook', out_dir=str(show_dir)
+        )
+        cfg.model.setdefault('test_cfg', {}).update(with_cam=True)
+    if tta:
+        _enable_tta(cfg)
+    return build_runner(cfg).test()
+
+
+test_from_cfg.__test__ = False  # not a test, whatever pytest concludes from its name
+
+
+def _enable_tta(cfg: Config) -> None:
+    if 'tta_cfg' in cfg:
+        cfg.model.setdefault('test_cfg', {}).update(cfg.tta_cfg)
+    elif 'tta_model' in cfg and 'tta_pipeline' in cfg:
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+        cfg.model = dict(**cfg.tta_model, module=cfg.model)
+    else:
+        raise ValueError(
+            f'--tta: the config {cfg.filename or ""} has neither tta_cfg (scales and flip for '
+            'model.test_cfg) nor tta_model with tta_pipeline. Add one of them.'
+        )

@@ -1,0 +1,72 @@
+"""Training from a config."""
+
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
+from torch import nn
+
+from .launch import build_runner
+
+
+def train_from_cfg(cfg: Config, resume: str | None = None, amp: bool = False) -> nn.Module:
+    """Train the model of a config.
+
+    Args:
+        cfg: A config as :func:`load_config` gives it; it is modified.
+        resume: ``'auto'`` continues from the newest checkpoint of the work dir (or starts when
+            there is none), a path continues from that checkpoint.
+        amp: Train in automatic mixed precision.
+
+    Returns:
+        The trained model.
+
+    Raises:
+        OSError: The work dir is not writable; raised before anything is built.
+        ValueError: ``amp`` with an optimizer wrapper that has no mixed-precision form.
+    """
+    if resume == 'auto':
+        resume = _latest_checkpoint(cfg.work_dir)
+    if resume is not None:
+        cfg.resume, cfg.load_from = True, str(resume)
+    _make_resumable(cfg)
+    if amp:
+        _enable_amp(cfg)
+    return build_runner(cfg).train()
+
+
+def _enable_amp(cfg: Config) -> None:
+    wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ValueError(f'--amp needs optim_wrapper.type OptimWrapper, the config has {wrapper}.')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def _latest_checkpoint(work_dir: str) -> Path | None:
+    """The checkpoint that the file ``last_checkpoint`` names; None when there is none yet."""
+    recorded = find_latest_checkpoint(work_dir)
+    if recorded is None:
+        return None
+    # mmengine records a path relative to the folder in which it ran.
+    for path in (Path(recorded), Path(work_dir) / Path(recorded).name):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f'{work_dir}/last_checkpoint names {recorded}, which does not exist. Pass a checkpoint: '
+        '--resume CHECKPOINT, or start again in another --work-dir.'
+    )
+
+
+def _make_resumable(cfg: Config) -> None:
+    """Derive every random draw from the seed and the position in training.
+
+    Then a run that was interrupted and resumed draws the same as an uninterrupted one, with any
+    number of data loading workers, without replaying the data it has already seen.
+    """
+    loader = cfg.train_dataloader
+    if loader.sampler.type != 'InfiniteSampler' or 'pipeline' not in loader.dataset:
+        return
+    loader.sampler.type = 'mmwsss.SeededInfiniteSampler'
+    loader.dataset.pipeline = [dict(type='mmwsss.SeedSample'), *loader.dataset.pipeline]
+    cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='mmwsss.SeedIterHook')]

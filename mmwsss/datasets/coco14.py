@@ -1,0 +1,46 @@
+"""MS COCO 2014 with image labels."""
+
+from mmwsss.registry import DATASETS
+
+from .image_label import ImageLabelDataset
+
+# fmt: off
+CLASSES = (
+    'background', 'person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus', 'train', 'truck',
+    'boat', 'traffic light', 'fire hydrant', 'stop sign', 'parking meter', 'bench', 'bird', 'cat',
+    'dog', 'horse', 'sheep', 'cow', 'elephant', 'bear', 'zebra', 'giraffe', 'backpack',
+    'umbrella', 'handbag', 'tie', 'suitcase', 'frisbee', 'skis', 'snowboard', 'sports ball',
+    'kite', 'baseball bat', 'baseball glove', 'skateboard', 'surfboard', 'tennis racket',
+    'bottle', 'wine glass', 'cup', 'fork', 'knife', 'spoon', 'bowl', 'banana', 'apple',
+    'sandwich', 'orange', 'broccoli', 'carrot', 'hot dog', 'pizza', 'donut', 'cake', 'chair',
+    'couch', 'potted plant', 'bed', 'dining table', 'toilet', 'tv', 'laptop', 'mouse', 'remote',
+    'keyboard', 'cell phone', 'microwave', 'oven', 'toaster', 'sink', 'refrigerator', 'book',
+    'clock', 'vase', 'scissors', 'teddy bear', 'hair drier', 'toothbrush',
+)
+# fmt: on
+
+
+def voc_palette(num_classes: int) -> list[list[int]]:
+    """The colour map of PASCAL VOC continued to ``num_classes`` colours.
+
+    Bits 0, 1, 2 of the class index set the highest bits of red, green, blue, bits 3, 4, 5
+    the next highest, and so on.
+    """
+    return [
+        [
+            sum(((index >> (3 * k + channel)) & 1) << (7 - k) for k in range(8))
+            for channel in range(3)
+        ]
+        for index in range(num_classes)
+    ]
+
+
+@DATASETS.register_module()
+class COCO14Dataset(ImageLabelDataset):
+    """MS COCO 2014 as semantic segmentation: background and 80 classes.
+
+    Class order is the order of the category ids (1..90 with ten holes) of the instance
+    annotations. Masks come from ``tools/dataset_converters/coco.py``.
+    """
+
+    METAINFO = {'classes': CLASSES, 'palette': voc_palette(81)}

@@ -1,0 +1,1 @@
+"""Conversion of public annotation formats into label files, split lists and masks."""

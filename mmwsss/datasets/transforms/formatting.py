@@ -1,0 +1,48 @@
+"""Packing of samples."""
+
+import torch
+from mmengine.structures import LabelData
+from mmseg.datasets.transforms import PackSegInputs
+
+from mmwsss.registry import TRANSFORMS
+
+
+def check_mask_size(results: dict, *shapes: tuple[int, int] | None) -> None:
+    """Raise if ``gt_seg_map`` is there and has none of ``shapes``.
+
+    Raises:
+        ValueError: Names the image and the mask.
+    """
+    mask = results.get('gt_seg_map')
+    if mask is None or mask.shape in shapes:
+        return
+    image, mask_path = results.get('img_path'), results.get('seg_map_path')
+    if mask.ndim != 2:
+        raise ValueError(
+            f'mask {mask_path} is not a label map: it has {mask.shape[-1]} channels; expected a '
+            'paletted or grey PNG of class indices'
+        )
+    raise ValueError(
+        f'mask {mask_path} is {mask.shape[1]}x{mask.shape[0]} pixels (width x height) but its '
+        f'image {image} is {shapes[-1][1]}x{shapes[-1][0]}; a mask must have the size of its image'
+    )
+
+
+@TRANSFORMS.register_module()
+class PackWSSSInputs(PackSegInputs):
+    """``PackSegInputs`` that also packs image labels.
+
+    ``results['gt_image_labels']``, float32 ``(num_foreground,)``, becomes
+    ``data_sample.gt_image_labels``, a ``LabelData`` with the field ``label``. A ground-truth mask
+    of another size than its image is an error.
+    """
+
+    def transform(self, results: dict) -> dict:
+        if 'img' in results:
+            check_mask_size(results, results.get('ori_shape'), results['img'].shape[:2])
+        packed = super().transform(results)
+        if 'gt_image_labels' in results:
+            packed['data_samples'].gt_image_labels = LabelData(
+                label=torch.from_numpy(results['gt_image_labels'])
+            )
+        return packed

@@ -1,0 +1,3 @@
+from . import hooks, schedulers
+
+__all__ = ['hooks', 'schedulers']

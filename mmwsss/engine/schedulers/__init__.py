@@ -1,0 +1,3 @@
+from .poly_warmup import PolyWarmupLR
+
+__all__ = ['PolyWarmupLR']

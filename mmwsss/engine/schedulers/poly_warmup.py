@@ -1,0 +1,44 @@
+"""Learning-rate schedule of AFA, ToCo and WeCLIP."""
+
+from mmengine.optim.scheduler import _ParamScheduler
+from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
+
+from mmwsss.ops.losses import poly_warmup_factor
+from mmwsss.registry import PARAM_SCHEDULERS
+
+
+@PARAM_SCHEDULERS.register_module()
+class PolyWarmupLR(LRSchedulerMixin, _ParamScheduler):
+    """Linear warm-up, then polynomial decay that counts from iteration 0.
+
+    See :func:`mmwsss.ops.losses.poly_warmup_factor`. (mmengine's ``PolyLR`` with ``begin`` starts
+    its decay after the warm-up.)
+
+    Args:
+        max_iters: Iterations of the whole training.
+        warmup_iters: Iterations of the warm-up.
+        warmup_ratio: First factor.
+        power: Exponent of the decay.
+    """
+
+    def __init__(
+        self,
+        optimizer,
+        max_iters: int,
+        *args,
+        warmup_iters: int = 50,
+        warmup_ratio: float = 1e-6,
+        power: float = 1.0,
+        **kwargs,
+    ) -> None:
+        self.max_iters = max_iters
+        self.warmup_iters = warmup_iters
+        self.warmup_ratio = warmup_ratio
+        self.power = power
+        super().__init__(optimizer, *args, **{'by_epoch': False, **kwargs})
+
+    def _get_value(self) -> list[float]:
+        factor = poly_warmup_factor(
+            self.last_step, self.max_iters, self.warmup_iters, self.warmup_ratio, self.power
+        )
+        return [base * factor for base in self.base_values]

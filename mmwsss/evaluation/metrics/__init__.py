@@ -1,0 +1,3 @@
+from .wsss_iou import WSSSIoUMetric
+
+__all__ = ['WSSSIoUMetric']

@@ -1,0 +1,331 @@
+"""The one metric of all tables: segmentation, pseudo masks and seeds."""
+
+from __future__ import annotations
+
+import ast
+import json
+import logging
+import math
+import os.path as osp
+from collections.abc import Sequence
+
+import torch
+from mmengine.dist import all_gather_object, all_reduce, get_rank, is_main_process
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from prettytable import PrettyTable
+from torch import Tensor
+
+from mmwsss.ops.confusion import (
+    EMPTY_CONVENTIONS,
+    PRED_IGNORE_CONVENTIONS,
+    confusion_matrix,
+    power_to_threshold,
+    segmentation_scores,
+    sweep_matrices,
+    threshold_histogram,
+)
+from mmwsss.registry import METRICS
+from mmwsss.utils.io import atomic_write
+
+TABLE_COLUMNS = ('iou', 'fp', 'fn', 'precision', 'recall')
+
+
+@METRICS.register_module()
+class WSSSIoUMetric(BaseMetric):
+    """Scores from one confusion matrix over the whole data set.
+
+    Compares ``pred_sem_seg`` with ``gt_sem_seg``. With ``background_thresholds`` it judges the
+    seeds of ``pred_cam`` instead, at every threshold in one pass, and reports the best one.
+    Every process keeps one running matrix; they are summed, and the images that a sampler
+    repeats to fill the last batch are counted once (by ``img_path``).
+
+    Keys, in percent: ``mIoU``, ``mIoU_fg``, ``pAcc``, ``mAcc``, ``FP``, ``FN``, ``FP_bg``,
+    ``FN_bg``, ``FP_fg``, ``FN_fg``, ``coverage``, ``among_predfg_bg``; with ``classwise`` also
+    ``IoU/<class>``; with thresholds also ``best_mIoU`` (the same as ``mIoU``), ``best_threshold``
+    and, for power backgrounds, ``best_power``. See ``docs/evaluation.md``.
+
+    Args:
+        ignore_index: Truth value that is not counted.
+        empty: Means over classes ``'nanmean'`` (in truth or prediction), ``'gt_present'`` (in
+            the truth) or ``'zero'`` (all, absent ones count 0).
+        pred_ignore: A prediction outside the classes, as 255 in a pseudo mask, is a ``'miss'``,
+            an ``'exclude'``-d pixel, or ``'background'``.
+        background_thresholds: None; a list of thresholds; ``'range:0:1:0.01'`` (the end is left
+            out); or ``'power:[1, 2, 4]'``, backgrounds ``(1 - max cam) ** a``.
+        classwise: Add the IoU of each class to the returned keys.
+        output_dir: Where to write the JSON report (scores, confusion matrix, curve, tags).
+        tags: Free facts for the report: split, label source, CRF preset, rule of the truth.
+        prefix: Prefix of the keys, needed when an evaluator holds this metric twice.
+    """
+
+    def __init__(
+        self,
+        ignore_index: int = 255,
+        empty: str = 'nanmean',
+        pred_ignore: str = 'miss',
+        background_thresholds: Sequence[float] | str | None = None,
+        classwise: bool = False,
+        output_dir: str | None = None,
+        tags: dict | None = None,
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(prefix=prefix)
+        _check_choice('empty', empty, EMPTY_CONVENTIONS)
+        _check_choice('pred_ignore', pred_ignore, PRED_IGNORE_CONVENTIONS)
+        self.ignore_index = ignore_index
+        self.conventions = dict(empty=empty, pred_ignore=pred_ignore)
+        self.thresholds, self.powers = _parse_thresholds(background_thresholds)
+        self.classwise = classwise
+        self.output_dir = output_dir
+        self.tags = dict(tags or {})
+        self._reset()
+
+    def _reset(self) -> None:
+        self.results.clear()
+        self._counts: Tensor | int = 0
+        # The last image stays apart: it is the only one that a padding sampler may repeat.
+        self._last: tuple[str, Tensor] | None = None
+        self._earlier: set[str] = set()
+
+    @property
+    def classes(self) -> Sequence[str]:
+        classes = (self.dataset_meta or {}).get('classes')
+        if not classes:
+            raise ValueError(
+                'WSSSIoUMetric needs the class names: set metainfo=dict(classes=(...)) '
+                'in the data set config'
+            )
+        return classes
+
+    def process(self, data_batch: dict | None, data_samples: Sequence[dict]) -> None:
+        """Add a batch to the running matrix; an image seen before is skipped."""
+        for sample in data_samples:
+            path = sample.get('img_path')
+            if path is None:
+                raise ValueError(
+                    "a data sample has no 'img_path': add it to the meta_keys of the packing "
+                    'transform, the metric needs it to count every image once'
+                )
+            if path in self._earlier or (self._last and self._last[0] == path):
+                continue
+            counts = self._count_image(path, sample)
+            self._flush_last()
+            self._last = (path, counts)
+
+    def _flush_last(self) -> None:
+        if self._last is not None:
+            path, counts = self._last
+            self._earlier.add(path)
+            self._counts = self._counts + counts
+
+    def _count_image(self, path: str, sample: dict) -> Tensor:
+        truth = _field(sample, 'gt_sem_seg', path, REMEDY_TRUTH)['data']
+        try:
+            if self.thresholds is None:
+                pred = _field(sample, 'pred_sem_seg', path, REMEDY_PREDICTION)['data']
+                truth = truth.to(pred.device)
+                return confusion_matrix(
+                    pred.squeeze(0), truth.squeeze(0), len(self.classes), self.ignore_index
+                )
+            maps = _field(sample, 'pred_cam', path, REMEDY_CAM)
+            cam, labels = maps['cam'], maps['labels']
+            return threshold_histogram(
+                cam,
+                labels.to(cam.device),
+                truth.squeeze(0).to(cam.device),
+                self.thresholds,
+                len(self.classes),
+                self.ignore_index,
+            )
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from error
+
+    def evaluate(self, size: int) -> dict:
+        """Sum the matrices of all processes and compute the scores of the whole data set."""
+        try:
+            counts, num_images = self._gather()
+        finally:
+            self._reset()
+        if num_images != size:
+            print_log(
+                f'{num_images} different images were judged, the data set has {size}',
+                'current',
+                logging.WARNING,
+            )
+        metrics = self.compute_metrics([counts], num_images)
+        return {f'{self.prefix}/{k}': v for k, v in metrics.items()} if self.prefix else metrics
+
+    def _gather(self) -> tuple[Tensor, int]:
+        last_path = self._last[0] if self._last else None
+        shards = all_gather_object((self._earlier, last_path))
+        earlier = set().union(*(paths for paths, _ in shards))
+        if len(earlier) < sum(len(paths) for paths, _ in shards):
+            raise RuntimeError(
+                'the processes judged the same images, not only those that fill the last batch: '
+                "use sampler=dict(type='DefaultSampler', shuffle=False)"
+            )
+        keepers: dict[str, int] = {}
+        for rank, (_, path) in enumerate(shards):
+            if path is not None and path not in earlier:
+                keepers.setdefault(path, rank)
+        if not earlier and not keepers:
+            raise RuntimeError('no prediction was processed: is the evaluated split empty?')
+        n = len(self.classes)
+        shape = (n, n + 1) if self.thresholds is None else (n, n, len(self.thresholds) + 1)
+        total = torch.zeros(shape, dtype=torch.int64)
+        total += torch.as_tensor(self._counts).cpu()
+        if keepers.get(last_path) == get_rank():
+            total += self._last[1].cpu()
+        all_reduce(total)
+        return total, len(earlier) + len(keepers)
+
+    def compute_metrics(self, results: list[Tensor], num_images: int) -> dict[str, float]:
+        """Scores of the summed counts; the main process also logs and writes them."""
+        matrix, extra, curve = results[0], {}, None
+        if self.thresholds is not None:
+            matrices = sweep_matrices(matrix)
+            curve = segmentation_scores(matrices, **self.conventions)['miou'] * 100
+            best = int(curve.nan_to_num(nan=-1).argmax())
+            matrix = matrices[best]
+            extra = dict(best_mIoU=float(curve[best]), best_threshold=float(self.thresholds[best]))
+            if self.powers is not None:
+                extra['best_power'] = float(self.powers[best])
+        scores = segmentation_scores(matrix, **self.conventions)
+        metrics = {**_summary(scores), **extra}
+        if is_main_process():
+            self._log(scores, metrics)
+            if self.output_dir is not None:
+                self._write_report(matrix, scores, metrics, curve, num_images)
+        if self.classwise:
+            iou = (scores['iou'] * 100).tolist()
+            metrics.update({f'IoU/{c}': v for c, v in zip(self.classes, iou, strict=True)})
+        return metrics
+
+    def _log(self, scores: dict[str, Tensor], metrics: dict[str, float]) -> None:
+        table = PrettyTable(['Class', 'IoU', 'FP', 'FN', 'Precision', 'Recall'])
+        table.align['Class'] = 'l'
+        columns = torch.stack([scores[c] for c in TABLE_COLUMNS], dim=1) * 100
+        for name, row in zip(self.classes, columns.tolist(), strict=True):
+            table.add_row([name, *(f'{v:.2f}' for v in row)])
+        print_log(f'per class results:\n{table.get_string()}', 'current')
+        absent = [
+            c for c, t in zip(self.classes, scores['truth_pixels'].tolist(), strict=True) if t == 0
+        ]
+        if absent:
+            print_log(
+                f'classes that never occur in the truth: {", ".join(absent)}; mIoU then depends '
+                f'on the convention, here empty={self.conventions["empty"]!r}',
+                'current',
+                logging.WARNING,
+            )
+        if metrics['coverage'] < 100:
+            print_log(
+                f'{100 - metrics["coverage"]:.2f} % of the predictions are no class, treated as '
+                f'pred_ignore={self.conventions["pred_ignore"]!r}',
+                'current',
+                logging.WARNING,
+            )
+
+    def _write_report(
+        self,
+        matrix: Tensor,
+        scores: dict[str, Tensor],
+        metrics: dict[str, float],
+        curve: Tensor | None,
+        num_images: int,
+    ) -> None:
+        per_class = {key: (scores[key] * 100).tolist() for key in TABLE_COLUMNS}
+        report = dict(
+            num_images=num_images,
+            **self.conventions,
+            ignore_index=self.ignore_index,
+            tags=self.tags,
+            metrics=metrics,
+            classes=list(self.classes),
+            per_class=per_class,
+            confusion=matrix.tolist(),
+        )
+        if curve is not None:
+            report['curve'] = dict(thresholds=self.thresholds.tolist(), mIoU=curve.tolist())
+            if self.powers is not None:
+                report['curve']['powers'] = self.powers.tolist()
+        name = f'wsss_iou_{self.prefix}.json' if self.prefix else 'wsss_iou.json'
+        with atomic_write(osp.join(self.output_dir, name)) as tmp, open(tmp, 'w') as file:
+            json.dump(_without_nan(report), file, allow_nan=False)
+
+
+REMEDY_TRUTH = (
+    'add LoadAnnotations to the test pipeline and seg_map_path to the data set; '
+    'predictions without a truth are written by PseudoMaskWriter or CAMStoreWriter'
+)
+REMEDY_PREDICTION = 'the model has to fill it in predict'
+REMEDY_CAM = (
+    "background_thresholds judges activation maps: set model.test_cfg.mode='cam', and add "
+    'LoadImageLabels to the test pipeline'
+)
+
+
+def _field(sample: dict, key: str, path: str, remedy: str) -> dict:
+    if key not in sample:
+        raise ValueError(f'{path} has no {key}: {remedy}')
+    return sample[key]
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f'{name}={value!r} is not one of {list(choices)}')
+
+
+def _parse_thresholds(spec: Sequence[float] | str | None) -> tuple[Tensor | None, Tensor | None]:
+    """Increasing thresholds, and the powers that they stand for if these were asked for."""
+    if spec is None:
+        return None, None
+    try:
+        if isinstance(spec, str):
+            kind, _, values = spec.partition(':')
+            if kind == 'power':
+                powers = torch.tensor(ast.literal_eval(values), dtype=torch.float64)
+                powers = powers.sort(descending=True).values
+                return power_to_threshold(powers), powers
+            if kind != 'range':
+                raise ValueError(f'{kind!r} is neither range nor power')
+            start, stop, step = (float(value) for value in values.split(':'))
+            count = math.ceil((stop - start) / step - 1e-9)
+            spec = [round(start + i * step, 10) for i in range(count)]
+        thresholds = torch.tensor(spec, dtype=torch.float64)
+        if thresholds.ndim != 1 or not len(thresholds) or (thresholds.diff() <= 0).any():
+            raise ValueError('the thresholds have to increase')
+    except (ValueError, TypeError, SyntaxError, ZeroDivisionError) as error:
+        raise ValueError(
+            f'background_thresholds={spec!r} ({error}); expected an increasing list, '
+            "'range:0:1:0.01' or 'power:[1, 2, 4]'"
+        ) from error
+    return thresholds, None
+
+
+def _summary(scores: dict[str, Tensor]) -> dict[str, float]:
+    values = dict(
+        mIoU=scores['miou'],
+        mIoU_fg=scores['miou_fg'],
+        pAcc=scores['pixel_acc'],
+        mAcc=scores['mean_acc'],
+        FP=scores['mean_fp'],
+        FN=scores['mean_fn'],
+        FP_bg=scores['fp'][0],
+        FN_bg=scores['fn'][0],
+        FP_fg=scores['mean_fp_fg'],
+        FN_fg=scores['mean_fn_fg'],
+        coverage=scores['coverage'],
+        among_predfg_bg=scores['predfg_on_bg'],
+    )
+    return {key: float(value) * 100 for key, value in values.items()}
+
+
+def _without_nan(value: object) -> object:
+    """JSON has no NaN; an undefined score is null."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,3 @@
+from .clip_vit import CLIPFeatures, FrozenCLIP
+
+__all__ = ['CLIPFeatures', 'FrozenCLIP']

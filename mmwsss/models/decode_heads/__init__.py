@@ -1,0 +1,3 @@
+from .weclip_head import WeCLIPHead
+
+__all__ = ['WeCLIPHead']

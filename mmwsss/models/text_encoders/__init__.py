@@ -1,0 +1,3 @@
+from .text_bank import TextBank
+
+__all__ = ['TextBank']

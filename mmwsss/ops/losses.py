@@ -1,0 +1,63 @@
+"""Loss functions shared by the methods."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def balanced_cross_entropy(
+    logits: Tensor, label: Tensor, ignore_index: int = 255, official_nan: bool = False
+) -> Tensor:
+    """``0.5 * CE(background pixels) + 0.5 * CE(foreground pixels)`` (AFA, WeCLIP: L_seg).
+
+    Each part is a mean over its own pixels of the whole batch.
+
+    Args:
+        logits: ``(B, C, H, W)``, channel 0 is the background.
+        label: ``(B, H, W)`` int64: 0 background, 1..C-1 foreground, ``ignore_index``.
+        official_nan: Return NaN when one part has no pixel, as the official code does, instead
+            of counting that part as 0.
+
+    Returns:
+        Scalar.
+    """
+    loss = F.cross_entropy(logits, label, ignore_index=ignore_index, reduction='none')
+    background = label == 0
+    foreground = ~background & (label != ignore_index)
+
+    def mean_over(region: Tensor) -> Tensor:
+        count = region.sum()
+        return (loss * region).sum() / (count if official_nan else count.clamp(min=1))
+
+    return 0.5 * mean_over(background) + 0.5 * mean_over(foreground)
+
+
+def affinity_loss(affinity: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Pull same-class pairs together and push others apart (AFA, equation 5; WeCLIP: L_aff).
+
+    ``0.5 * sum_pos(1 - a) / (#pos + 1) + 0.5 * sum_neg(a) / (#neg + 1)``.
+
+    Args:
+        affinity: ``(B, N, N)`` in [0, 1].
+        target: ``(B, N, N)`` 1 same class, 0 different, anything else ignored.
+
+    Returns:
+        The loss, and ``#pos + 1`` and ``#neg + 1``.
+    """
+    positive = (target == 1).to(affinity.dtype)
+    negative = (target == 0).to(affinity.dtype)
+    num_positive, num_negative = positive.sum() + 1, negative.sum() + 1
+    loss = 0.5 * ((1 - affinity) * positive).sum() / num_positive
+    return loss + 0.5 * (affinity * negative).sum() / num_negative, num_positive, num_negative
+
+
+def poly_warmup_factor(
+    step: int, max_iters: int, warmup_iters: int = 50, warmup_ratio: float = 1e-6, power: float = 1
+) -> float:
+    """Learning-rate factor of AFA, ToCo and WeCLIP: linear warm-up, then polynomial decay.
+
+    The decay counts from step 0, not from the end of the warm-up:
+    ``1 - (1 - t / warmup)(1 - ratio)`` for t < warmup, then ``(1 - t / max_iters) ** power``.
+    """
+    if step < warmup_iters:
+        return 1 - (1 - step / warmup_iters) * (1 - warmup_ratio)
+    return max(0.0, 1 - step / max_iters) ** power

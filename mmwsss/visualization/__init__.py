@@ -1,0 +1,3 @@
+from .panel import draw_panel
+
+__all__ = ['draw_panel']

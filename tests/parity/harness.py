@@ -1,0 +1,148 @@
+"""Golden cases: discovery, loading and comparison.
+
+``<root>/<method>/*.npz`` hold ``in_*`` and ``param_*`` arrays and the ``out_*`` arrays that the
+official code gave. An adapter turns the former into the latter with our functions.
+"""
+
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .seeded_weights import seeded_state_dict
+
+STORED = Path(__file__).parents[1] / 'golden'
+ROOT = Path(os.environ.get('MMWSSS_GOLDEN', STORED))
+METHODS = sorted(
+    p.stem for p in (Path(__file__).parent / 'adapters').glob('*.py') if p.stem != '__init__'
+)
+
+Compare = Callable[[np.ndarray, np.ndarray], str]
+
+
+@dataclass
+class Case:
+    """One golden case; ``case['name']`` is the array, ``tensor`` the same as a tensor."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        with np.load(self.path, allow_pickle=False) as file:
+            self.arrays = {key: file[key] for key in file.files}
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        return self.arrays[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.arrays
+
+    def keys(self):
+        return self.arrays.keys()
+
+    def tensor(self, key: str) -> torch.Tensor:
+        value = torch.from_numpy(np.asarray(self.arrays[key]))
+        return value.float() if value.dtype == torch.float16 else value
+
+    def manifest(self, name: str) -> OrderedDict:
+        """Manifest beside the case, or of the same name in the stored copy."""
+        for folder in (self.path.parent, STORED / self.path.parent.name):
+            if (folder / name).is_file():
+                return json.loads((folder / name).read_text(), object_pairs_hook=OrderedDict)
+        raise FileNotFoundError(f'{name} is not beside {self.path}')
+
+    def weights(self, manifest: str) -> OrderedDict:
+        """Seeded weights of a manifest (``param_seed``)."""
+        return seeded_state_dict(self.manifest(manifest), int(self['param_seed']))
+
+
+def close(atol: float = 0.0, rtol: float = 0.0) -> Compare:
+    """Elementwise tolerance; NaN only where the official result has NaN."""
+
+    def compare(ours: np.ndarray, golden: np.ndarray) -> str:
+        ours, golden = ours.astype(np.float64), golden.astype(np.float64)
+        if np.allclose(ours, golden, rtol=rtol, atol=atol, equal_nan=True):
+            return ''
+        return (
+            f'largest deviation {np.nanmax(np.abs(ours - golden)):.3g} (atol {atol}, rtol {rtol})'
+        )
+
+    return compare
+
+
+def close_to_max(rtol: float, rows: bool = False) -> Compare:
+    """Deviation relative to the largest value of the array, or of each row."""
+
+    def compare(ours: np.ndarray, golden: np.ndarray) -> str:
+        axes = tuple(range(1, golden.ndim)) if rows else None
+        worst = np.max(np.abs(ours - golden).max(axes) / (np.abs(golden).max(axes) + 1e-30))
+        return '' if worst <= rtol else f'deviation {worst:.3g} of the maximum (tolerance {rtol})'
+
+    return compare
+
+
+def agree(share: float) -> Compare:
+    """Share of equal entries."""
+
+    def compare(ours: np.ndarray, golden: np.ndarray) -> str:
+        equal = float(np.mean(ours == golden))
+        return '' if equal >= share else f'{equal:.5f} of the entries are equal (need {share})'
+
+    return compare
+
+
+exact = agree(1.0)
+
+
+def find_cases() -> list[Path]:
+    """Golden cases of the methods that have adapters, without those of parts still to come."""
+    found = []
+    for method in METHODS:
+        pending = getattr(_module(method), 'PENDING', ())
+        cases = sorted((ROOT / method).glob('*.npz'))
+        found += [c for c in cases if not any(_belongs(c.stem, p) for p in pending)]
+    return found
+
+
+def run_case(path: Path) -> list[str]:
+    """Failures of a case: ``<array>: <what is wrong>``."""
+    case = Case(path)
+    module = _module(path.parent.name)
+    names = [name for name in module.ADAPTERS if _belongs(path.stem, name)]
+    if not names:
+        return [f'no adapter for {path.stem}']
+    name = max(names, key=len)
+    ours = module.ADAPTERS[name](case)
+    expected = [key for key in case.arrays if key.startswith('out_')]
+    failures = [] if expected else ['the case has no out_* array']
+    for key in expected:
+        if key not in ours:
+            failures.append(f'{key}: the adapter gives no such output')
+            continue
+        failure = _compare(module.TOLERANCES, f'{name}/{key}', np.asarray(ours[key]), case[key])
+        if failure:
+            failures.append(f'{key}: {failure}')
+    return failures
+
+
+def _module(method: str):
+    return import_module(f'.adapters.{method}', __package__)
+
+
+def _belongs(stem: str, name: str) -> bool:
+    return stem == name or stem.startswith(f'{name}_')
+
+
+def _compare(tolerances: dict[str, Compare], key: str, ours: np.ndarray, golden: np.ndarray) -> str:
+    if ours.shape != golden.shape:
+        return f'shape {ours.shape}, expected {golden.shape}'
+    for pattern, compare in tolerances.items():
+        if fnmatch(key, pattern):
+            return compare(ours, golden)
+    return f'no tolerance is given for {key}'

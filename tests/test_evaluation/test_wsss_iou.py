@@ -1,0 +1,270 @@
+"""WSSSIoUMetric: equal to mmseg's metric, to plain loops and to itself in two processes."""
+
+import json
+from datetime import timedelta
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as mp
+from mmengine.dataset import DefaultSampler
+from mmengine.evaluator import Evaluator
+from mmengine.structures import BaseDataElement, PixelData
+from mmseg.evaluation import IoUMetric
+from mmseg.structures import SegDataSample
+
+from mmwsss.evaluation import WSSSIoUMetric
+
+CLASSES = ('background', 'boat', 'car', 'cow')
+
+
+def make_sample(index: int, seed: int | None = None, pred_255: bool = False) -> SegDataSample:
+    rng = np.random.default_rng(index if seed is None else seed)
+    height, width = rng.integers(8, 20, 2)
+    truth = rng.integers(0, len(CLASSES), (1, height, width))
+    pred = np.where(rng.random(truth.shape) < 0.6, truth, rng.integers(0, 4, truth.shape))
+    truth[rng.random(truth.shape) < 0.1] = 255
+    if pred_255:
+        pred[rng.random(pred.shape) < 0.2] = 255
+    labels = np.sort(rng.choice(3, rng.integers(0, 4), replace=False))
+    cam = rng.random((len(labels), height, width), dtype=np.float32)
+    sample = SegDataSample(metainfo=dict(img_path=f'images/{index}.jpg'))
+    sample.gt_sem_seg = PixelData(data=torch.from_numpy(truth))
+    sample.pred_sem_seg = PixelData(data=torch.from_numpy(pred))
+    sample.pred_cam = BaseDataElement(cam=torch.from_numpy(cam), labels=torch.from_numpy(labels))
+    return sample
+
+
+def judge(metric, samples, size=None) -> dict:
+    evaluator = Evaluator(metric)
+    evaluator.dataset_meta = dict(classes=CLASSES)
+    evaluator.process(samples)
+    return evaluator.evaluate(len(samples) if size is None else size)
+
+
+def loop_scores(pairs) -> tuple[dict, np.ndarray]:
+    """Scores and IoU by plain loops over classes; ``pairs`` are (truth, prediction) arrays."""
+    iou, fp, fn, acc = [], [], [], []
+    for c in range(len(CLASSES)):
+        hit = sum(((t == c) & (p == c)).sum() for t, p in pairs)
+        over = sum(((t != c) & (t != 255) & (p == c)).sum() for t, p in pairs)
+        under = sum(((t == c) & (p != c)).sum() for t, p in pairs)
+        union = hit + over + under
+        iou.append(hit / union)
+        fp.append(over / union)
+        fn.append(under / union)
+        acc.append(hit / (hit + under))
+    valid = sum((t != 255).sum() for t, _ in pairs)
+    right = sum(((t == p) & (t != 255)).sum() for t, p in pairs)
+    predicted_fg = sum(((t != 255) & (p > 0) & (p < 4)).sum() for t, p in pairs)
+    wrong_fg = sum(((t == 0) & (p > 0) & (p < 4)).sum() for t, p in pairs)
+    covered = sum(((t != 255) & (p != 255)).sum() for t, p in pairs)
+    scores = dict(
+        mIoU=np.mean(iou),
+        mIoU_fg=np.mean(iou[1:]),
+        pAcc=right / valid,
+        mAcc=np.mean(acc),
+        FP=np.mean(fp),
+        FN=np.mean(fn),
+        FP_bg=fp[0],
+        FN_bg=fn[0],
+        FP_fg=np.mean(fp[1:]),
+        FN_fg=np.mean(fn[1:]),
+        coverage=covered / valid,
+        among_predfg_bg=wrong_fg / predicted_fg,
+    )
+    return {key: 100 * value for key, value in scores.items()}, 100 * np.array(iou)
+
+
+def arrays(samples):
+    fields = [(s.gt_sem_seg.data[0], s.pred_sem_seg.data[0]) for s in samples]
+    return [(truth.numpy().copy(), pred.numpy().copy()) for truth, pred in fields]
+
+
+def test_equals_mmseg_iou_metric():
+    samples = [make_sample(i) for i in range(6)]
+    ours = judge(WSSSIoUMetric(), samples)
+    theirs = judge(IoUMetric(), samples)
+    assert ours['mIoU'] == pytest.approx(theirs['mIoU'], abs=0.01)
+    assert ours['mAcc'] == pytest.approx(theirs['mAcc'], abs=0.01)
+    assert ours['pAcc'] == pytest.approx(theirs['aAcc'], abs=0.01)
+
+
+@pytest.mark.parametrize('pred_ignore', ['miss', 'exclude', 'background'])
+def test_every_key_equals_plain_loops(pred_ignore):
+    samples = [make_sample(i, pred_255=True) for i in range(5)]
+    pairs = arrays(samples)
+    coverage = loop_scores(pairs)[0]['coverage']
+    for truth, pred in pairs:
+        if pred_ignore == 'exclude':
+            truth[pred == 255] = 255
+        if pred_ignore == 'background':
+            pred[pred == 255] = 0
+    expected, iou = loop_scores(pairs)
+    expected['coverage'] = coverage
+    expected.update({f'IoU/{c}': v for c, v in zip(CLASSES, iou, strict=True)})
+    got = judge(WSSSIoUMetric(pred_ignore=pred_ignore, classwise=True), samples)
+    assert got == pytest.approx(expected, abs=1e-9)
+
+
+def seed_at(sample, threshold):
+    cam, labels = sample.pred_cam.cam.numpy(), sample.pred_cam.labels.numpy()
+    scores = np.concatenate([np.full((1, *cam.shape[1:]), threshold, np.float32), cam])
+    return np.concatenate([[0], labels + 1])[scores.argmax(0)]
+
+
+@pytest.mark.parametrize(
+    'spec, thresholds',
+    [
+        ([0.2, 0.5, 0.8], [0.2, 0.5, 0.8]),
+        ('range:0:1:0.1', [i / 10 for i in range(10)]),
+        ('power:[1, 2, 4]', [0.2755080, 0.3819660, 0.5]),
+    ],
+)
+def test_sweep_equals_one_evaluation_per_threshold(spec, thresholds):
+    samples = [make_sample(i) for i in range(8)]
+    truths = [t for t, _ in arrays(samples)]
+    runs = [
+        loop_scores([(t, seed_at(s, x)) for t, s in zip(truths, samples, strict=True)])[0]
+        for x in thresholds
+    ]
+    best = int(np.argmax([run['mIoU'] for run in runs]))
+    got = judge(WSSSIoUMetric(background_thresholds=spec), samples)
+    assert {key: got[key] for key in runs[best]} == pytest.approx(runs[best], abs=1e-9)
+    assert got['best_mIoU'] == got['mIoU']
+    assert got['best_threshold'] == pytest.approx(thresholds[best], abs=1e-6)
+    if isinstance(spec, str) and spec.startswith('power'):
+        assert got['best_power'] == [4, 2, 1][best]
+
+
+def test_report_holds_matrix_curve_and_tags(tmp_path):
+    samples = [make_sample(i) for i in range(3)]
+    metric = WSSSIoUMetric(
+        background_thresholds=[0.1, 0.6], output_dir=str(tmp_path), tags=dict(split='val')
+    )
+    got = judge(metric, samples)
+    report = json.loads((tmp_path / 'wsss_iou.json').read_text())
+    assert report['metrics'] == pytest.approx(got)
+    assert report['tags'] == {'split': 'val'}
+    assert report['num_images'] == 3
+    assert max(report['curve']['mIoU']) == got['best_mIoU']
+    counted = sum(int((t != 255).sum()) for t, _ in arrays(samples))
+    assert np.sum(report['confusion']) == counted
+    assert [p.name for p in tmp_path.iterdir()] == ['wsss_iou.json']
+
+
+def test_undefined_scores_are_null_in_the_report(tmp_path):
+    sample = make_sample(0)
+    sample.gt_sem_seg.data[:] = 0
+    sample.pred_sem_seg.data[:] = 0
+    got = judge(WSSSIoUMetric(output_dir=str(tmp_path)), [sample])
+    assert got['mIoU'] == 100
+    report = json.loads((tmp_path / 'wsss_iou.json').read_text())
+    assert report['per_class']['iou'] == [100, None, None, None]
+
+
+def test_second_evaluation_starts_from_zero():
+    metric = WSSSIoUMetric()
+    judge(metric, [make_sample(0)])
+    again = judge(metric, [make_sample(1), make_sample(2)])
+    assert again == judge(WSSSIoUMetric(), [make_sample(1), make_sample(2)])
+
+
+def test_an_image_counts_once():
+    once = judge(WSSSIoUMetric(), [make_sample(0), make_sample(1)])
+    again = [make_sample(0), make_sample(1), make_sample(0), make_sample(0)]
+    assert judge(WSSSIoUMetric(), again, size=2) == once
+
+
+def _worker(rank, world_size, num_images, thresholds, init_file, queue):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        'gloo',
+        init_method=f'file://{init_file}',
+        rank=rank,
+        world_size=world_size,
+        timeout=timedelta(seconds=60),
+    )
+    sampler = DefaultSampler(range(num_images), shuffle=False)
+    got = judge(
+        WSSSIoUMetric(background_thresholds=thresholds),
+        [make_sample(i) for i in sampler],
+        size=num_images,
+    )
+    queue.put((rank, len(sampler), got))
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize('thresholds', [None, [0.3, 0.6]])
+def test_two_processes_with_a_padded_sampler_equal_one(tmp_path, thresholds):
+    num_images = 5
+    context = mp.get_context('spawn')
+    queue = context.SimpleQueue()
+    args = (2, num_images, thresholds, str(tmp_path / 'rendezvous'), queue)
+    mp.spawn(_worker, args=args, nprocs=2)
+    results = [queue.get() for _ in range(2)]
+    assert [length for _, length, _ in results] == [3, 3]  # 6 samples of 5 images
+    samples = [make_sample(i) for i in range(num_images)]
+    expected = judge(WSSSIoUMetric(background_thresholds=thresholds), samples)
+    for _, _, got in results:
+        assert got == expected
+
+
+def drop(name):
+    sample = make_sample(0)
+    delattr(sample, name)
+    return sample
+
+
+@pytest.mark.parametrize(
+    'arguments, sample, message',
+    [
+        ({}, drop('gt_sem_seg'), r'images/0.jpg has no gt_sem_seg: add LoadAnnotations'),
+        ({}, drop('pred_sem_seg'), r'images/0.jpg has no pred_sem_seg'),
+        (dict(background_thresholds=[0.5]), drop('pred_cam'), r"set model.test_cfg.mode='cam'"),
+    ],
+)
+def test_missing_fields_name_the_image_and_the_remedy(arguments, sample, message):
+    with pytest.raises(ValueError, match=message):
+        judge(WSSSIoUMetric(**arguments), [sample])
+
+
+def test_truth_of_another_size_names_the_image():
+    sample = make_sample(0)
+    truth = torch.zeros(1, 5, 7, dtype=torch.int64)
+    sample = SegDataSample(
+        metainfo=dict(img_path='images/0.jpg'),
+        gt_sem_seg=PixelData(data=truth),
+        pred_sem_seg=PixelData(data=torch.zeros(1, 5, 8, dtype=torch.int64)),
+    )
+    with pytest.raises(ValueError, match=r'images/0.jpg: .*\(5, 8\).*\(5, 7\)'):
+        judge(WSSSIoUMetric(), [sample])
+
+
+def test_missing_class_names_are_an_error():
+    metric = WSSSIoUMetric()
+    metric.dataset_meta = {}
+    with pytest.raises(ValueError, match='class names'):
+        metric.process(None, [make_sample(0).to_dict()])
+
+
+def test_no_prediction_is_an_error():
+    with pytest.raises(RuntimeError, match='split empty'):
+        judge(WSSSIoUMetric(), [], size=0)
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(empty='skip'), "empty='skip' is not one of"),
+        (dict(pred_ignore='drop'), "pred_ignore='drop' is not one of"),
+        (dict(background_thresholds='linear:1'), 'neither range nor power'),
+        (dict(background_thresholds=[0.5, 0.4]), 'increase'),
+        (dict(background_thresholds='range:0:1:0'), 'range:0:1:0'),
+        (dict(background_thresholds='power:[0]'), 'positive'),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        WSSSIoUMetric(**arguments)

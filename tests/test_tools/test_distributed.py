@@ -1,0 +1,55 @@
+"""Two gloo processes on the CPU train and test like one process."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_run import write_tiny_run
+
+from mmwsss.apis import load_config, test_from_cfg, train_from_cfg
+from mmwsss.utils import load_checkpoint_file
+
+
+def free_port() -> str:
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        return str(sock.getsockname()[1])
+
+
+def metrics_of(work_dir: Path) -> list[dict]:
+    """The metrics that runs wrote into a work dir, oldest run first."""
+    lines = []
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')) or sorted(
+        work_dir.glob('*/*.json')
+    ):
+        lines += [json.loads(line) for line in path.read_text().splitlines()]
+    return [line for line in lines if 'mIoU' in line]
+
+
+def test_two_processes_agree_with_one(tmp_path, run_tool):
+    no_dropout = 'model.decode_head.dropout_ratio=0.0'
+    config = write_tiny_run(tmp_path, batch_size=2)
+    cfg = load_config(config, {'model.decode_head.dropout_ratio': 0.0}, tmp_path / 'one')
+    train_from_cfg(cfg)
+
+    halves = ('--cfg-options', no_dropout, 'train_dataloader.batch_size=1')
+    done = run_tool(
+        'dist_train.sh', config, 2, '--work-dir=two', *halves, cwd=tmp_path, PORT=free_port()
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (load_checkpoint_file(tmp_path / run / 'iter_30.pth') for run in ('one', 'two'))
+    for name, weight in one['state_dict'].items():
+        torch.testing.assert_close(two['state_dict'][name], weight, rtol=1e-3, atol=1e-4)
+    trained = [metrics_of(tmp_path / run)[-1]['mIoU'] for run in ('one', 'two')]
+    assert trained[1] == pytest.approx(trained[0], abs=0.5)
+
+    checkpoint = tmp_path / 'two' / 'iter_30.pth'
+    done = run_tool(
+        'dist_test.sh', config, checkpoint, 2, '--work-dir=tested', cwd=tmp_path, PORT=free_port()
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    single = test_from_cfg(load_config(config, work_dir=tmp_path / 'single'), checkpoint)
+    assert single['mIoU'] > 35
+    assert metrics_of(tmp_path / 'tested')[-1]['mIoU'] == pytest.approx(single['mIoU'], abs=1e-4)

@@ -1,0 +1,195 @@
+"""The command line of train.py and test.py, and the messages of bad input."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmseg.apis import init_model
+from PIL import Image
+from tiny_run import write_tiny_run
+
+import mmwsss.apis.test
+import mmwsss.apis.train
+from mmwsss.apis import load_config, test_from_cfg, train_from_cfg
+from mmwsss.utils import load_checkpoint_file
+
+TOOLS = Path(__file__).parents[2] / 'tools'
+SHORT = {'train_cfg.max_iters': 1, 'train_cfg.val_interval': 5}
+
+
+@pytest.fixture
+def trained(tmp_path) -> tuple[Path, Path]:
+    """A tiny config and a checkpoint of its model."""
+    config = write_tiny_run(tmp_path)
+    train_from_cfg(load_config(config, SHORT))
+    return config, tmp_path / 'work' / 'iter_1.pth'
+
+
+class Captured(Exception):  # noqa: N818
+    """Carries the config that would have been run."""
+
+
+@pytest.fixture
+def capture(monkeypatch):
+    """Stop before the runner is built and give its config."""
+
+    def stop(cfg: Config) -> None:
+        raise Captured(cfg)
+
+    monkeypatch.setattr(mmwsss.apis.train, 'build_runner', stop)
+    monkeypatch.setattr(mmwsss.apis.test, 'build_runner', stop)
+
+    def run(function, *args, **kwargs) -> Config:
+        with pytest.raises(Captured) as info:
+            function(*args, **kwargs)
+        return info.value.args[0]
+
+    return run
+
+
+@pytest.mark.parametrize('script', ['train.py', 'test.py'])
+def test_help_needs_no_heavy_import(script, tmp_path, run_tool):
+    for heavy in ('torch', 'mmengine', 'mmwsss'):
+        (tmp_path / f'{heavy}.py').write_text(f'raise ImportError("{heavy} imported for -h")')
+    done = run_tool(script, '-h', cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    for option in ('--work-dir', '--cfg-options', '--launcher'):
+        assert option in done.stdout
+
+
+def test_command_line_trains_and_tests(tmp_path, run_tool):
+    config = write_tiny_run(tmp_path)
+    options = ('train_cfg.max_iters=2', 'model.data_preprocessor.mean=[90,91,92]')
+    done = run_tool('train.py', config, '--work-dir', 'w', '--cfg-options', *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    dumped = Config.fromfile(tmp_path / 'w' / 'tiny.py')
+    assert dumped.train_cfg.max_iters == 2
+    assert dumped.model.data_preprocessor.mean == [90, 91, 92]
+
+    done = run_tool('test.py', config, 'w/iter_2.pth', '--out', 'masks', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert re.search(r'mIoU: \d+\.\d+', done.stdout)
+    masks = sorted((tmp_path / 'masks').glob('*.png'))
+    assert [path.stem for path in masks] == [str(i) for i in range(7)]
+    assert np.array(Image.open(masks[0])).shape == (32, 32)
+
+
+def test_show_dir_and_tta_change_the_config(tmp_path, capture):
+    config = write_tiny_run(tmp_path)
+    cfg = load_config(config, {'tta_cfg': dict(scales=[1.0, 0.75], flip=True)})
+    cfg = capture(test_from_cfg, cfg, 'x.pth', tta=True, show_dir=tmp_path / 'panels')
+    assert cfg.model.test_cfg == dict(mode='whole', scales=[1.0, 0.75], flip=True, with_cam=True)
+    assert cfg.default_hooks.visualization == dict(
+        type='mmwsss.PanelVisualizationHook', out_dir=str(tmp_path / 'panels')
+    )
+    assert cfg.load_from == 'x.pth'
+
+
+def test_show_dir_writes_panels(trained, tmp_path):
+    config, checkpoint = trained
+    test_from_cfg(load_config(config), checkpoint, show_dir=tmp_path / 'panels')
+    assert len(list((tmp_path / 'panels').rglob('*.png'))) == 7
+
+
+def test_tta_takes_the_stock_way(tmp_path, capture):
+    config = write_tiny_run(tmp_path)
+    options = {'tta_model': dict(type='SegTTAModel'), 'tta_pipeline': [dict(type='TestTimeAug')]}
+    cfg = capture(test_from_cfg, load_config(config, options), 'x.pth', tta=True)
+    assert cfg.model.type == 'SegTTAModel'
+    assert cfg.model.module.type == 'EncoderDecoder'
+    assert cfg.test_dataloader.dataset.pipeline[0].type == 'TestTimeAug'
+
+
+def test_tta_without_recipe_says_what_to_add(tmp_path):
+    config = write_tiny_run(tmp_path)
+    with pytest.raises(ValueError, match=r'tiny\.py has neither tta_cfg'):
+        test_from_cfg(load_config(config), 'x.pth', tta=True)
+
+
+def test_amp(tmp_path, capture):
+    config = write_tiny_run(tmp_path)
+    cfg = capture(train_from_cfg, load_config(config), amp=True)
+    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
+    assert cfg.optim_wrapper.loss_scale == 'dynamic'
+    cfg = load_config(config, {'optim_wrapper.type': 'ApexOptimWrapper'})
+    with pytest.raises(ValueError, match='ApexOptimWrapper'):
+        train_from_cfg(cfg, amp=True)
+
+
+def test_work_dir_priority(tmp_path):
+    config = write_tiny_run(tmp_path)
+    assert load_config(config, work_dir='given').work_dir == 'given'
+    assert load_config(config).work_dir == str(tmp_path / 'work')
+    plain = tmp_path / 'plain.py'
+    plain.write_text('a = 1')
+    assert load_config(plain).work_dir == os.path.join('work_dirs', 'plain')
+
+
+def test_missing_config_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'none\.py does not exist'):
+        load_config(tmp_path / 'none.py')
+
+
+def test_unwritable_folders_are_named(tmp_path):
+    config = write_tiny_run(tmp_path)
+    (tmp_path / 'file').touch()
+    folder = tmp_path / 'file' / 'work'
+    with pytest.raises(OSError, match=r'Cannot write into .*file/work .*--work-dir'):
+        train_from_cfg(load_config(config, work_dir=folder))
+    with pytest.raises(OSError, match=r'Cannot write into .*file/work .*--show-dir'):
+        test_from_cfg(load_config(config), 'x.pth', show_dir=folder)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda w: w.pop('decode_head.conv_seg.weight'), r'missing keys.*decode_head\.conv_seg'),
+        (lambda w: w.update(extra=torch.zeros(1)), r'unexpected key.*extra'),
+        (
+            lambda w: w.update({'decode_head.conv_seg.bias': torch.zeros(21)}),
+            r'size mismatch.*conv_seg\.bias.*21',
+        ),
+        (
+            lambda w: [w.pop(key) for key in list(w) if key.startswith('backbone')],
+            r'missing keys.*backbone.*\.\.\. \(\d+ in all\)',
+        ),
+    ],
+)
+def test_checkpoint_must_fit(trained, tmp_path, change, message):
+    config, checkpoint = trained
+    content = load_checkpoint_file(checkpoint)
+    change(content['state_dict'])
+    torch.save(content, tmp_path / 'unfit.pth')
+    with pytest.raises(RuntimeError, match=r'unfit\.pth does not fit .*tiny\.py') as info:
+        test_from_cfg(load_config(config), tmp_path / 'unfit.pth')
+    assert re.search(message, str(info.value), re.S)
+    assert 'strict_load=False' in str(info.value)
+    cfg = load_config(config, {**SHORT, 'load_from': str(tmp_path / 'unfit.pth')})
+    with pytest.raises(RuntimeError, match=r'unfit\.pth does not fit'):
+        train_from_cfg(cfg)
+
+
+def test_strict_load_can_be_switched_off(trained, tmp_path):
+    config, checkpoint = trained
+    content = load_checkpoint_file(checkpoint)
+    del content['state_dict']['decode_head.conv_seg.bias']
+    torch.save(content, tmp_path / 'partial.pth')
+    cfg = load_config(config, {'strict_load': False})
+    assert 'mIoU' in test_from_cfg(cfg, tmp_path / 'partial.pth')
+
+
+def test_init_model_of_mmseg_is_safe(tmp_path):
+    config = write_tiny_run(tmp_path)
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / 'was_here'),)
+
+    torch.save({'state_dict': {}, 'meta': Evil()}, tmp_path / 'evil.pth')
+    with pytest.raises(ValueError, match=r'Refused to load .*evil\.pth.*mkdir'):
+        init_model(str(config), str(tmp_path / 'evil.pth'), device='cpu')
+    assert not (tmp_path / 'was_here').exists()

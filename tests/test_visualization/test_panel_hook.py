@@ -1,0 +1,93 @@
+"""The hook writes a panel per image of the data set, by the fields of the data samples."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import BaseDataElement, PixelData
+from mmseg.structures import SegDataSample
+from PIL import Image
+
+from mmwsss.engine.hooks import PanelVisualizationHook, panel_visualization
+from mmwsss.registry import HOOKS
+
+META = dict(classes=('background', 'boat', 'car'), palette=[[0, 0, 0], [250, 0, 0], [0, 250, 0]])
+
+
+@pytest.fixture
+def samples(tmp_path):
+    """Three samples; the first has every field, the second only a prediction."""
+    made = []
+    for i in range(3):
+        path = tmp_path / f'image_{i}.jpg'
+        Image.fromarray(np.full((40, 50, 3), 90, np.uint8)).save(path)
+        sample = SegDataSample(metainfo=dict(img_path=str(path)))
+        sample.pred_sem_seg = PixelData(data=torch.ones(1, 40, 50, dtype=torch.int64))
+        made.append(sample)
+    full = made[0]
+    full.gt_sem_seg = PixelData(data=torch.zeros(1, 40, 50, dtype=torch.uint8))
+    full.pred_pseudo_mask = PixelData(data=torch.zeros(1, 40, 50, dtype=torch.int64))
+    full.pred_cam = BaseDataElement(cam=torch.rand(2, 40, 50), labels=torch.tensor([0, 1]))
+    return made
+
+
+@pytest.fixture
+def runner(tmp_path):
+    return SimpleNamespace(
+        work_dir=str(tmp_path / 'work'), visualizer=SimpleNamespace(dataset_meta=META)
+    )
+
+
+def run_test(hook, runner, samples):
+    hook.before_test_epoch(runner)
+    for batch_idx, sample in enumerate(samples):
+        hook.after_test_iter(runner, batch_idx, None, [sample])
+
+
+def names(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_panels_are_named_after_the_images_and_show_what_there_is(tmp_path, runner, samples):
+    hook = HOOKS.build(dict(type='mmwsss.PanelVisualizationHook', out_dir=str(tmp_path / 'out')))
+    run_test(hook, runner, samples)
+    assert names(tmp_path / 'out') == ['image_0.png', 'image_1.png', 'image_2.png']
+    widths = [Image.open(tmp_path / 'out' / n).width for n in names(tmp_path / 'out')]
+    assert widths[0] - widths[1] == 4 * (256 + 6)  # two cams, pseudo mask, truth
+    assert widths[1] == widths[2]
+
+
+def test_default_folder_interval_and_limit(tmp_path, runner, samples):
+    hook = PanelVisualizationHook(interval=2, max_images=1)
+    run_test(hook, runner, samples)
+    assert names(tmp_path / 'work' / 'panels') == ['image_0.png']
+    run_test(PanelVisualizationHook(interval=2), runner, samples)
+    assert names(tmp_path / 'work' / 'panels') == ['image_0.png', 'image_2.png']
+
+
+def test_processes_share_interval_and_limit(tmp_path, runner, samples, monkeypatch):
+    monkeypatch.setattr(panel_visualization, 'get_world_size', lambda: 2)
+    for rank, shard in enumerate([[samples[0], samples[2]], [samples[1], samples[0]]]):
+        monkeypatch.setattr(panel_visualization, 'get_rank', lambda rank=rank: rank)
+        run_test(PanelVisualizationHook(max_images=2), runner, shard)
+    assert names(tmp_path / 'work' / 'panels') == ['image_0.png', 'image_1.png']
+
+
+@pytest.mark.parametrize('val', [False, True])
+def test_validation_draws_only_when_asked(tmp_path, runner, samples, val):
+    hook = PanelVisualizationHook(val=val)
+    hook.before_val_epoch(runner)
+    hook.after_val_iter(runner, 0, None, samples)
+    assert (tmp_path / 'work' / 'panels').exists() == val
+
+
+def test_bad_mask_names_the_image(runner, samples):
+    samples[1].pred_sem_seg = PixelData(data=torch.full((1, 40, 50), 7))
+    with pytest.raises(ValueError, match=r'image_1.jpg: the prediction has values \[7\]'):
+        run_test(PanelVisualizationHook(), runner, samples)
+
+
+def test_interval_must_be_positive():
+    with pytest.raises(ValueError, match='interval'):
+        PanelVisualizationHook(interval=0)

@@ -1,0 +1,53 @@
+"""Command line options that train.py and test.py share.
+
+Nothing here imports torch or mmengine, so that ``-h`` answers at once.
+"""
+
+import argparse
+import os
+from typing import Any
+
+
+class CfgOptions(argparse.Action):
+    """mmengine's ``DictAction``, imported only when the option is used."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        from mmengine.config import DictAction
+
+        DictAction(self.option_strings, self.dest, nargs=self.nargs)(
+            parser, namespace, values, option_string
+        )
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--work-dir', help='folder of logs and results (default: work_dirs/<name of the config>)'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=CfgOptions,
+        metavar='KEY=VALUE',
+        help='change values of the config, e.g. train_cfg.max_iters=100 '
+        'model.test_cfg.scales="[1.0,0.75]" (quotes around lists, no blanks inside)',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes',
+    )
+    # Given by torch.distributed.launch (either spelling), not by users.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args

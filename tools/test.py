@@ -1,0 +1,47 @@
+"""Test a model: ``python tools/test.py CONFIG CHECKPOINT``."""
+
+import argparse
+
+from _cli import add_common_options, parse
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Test a model, print its metrics')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', metavar='DIR', help='write the predicted label maps (PNG) here')
+    parser.add_argument('--show', action='store_true', help='show each prediction in a window')
+    parser.add_argument(
+        '--show-dir',
+        metavar='DIR',
+        help='write a panel per image here: image, cam, pseudo mask, prediction, truth',
+    )
+    parser.add_argument(
+        '--wait-time', type=float, default=2.0, metavar='S', help='seconds a window stays'
+    )
+    parser.add_argument(
+        '--tta', action='store_true', help='test-time augmentation (several scales, flip)'
+    )
+    add_common_options(parser)
+    return parse(parser)
+
+
+def main() -> None:
+    args = parse_args()
+
+    from mmwsss.apis import load_config, test_from_cfg
+
+    cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
+    test_from_cfg(
+        cfg,
+        args.checkpoint,
+        tta=args.tta,
+        out=args.out,
+        show=args.show,
+        show_dir=args.show_dir,
+        wait_time=args.wait_time,
+    )
+
+
+if __name__ == '__main__':
+    main()
