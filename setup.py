@@ -1,11 +1,11 @@
-"""Packaging of mmwsss. Metadata, and the ``.mim`` folder in which mim finds configs and tools."""
+"""Packaging of mmwsss: metadata, and the folders in which mim finds configs and tools."""
 
-import os
 import runpy
 import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
@@ -30,28 +30,43 @@ EXTRAS = {
     'openmmlab': ['mmengine>=0.10.7', 'mmcv>=2.0.0', 'mmsegmentation>=1.2.2'],
     'coco': ['pycocotools>=2.0.7'],
     'crf': ['numba>=0.59', 'pydensecrf2>=1.1'],
-    'tests': ['build>=1.0', 'pytest>=8.0', 'ruff>=0.9'],
+    'tests': ['pytest>=8.0', 'ruff>=0.9', 'setuptools>=70.1'],
     'docs': ['mkdocs>=1.6'],
 }
 
 
+def add_mim_folder(package: Path) -> None:
+    """Copy configs, tools and the model index to ``<package>/.mim``, where mim looks for them."""
+    mim = package / '.mim'
+    shutil.rmtree(mim, ignore_errors=True)
+    mim.mkdir(parents=True)
+    for name in MIM_CONTENT:
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns('__pycache__')
+            shutil.copytree(ROOT / name, mim / name, ignore=ignored)
+        else:
+            shutil.copy2(ROOT / name, mim / name)
+
+
 class BuildPy(build_py):
-    """Put configs, tools and the model index into ``mmwsss/.mim``: copies, or links if editable."""
+    """Adds ``mmwsss/.mim``. Of an editable installation mim searches the checkout itself."""
 
     def run(self) -> None:
         super().run()
-        package = ROOT / 'mmwsss' if self.editable_mode else Path(self.build_lib) / 'mmwsss'
-        mim = package / '.mim'
-        shutil.rmtree(mim, ignore_errors=True)
-        mim.mkdir(parents=True)
-        for name in MIM_CONTENT:
-            source, target = ROOT / name, mim / name
-            if self.editable_mode:
-                target.symlink_to(os.path.relpath(source, mim))
-            elif source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__'))
-            else:
-                shutil.copy2(source, target)
+        if not self.editable_mode:
+            add_mim_folder(Path(self.build_lib) / 'mmwsss')
+
+
+class BdistWheel(bdist_wheel):
+    """Adds ``.mim`` beside the metadata too.
+
+    onedl-mim takes the folder of the first installed file for the package, and that is the
+    ``.dist-info`` of every package whose distribution and import names are equal.
+    """
+
+    def egg2dist(self, egginfo_path: str, distinfo_path: str) -> None:
+        super().egg2dist(egginfo_path, distinfo_path)
+        add_mim_folder(Path(distinfo_path))
 
 
 setup(
@@ -70,6 +85,6 @@ setup(
     python_requires='>=3.10',
     install_requires=REQUIRES,
     extras_require=EXTRAS,
-    cmdclass={'build_py': BuildPy},
+    cmdclass={'bdist_wheel': BdistWheel, 'build_py': BuildPy},
     zip_safe=False,
 )

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Test with several processes: dist_test.sh CONFIG CHECKPOINT PROCESSES [options of test.py]
 # Several machines: set NNODES, NODE_RANK, MASTER_ADDR (and PORT) on each of them.
+# CHECKPOINT may be none, for methods without training.
 set -euo pipefail
 
 if [ "$#" -lt 3 ]; then

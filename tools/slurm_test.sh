@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Test under Slurm: slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options of test.py]
 # GPUS: processes in all. GPUS_PER_NODE: processes and GPUS per node, 0 on nodes without GPUS.
+# CHECKPOINT may be none, for methods without training.
 set -euo pipefail
 
 if [ "$#" -lt 4 ]; then

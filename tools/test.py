@@ -1,4 +1,4 @@
-"""Test a model: ``python tools/test.py CONFIG CHECKPOINT``."""
+"""Test a model: ``python tools/test.py CONFIG [CHECKPOINT]``."""
 
 import argparse
 
@@ -8,7 +8,12 @@ from _cli import add_common_options, parse
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Test a model, print its metrics')
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        default='none',
+        help='checkpoint file; "none" (default) tests what needs no training, e.g. plain Grad-CAM',
+    )
     parser.add_argument('--out', metavar='DIR', help='write the predicted label maps (PNG) here')
     parser.add_argument('--show', action='store_true', help='show each prediction in a window')
     parser.add_argument(
@@ -34,7 +39,7 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     test_from_cfg(
         cfg,
-        args.checkpoint,
+        None if args.checkpoint == 'none' else args.checkpoint,
         tta=args.tta,
         out=args.out,
         show=args.show,

@@ -9,7 +9,7 @@ from .launch import build_runner, check_writable
 
 def test_from_cfg(
     cfg: Config,
-    checkpoint: str | os.PathLike,
+    checkpoint: str | os.PathLike | None,
     tta: bool = False,
     out: str | os.PathLike | None = None,
     show: bool = False,
@@ -20,7 +20,8 @@ def test_from_cfg(
 
     Args:
         cfg: A config as :func:`load_config` gives it; it is modified.
-        checkpoint: Its keys must be exactly those of the model.
+        checkpoint: Its keys must be exactly those of the model. None tests the model as built, for
+            methods without training.
         tta: Test-time augmentation: ``tta_cfg`` of the config, merged into ``model.test_cfg``,
             or else mmseg's ``tta_model`` and ``tta_pipeline``.
         out: Folder for the predicted label maps.
@@ -37,7 +38,7 @@ def test_from_cfg(
     for folder in (out, show_dir):
         if folder is not None:
             check_writable(folder)
-    cfg.load_from, cfg.resume = str(checkpoint), False
+    cfg.load_from, cfg.resume = (None if checkpoint is None else str(checkpoint)), False
     if out is not None:
         writer = dict(type='mmwsss.PseudoMaskWriter', output_dir=str(out))
         metrics = cfg.test_evaluator

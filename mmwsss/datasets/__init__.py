@@ -1,5 +1,6 @@
 from .coco14 import COCO14Dataset
 from .image_label import ImageLabelDataset
+from .mini import MiniDataset
 from .samplers import SeededInfiniteSampler
 from .transforms import (
     LoadImageLabels,
@@ -14,6 +15,7 @@ __all__ = [
     'COCO14Dataset',
     'ImageLabelDataset',
     'LoadImageLabels',
+    'MiniDataset',
     'PackWSSSInputs',
     'RandomPadCrop',
     'RandomScalePIL',

@@ -2,7 +2,6 @@
 
 import os.path as osp
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from .label_file import encode_image_labels, read_label_file
 
 def image_id(path: str) -> str:
     """File name without extension."""
-    return Path(path).stem
+    return osp.splitext(osp.basename(path))[0]
 
 
 @DATASETS.register_module()

@@ -74,8 +74,7 @@ def encode_image_labels(names: Sequence[str], foreground: Sequence[str]) -> np.n
     Raises:
         ValueError: A name is not in ``foreground``.
     """
-    index = {name: i for i, name in enumerate(foreground)}
     for name in names:
-        if name not in index:
+        if name not in foreground:
             raise ValueError(unknown_class_message(name, foreground))
-    return np.array(sorted({index[name] for name in names}), dtype=np.int64)
+    return np.array(sorted({foreground.index(name) for name in names}), dtype=np.int64)

@@ -35,11 +35,6 @@ def hsv(h: float, s: float, v: float) -> Colour:
     return 255 * r, 255 * g, 255 * b
 
 
-def paint(rng: Generator) -> Colour:
-    """Any saturated colour."""
-    return hsv(rng.uniform(), rng.uniform(0.55, 1.0), rng.uniform(0.55, 1.0))
-
-
 def near(rng: Generator, *choices: Colour) -> Colour:
     """One of the RGB colours with a little variation."""
     colour = np.array(choices[rng.integers(len(choices))]) + rng.uniform(-18, 18, 3)
@@ -51,7 +46,7 @@ def darker(colour: Colour, factor: float) -> Colour:
 
 
 def _boat(rng: Generator) -> list[Part]:
-    hull = paint(rng)
+    hull = near(rng, (185, 45, 40), (35, 60, 140), (95, 60, 40))
     sail = near(rng, (245, 245, 240), (250, 220, 120), (240, 150, 60))
     top = rng.uniform(-0.95, -0.75)
     return [
@@ -65,7 +60,7 @@ def _boat(rng: Generator) -> list[Part]:
 
 
 def _car(rng: Generator) -> list[Part]:
-    body = paint(rng)
+    body = near(rng, (215, 35, 45), (40, 150, 150), (235, 200, 50))
     glass = near(rng, (170, 210, 235), (60, 75, 90))
     parts = [
         (poly(-0.55, -0.02, -0.35, -0.5, 0.3, -0.5, 0.58, -0.02), darker(body, 0.8)),
@@ -110,7 +105,7 @@ def _house(rng: Generator) -> list[Part]:
 
 
 def _bird(rng: Generator) -> list[Part]:
-    body = paint(rng)
+    body = near(rng, (50, 100, 215), (245, 205, 60), (200, 70, 60))
     lift = rng.uniform(-0.75, 0.5)
     return [
         (poly(-0.45, 0.0, -0.97, -0.25, -0.9, 0.2), darker(body, 0.55)),
@@ -126,7 +121,7 @@ def _bird(rng: Generator) -> list[Part]:
 
 
 def _fish(rng: Generator) -> list[Part]:
-    body = paint(rng)
+    body = near(rng, (245, 130, 40), (150, 70, 190), (60, 190, 160))
     stripe = near(rng, (250, 250, 245), (40, 40, 50))
     parts = [
         (poly(-0.45, 0.0, -0.97, -0.45, -0.85, 0.0, -0.97, 0.45), darker(body, 0.65)),
@@ -162,7 +157,7 @@ def _cow(rng: Generator) -> list[Part]:
 
 def _plane(rng: Generator) -> list[Part]:
     hull = near(rng, (240, 240, 245), (190, 195, 205), (245, 225, 150))
-    mark = paint(rng)
+    mark = near(rng, (215, 40, 50), (40, 70, 190))
     parts = [
         (poly(-0.7, -0.05, -0.97, -0.6, -0.72, -0.6, -0.4, -0.05), mark),
         (poly(-0.05, -0.08, -0.3, -0.55, -0.12, -0.55, 0.3, -0.08), darker(hull, 0.7)),
@@ -179,7 +174,8 @@ def _plane(rng: Generator) -> list[Part]:
 
 def _person(rng: Generator) -> list[Part]:
     skin = near(rng, (240, 200, 170), (200, 150, 110), (125, 85, 60))
-    shirt, trousers = paint(rng), near(rng, (40, 50, 110), (60, 60, 60), (120, 90, 60))
+    shirt = near(rng, (220, 60, 130), (60, 150, 60), (240, 240, 235))
+    trousers = near(rng, (40, 50, 110), (60, 60, 60), (120, 90, 60))
     swing = rng.uniform(0.0, 0.28)
     return [
         (poly(-0.25, 0.1, 0.0, 0.1, -0.05 - swing, 0.92, -0.25 - swing, 0.92), trousers),

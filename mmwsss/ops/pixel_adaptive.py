@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .pixel_adaptive_cpu import weighted_neighbour_sum
+
 _DIRECTIONS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 
 
@@ -20,6 +22,19 @@ def _neighbours(x: Tensor, dilations: Sequence[int]):
     padded = F.pad(x, (reach,) * 4, mode='replicate')
     for dy, dx in _shifts(dilations):
         yield padded[..., reach + dy : reach + dy + h, reach + dx : reach + dx + w]
+
+
+def _average(masks: Tensor, weights: Tensor, dilations: Sequence[int]) -> Tensor:
+    """``sum_n W_n mask_n`` of masks ``(B, C, H, W)`` with weights ``(B, n, H, W)``."""
+    if masks.device.type == 'cpu':
+        reach = max(dilations)
+        padded = F.pad(masks, (reach,) * 4, mode='replicate')
+        shifts = [(reach + dy, reach + dx) for dy, dx in _shifts(dilations)]
+        return weighted_neighbour_sum(padded, weights, shifts)
+    total = torch.zeros_like(masks)
+    for n, neighbour in enumerate(_neighbours(masks, dilations)):
+        total.addcmul_(neighbour, weights[:, n : n + 1])
+    return total
 
 
 def par_weights(
@@ -86,10 +101,7 @@ def pixel_adaptive_refine(
     if image.shape[-2:] != masks.shape[-2:]:
         image = F.interpolate(image, size=masks.shape[-2:], mode='bilinear', align_corners=True)
     weights = par_weights(image.float(), dilations, w1, w2)
-    masks = masks.float()
+    masks = masks.detach().float()
     for _ in range(iterations):
-        refined = torch.zeros_like(masks)
-        for n, neighbour in enumerate(_neighbours(masks, dilations)):
-            refined.addcmul_(neighbour, weights[:, n : n + 1])
-        masks = refined
+        masks = _average(masks, weights, dilations)
     return masks

@@ -40,8 +40,8 @@ def test_every_object_counts_once_in_class_order(tmp_path):
 
 
 def test_body_parts_are_no_objects(tmp_path):
-    part = '<part><name>head</name><bndbox/></part>'
-    assert names_in_xml(write_xml(tmp_path, 'a', [thing('person', part)]), FOREGROUND) == ['person']
+    item = '<object><part><name>head</name><bndbox/></part><name>person</name></object>'
+    assert names_in_xml(write_xml(tmp_path, 'a', [item]), FOREGROUND) == ['person']
 
 
 def test_an_image_without_objects_has_no_labels(tmp_path):

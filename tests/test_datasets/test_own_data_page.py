@@ -48,3 +48,6 @@ def test_the_config_of_the_page_reads_the_layout_of_the_page(tmp_path):
     model = config.model
     assert model.decode_head.num_classes == len(config.classes)
     assert len(model.text.class_names) == len(config.classes) - 1
+    assert config.train_cfg.max_iters == config.param_scheduler[0].max_iters
+    assert 0 < model.refiner.gated_start < config.train_cfg.max_iters
+    assert model.type == Config.fromfile(ROOT / 'configs/wsss/weclip_voc.py').model.type

@@ -68,12 +68,14 @@ def test_random_scale_reports_sizes_and_treats_masks_as_labels():
     np.random.seed(0)
     shapes = set()
     for _ in range(20):
-        results = RandomScalePIL(scale_range=(0.5, 2.0))(sample(40, 60))
+        results = sample(40, 60)
+        results['gt_seg_map'][results['gt_seg_map'] == 1] = 200
+        results = RandomScalePIL(scale_range=(0.5, 2.0))(results)
         height, width = results['img'].shape[:2]
         assert results['img_shape'] == (height, width) == results['gt_seg_map'].shape
         assert results['scale_factor'] == (width / 60, height / 40)
         assert 20 <= height < 80
-        assert set(np.unique(results['gt_seg_map'])) <= {0, 1, 2}
+        assert set(np.unique(results['gt_seg_map'])) == {0, 2, 200}
         shapes.add((height, width))
     assert len(shapes) > 10
 
@@ -92,6 +94,16 @@ def test_random_pad_crop_moves_image_and_mask_together():
         assert padded.sum() == 12 * 32
         corners.add((int((~padded).any(1).argmax()), image.tobytes()))
     assert len(corners) > 10
+
+
+@pytest.mark.parametrize('side', [6, 10])
+def test_every_position_is_drawn(side):
+    np.random.seed(0)
+    transform = RandomPadCrop(crop_size=8)
+    draws = [transform._random_offsets(side, side) for _ in range(200)]
+    varying, fixed = (0, 1) if side < 8 else (1, 0)
+    assert {draw[varying] for draw in draws} == {(y, x) for y in range(3) for x in range(3)}
+    assert {draw[fixed] for draw in draws} == {(0, 0)}
 
 
 def test_the_seed_decides_the_draws():

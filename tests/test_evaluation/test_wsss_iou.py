@@ -176,7 +176,16 @@ def test_an_image_counts_once():
     assert judge(WSSSIoUMetric(), again, size=2) == once
 
 
-def _worker(rank, world_size, num_images, thresholds, init_file, queue):
+def judge_shard(indices, num_images) -> list[dict]:
+    """Scores of predictions and of seeds."""
+    samples = [make_sample(i) for i in indices]
+    return [
+        judge(WSSSIoUMetric(background_thresholds=thresholds), samples, size=num_images)
+        for thresholds in (None, [0.3, 0.6])
+    ]
+
+
+def _worker(rank, world_size, num_images, init_file, queue):
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         'gloo',
@@ -186,29 +195,27 @@ def _worker(rank, world_size, num_images, thresholds, init_file, queue):
         timeout=timedelta(seconds=60),
     )
     sampler = DefaultSampler(range(num_images), shuffle=False)
-    got = judge(
-        WSSSIoUMetric(background_thresholds=thresholds),
-        [make_sample(i) for i in sampler],
-        size=num_images,
-    )
-    queue.put((rank, len(sampler), got))
+    queue.put((len(sampler), judge_shard(sampler, num_images)))
+    try:
+        judge_shard(range(4), 4)
+    except RuntimeError as error:
+        queue.put(str(error))
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize('thresholds', [None, [0.3, 0.6]])
-def test_two_processes_with_a_padded_sampler_equal_one(tmp_path, thresholds):
+def test_two_processes_with_a_padded_sampler_equal_one(tmp_path):
     num_images = 5
-    context = mp.get_context('spawn')
-    queue = context.SimpleQueue()
-    args = (2, num_images, thresholds, str(tmp_path / 'rendezvous'), queue)
-    mp.spawn(_worker, args=args, nprocs=2)
-    results = [queue.get() for _ in range(2)]
-    assert [length for _, length, _ in results] == [3, 3]  # 6 samples of 5 images
-    samples = [make_sample(i) for i in range(num_images)]
-    expected = judge(WSSSIoUMetric(background_thresholds=thresholds), samples)
-    for _, _, got in results:
-        assert got == expected
+    queue = mp.get_context('spawn').SimpleQueue()
+    mp.spawn(_worker, args=(2, num_images, str(tmp_path / 'rendezvous'), queue), nprocs=2)
+    messages = [queue.get() for _ in range(4)]
+    results = [m for m in messages if isinstance(m, tuple)]
+    expected = judge_shard(range(num_images), num_images)
+    assert results == [(3, expected)] * 2  # 6 samples of 5 images
+    # Both processes judged all images: no padding does that.
+    errors = [m for m in messages if isinstance(m, str)]
+    assert len(errors) == 2
+    assert all('judged the same images' in error for error in errors)
 
 
 def drop(name):

@@ -21,12 +21,13 @@ TOOLS = Path(__file__).parents[2] / 'tools'
 SHORT = {'train_cfg.max_iters': 1, 'train_cfg.val_interval': 5}
 
 
-@pytest.fixture
-def trained(tmp_path) -> tuple[Path, Path]:
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory) -> tuple[Path, Path]:
     """A tiny config and a checkpoint of its model."""
-    config = write_tiny_run(tmp_path)
+    folder = tmp_path_factory.mktemp('trained')
+    config = write_tiny_run(folder)
     train_from_cfg(load_config(config, SHORT))
-    return config, tmp_path / 'work' / 'iter_1.pth'
+    return config, folder / 'work' / 'iter_1.pth'
 
 
 class Captured(Exception):  # noqa: N818
@@ -87,6 +88,11 @@ def test_show_dir_and_tta_change_the_config(tmp_path, capture):
         type='mmwsss.PanelVisualizationHook', out_dir=str(tmp_path / 'panels')
     )
     assert cfg.load_from == 'x.pth'
+
+
+def test_no_checkpoint_tests_the_model_as_built(tmp_path, capture):
+    config = write_tiny_run(tmp_path)
+    assert capture(test_from_cfg, load_config(config), None).load_from is None
 
 
 def test_show_dir_writes_panels(trained, tmp_path):

@@ -1,4 +1,4 @@
-"""A run small enough to train in seconds: a few noise images, a two-layer network with dropout."""
+"""Runs small enough to train in seconds: a stock network with dropout, and the mini WeCLIP."""
 
 from pathlib import Path
 
@@ -47,6 +47,31 @@ log_processor = dict(by_epoch=False)
 randomness = dict(seed=3)
 work_dir = {work_dir!r}
 """
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+MINI = """
+_base_ = {base!r}
+data_root = {root!r}
+train_dataloader = dict(batch_size=2, dataset=dict(data_root=data_root))
+test_dataloader = dict(dataset=dict(data_root=data_root, indices=7))
+val_dataloader = None
+val_evaluator = None
+val_cfg = None
+train_cfg = dict(max_iters=30)
+default_hooks = dict(checkpoint=dict(interval=10))
+randomness = dict(seed=3)
+work_dir = {work_dir!r}
+"""
+
+
+def write_mini_run(folder: Path) -> Path:
+    """Write a config of the shipped mini WeCLIP: short, without validation, tests 7 images."""
+    config = folder / 'mini.py'
+    base = str(CONFIGS / 'wsss' / 'weclip_mini.py')
+    config.write_text(
+        MINI.format(base=base, root=str(folder / 'data'), work_dir=str(folder / 'work'))
+    )
+    return config
 
 
 def write_tiny_run(folder: Path, workers: int = 0, batch_size: int = 2) -> Path:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.structures import BaseDataElement, PixelData
 from mmseg.models.segmentors import BaseSegmentor
 from PIL import Image
@@ -138,3 +140,14 @@ def test_a_model_without_cams_cannot_show_classes(demo):
     Path('config.py').write_text(text)
     with pytest.raises(SystemExit, match='DemoStub made no cams'):
         demo('photo.jpg', *MODEL, '--classes', 'boat')
+
+
+def test_weclip_draws_its_cams(demo, capsys):
+    config = ROOT / 'configs' / 'wsss' / 'weclip_mini.py'
+    init_default_scope('mmseg')
+    model = MODELS.build(Config.fromfile(config).model)
+    torch.save(dict(state_dict=model.state_dict(), meta={}), 'weclip.pth')
+    arguments = ('--config', str(config), '--checkpoint', 'weclip.pth', '--classes', 'boat')
+    demo('photo.jpg', *arguments)
+    assert num_columns('result.png') == 4
+    assert 'result.png: ' in capsys.readouterr().out

@@ -19,6 +19,7 @@ class PolyWarmupLR(LRSchedulerMixin, _ParamScheduler):
         warmup_iters: Iterations of the warm-up.
         warmup_ratio: First factor.
         power: Exponent of the decay.
+        by_epoch: Must be False; the runner reads it from the config.
     """
 
     def __init__(
@@ -29,13 +30,16 @@ class PolyWarmupLR(LRSchedulerMixin, _ParamScheduler):
         warmup_iters: int = 50,
         warmup_ratio: float = 1e-6,
         power: float = 1.0,
+        by_epoch: bool = True,
         **kwargs,
     ) -> None:
+        if by_epoch:
+            raise ValueError('PolyWarmupLR counts iterations: write by_epoch=False in its config')
         self.max_iters = max_iters
         self.warmup_iters = warmup_iters
         self.warmup_ratio = warmup_ratio
         self.power = power
-        super().__init__(optimizer, *args, **{'by_epoch': False, **kwargs})
+        super().__init__(optimizer, *args, by_epoch=by_epoch, **kwargs)
 
     def _get_value(self) -> list[float]:
         factor = poly_warmup_factor(

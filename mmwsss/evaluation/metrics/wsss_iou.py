@@ -208,7 +208,10 @@ class WSSSIoUMetric(BaseMetric):
         columns = torch.stack([scores[c] for c in TABLE_COLUMNS], dim=1) * 100
         for name, row in zip(self.classes, columns.tolist(), strict=True):
             table.add_row([name, *(f'{v:.2f}' for v in row)])
-        print_log(f'per class results:\n{table.get_string()}', 'current')
+        title = f'per class results of {self.prefix}' if self.prefix else 'per class results'
+        if self.thresholds is not None:
+            title += f' at the best threshold {metrics["best_threshold"]:.4g}'
+        print_log(f'{title}:\n{table.get_string()}', 'current')
         absent = [
             c for c, t in zip(self.classes, scores['truth_pixels'].tolist(), strict=True) if t == 0
         ]

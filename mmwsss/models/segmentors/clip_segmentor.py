@@ -21,7 +21,7 @@ class CLIPSegmentor(BaseSegmentor):
     Args:
         backbone: Frozen CLIP (:class:`mmwsss.models.backbones.FrozenCLIP`).
         decode_head: Decoder (:class:`mmwsss.models.decode_heads.WeCLIPHead`).
-        train_cfg: Not used.
+        train_cfg, pretrained: Not used; mmseg's ``init_model`` sets them.
         test_cfg: ``long_side`` (resize so that the longer side has this many pixels; None keeps
             the size), ``scales`` and ``flip`` (views whose logits are averaged), ``crf``
             (parameters of :func:`mmwsss.ops.dense_crf.dense_crf`, or None).
@@ -37,6 +37,7 @@ class CLIPSegmentor(BaseSegmentor):
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
+        pretrained: str | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
         self.backbone = MODELS.build(backbone)

@@ -48,7 +48,6 @@ class WeCLIP(CLIPSegmentor):
     from the label file.
 
     Args:
-        backbone, decode_head, data_preprocessor: See :class:`CLIPSegmentor`.
         text: Class and background texts (:class:`mmwsss.models.text_encoders.TextBank`).
         refiner: :class:`mmwsss.models.refiners.CLIPAffinityRefiner`.
         par: :class:`mmwsss.models.refiners.PAR`.
@@ -57,23 +56,14 @@ class WeCLIP(CLIPSegmentor):
             ``pred_sem_seg`` for the classes in the image labels. ``with_cam=True`` adds
             ``pred_cam`` and ``pred_pseudo_mask`` to the samples in ``'seg'`` mode, for pictures.
             ``cam='gradcam'`` puts the plain Grad-CAM maps, not the refined ones, in ``pred_cam``.
+        kwargs: Arguments of :class:`CLIPSegmentor`.
 
     Raises:
         ValueError: If the head's classes are not the text bank's plus background.
     """
 
-    def __init__(
-        self,
-        backbone: dict,
-        decode_head: dict,
-        text: dict,
-        refiner: dict,
-        par: dict,
-        train_cfg: dict | None = None,
-        test_cfg: dict | None = None,
-        data_preprocessor: dict | None = None,
-    ) -> None:
-        super().__init__(backbone, decode_head, train_cfg, test_cfg, data_preprocessor)
+    def __init__(self, text: dict, refiner: dict, par: dict, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.text = MODELS.build(text)
         if self.decode_head.num_classes != self.text.num_classes + 1:
             raise ValueError(

@@ -103,8 +103,8 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
 def build_clip(state: Mapping[str, Tensor], quick_gelu: bool, source: str = 'state dict') -> CLIP:
     """Build open_clip's ``CLIP`` of the size that a state dict has and load it strictly.
 
-    Widths, depths and patch size come from the shapes; heads are width / 64 in both towers (at least 1), as
-    in every OpenAI ViT.
+    Widths, depths and patch size come from the shapes; heads are width / 64 in both towers (at
+    least 1), as in every OpenAI ViT.
 
     Args:
         state: OpenAI's (= open_clip's) key names.

@@ -199,32 +199,32 @@ def _model(path, dataset, seed, half):
     settings = DATASETS[dataset]
     prompts = Config.fromfile(CONFIGS / f'_base_/prompts/{settings["prompts"]}.py')
     model = WeCLIP(
-        dict(
+        backbone=dict(
             type='mmwsss.FrozenCLIP',
             checkpoint=official_clip(weights),
             quick_gelu=True,
             half_rounding=half,
             save_frozen=True,
         ),
-        dict(
+        decode_head=dict(
             type='mmwsss.WeCLIPHead',
             in_channels=768,
             num_layers=11,
             num_classes=settings['classes'],
             half_rounding=half,
         ),
-        dict(
+        text=dict(
             type='mmwsss.TextBank',
             class_names=prompts.class_prompts,
             background_names=prompts.background_prompts,
             templates=prompts.templates,
         ),
-        dict(
+        refiner=dict(
             type='mmwsss.CLIPAffinityRefiner',
             gated_last=settings['gated_last'],
             box_threshold=settings['box_threshold'],
         ),
-        dict(type='mmwsss.PAR'),
+        par=dict(type='mmwsss.PAR'),
     ).eval()
     converted = convert_weclip(weights)
     assert set(converted) | {'backbone.digest'} == set(model.state_dict())

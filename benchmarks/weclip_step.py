@@ -1,0 +1,213 @@
+"""Speed of WeCLIP's online pseudo labels and of its training step (ViT-B/16 size, crop 320).
+
+Baseline: the same computation in the official formulation: image by image, class by class, one
+backward pass each, affinity squared per class, PAR on 48 gathered neighbours.
+
+    python benchmarks/weclip_step.py [--threads 1] [--repeat 3]
+"""
+
+import argparse
+import statistics
+import threading
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from torch import Tensor
+
+from mmwsss import register_all_modules
+from mmwsss.models.segmentors import WeCLIP
+from mmwsss.ops.cam import minmax_normalize
+from mmwsss.ops.clip_vit import split_heads
+from mmwsss.ops.pixel_adaptive import par_weights
+from mmwsss.ops.pseudo_label import add_background, pack_pairs
+from mmwsss.registry import MODELS
+
+CROP = 320
+CLASSES = ((14,), (2, 8), (0, 6, 19), (11, 17))  # of the four images: 1, 2, 3 and 2 classes
+
+
+class PeakMemory:
+    """Largest resident memory above the start, sampled every millisecond, in MiB."""
+
+    def __enter__(self) -> 'PeakMemory':
+        self.start, self.peak, self.running = _resident(), 0.0, True
+        self.thread = threading.Thread(target=self._watch)
+        self.thread.start()
+        return self
+
+    def _watch(self) -> None:
+        while self.running:
+            self.peak = max(self.peak, _resident() - self.start)
+            time.sleep(0.001)
+
+    def __exit__(self, *_) -> None:
+        self.running = False
+        self.thread.join()
+
+
+def _resident() -> float:
+    with open('/proc/self/statm') as file:
+        return int(file.read().split()[1]) * 4096 / 2**20
+
+
+def measure(function: Callable, repeat: int) -> tuple[float, float, object]:
+    """Median seconds, peak MiB and the result."""
+    with PeakMemory() as memory:
+        result = function()
+    seconds = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds), memory.peak, result
+
+
+def loop_gradcam(model: WeCLIP, tokens: Tensor, classes: tuple[int, ...]) -> tuple[list, Tensor]:
+    """One forward and one backward pass of the last block per class of one image."""
+    clip, bank = model.backbone, model.text
+    block, visual = clip.visual.transformer.resblocks[-1], clip.visual
+    texts = torch.cat([bank.embeddings[list(classes)], bank.embeddings[bank.num_classes :]])
+    cams = []
+    for i in range(len(classes)):
+        y = block.ln_1(tokens).detach().requires_grad_()
+        qkv = F.linear(y, block.attn.in_proj_weight, block.attn.in_proj_bias)
+        q, k, v = (split_heads(t, block.attn.num_heads) for t in qkv.chunk(3, dim=-1))
+        attn = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
+        x = tokens + block.attn.out_proj((attn @ v).transpose(1, 2).flatten(2))
+        x = visual.ln_post(x + block.mlp(block.ln_2(x)))
+        feature = F.normalize(x[:, 1:].mean(1) @ visual.proj, dim=-1)
+        prob = (clip.logit_scale * feature @ texts.T).softmax(-1)[0, i]
+        (gradient,) = torch.autograd.grad(prob, y)
+        cam = (y[0, 1:] * gradient[0, 1:].mean(0)).sum(-1).relu().detach()
+        cams.append(minmax_normalize(minmax_normalize(cam.view(1, CROP // 16, CROP // 16)))[0])
+    return cams, attn.detach().mean(1)[0]
+
+
+def loop_box_mask(cam: np.ndarray, threshold: float) -> np.ndarray:
+    """Boxes from OpenCV's contours."""
+    grey = (cam * 255).astype(np.uint8)
+    binary = (grey > int(threshold * grey.max())).astype(np.uint8)
+    mask = np.zeros_like(cam)
+    for contour in cv2.findContours(binary, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[0]:
+        x, y, w, h = cv2.boundingRect(contour)
+        mask[y : min(y + h, cam.shape[0] - 1), x : min(x + w, cam.shape[1] - 1)] = 1
+    return mask
+
+
+def loop_refine(cam: Tensor, attn: Tensor, threshold: float) -> Tensor:
+    """Sinkhorn, symmetrisation and squaring, again for every class."""
+    for _ in range(3):
+        attn = attn / attn.sum(0, keepdim=True)
+        attn = attn / attn.sum(1, keepdim=True)
+    attn = (attn + attn.T) / 2
+    mask = torch.from_numpy(loop_box_mask(cam.numpy(), threshold))
+    return ((attn @ attn) @ (cam * mask).reshape(-1, 1)).view_as(cam)
+
+
+def gathered_par(image: Tensor, masks: Tensor, dilations: tuple[int, ...], rounds: int) -> Tensor:
+    """PAR with all neighbours of all channels gathered in every round."""
+    weights = par_weights(image, dilations)[:, None]
+    height, width = image.shape[-2:]
+    for _ in range(rounds):
+        gathered = []
+        for d in dilations:
+            padded = F.pad(masks, (d,) * 4, mode='replicate')
+            gathered += [
+                padded[:, :, dy : dy + height, dx : dx + width]
+                for dy in (0, d, 2 * d)
+                for dx in (0, d, 2 * d)
+                if (dy, dx) != (d, d)
+            ]
+        masks = (torch.stack(gathered, 2) * weights).sum(2)
+    return masks
+
+
+def loop_path(model: WeCLIP, image: Tensor, features) -> list[Tensor]:
+    """Scores of every image behind PAR, the official way."""
+    scores = []
+    for b, classes in enumerate(CLASSES):
+        cams, last = loop_gradcam(model, features.tokens[-1][b : b + 1], classes)
+        attn = torch.cat([features.attn[:, b], last[None, 1:, 1:]]).mean(0)
+        refined = [loop_refine(cam, attn, model.refiner.box_threshold) for cam in cams]
+        maps = minmax_normalize(torch.stack(refined))[None]
+        maps = F.interpolate(maps, size=(CROP, CROP), mode='bilinear', align_corners=False)
+        par = model.par
+        scores.append(
+            gathered_par(image[b : b + 1], add_background(maps), par.dilations, par.iterations)[0]
+        )
+    return scores
+
+
+def our_path(model: WeCLIP, image: Tensor, features, labels: Tensor) -> list[Tensor]:
+    """The same through the shipped code."""
+    affinity = features.attn[-1]  # not used in the static phase
+    _, refined = model.make_cams(features, affinity, labels, gated=False)
+    cams = F.interpolate(
+        minmax_normalize(refined.maps)[None],
+        size=(CROP, CROP),
+        mode='bilinear',
+        align_corners=False,
+    )[0]
+    packed, _ = pack_pairs(cams, refined.labels, refined.image_index, len(image))
+    scores = model.par(image, add_background(packed))
+    return [s[: len(c) + 1] for s, c in zip(scores, CLASSES, strict=True)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    parser.add_argument('--repeat', type=int, default=3)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(args.threads)
+    register_all_modules()
+    cfg = Config.fromfile('configs/wsss/weclip_voc.py').model
+    cfg.backbone.checkpoint = 'random'
+    model = MODELS.build(cfg).train()
+    for block in model.backbone.visual.transformer.resblocks:
+        block.attn.in_proj_weight *= 4  # random attention is uniform: sharpen it
+    torch.manual_seed(0)
+    image = F.interpolate(torch.randn(4, 3, 40, 40), size=CROP, mode='bicubic')
+    labels = torch.zeros(4, 20)
+    for row, classes in zip(labels, CLASSES, strict=True):
+        row[list(classes)] = 1
+    features = model.backbone.encode(image, model.refiner.static_last - 1)
+
+    loop, loop_memory, expected = measure(lambda: loop_path(model, image, features), args.repeat)
+    ours, our_memory, scores = measure(
+        lambda: our_path(model, image, features, labels), args.repeat
+    )
+    worst = max((a - b).abs().max() for a, b in zip(scores, expected, strict=True))
+    print(f'threads {args.threads}, batch 4 with 1, 2, 3, 2 classes, crop {CROP}, ViT-B/16 size')
+    print(f'pseudo-label path, loop baseline: {loop:.2f} s, peak +{loop_memory:.0f} MiB')
+    print(f'pseudo-label path, mmwsss:        {ours:.2f} s, peak +{our_memory:.0f} MiB')
+    print(f'ratio {loop / ours:.2f}, largest difference of the scores {worst:.1e}')
+
+    def network() -> None:
+        features = model.backbone.encode(image)
+        logits, affinity = model.decode_head(features.tokens, features.grid)
+        losses = model.decode_head.loss_by_feat(logits, affinity, pseudo_label)
+        sum(losses.values()).backward()
+
+    def step() -> None:
+        features = model.backbone.encode(image, model.refiner.static_last - 1)
+        logits, affinity = model.decode_head(features.tokens, features.grid)
+        _, refined = model.make_cams(features, affinity, labels, gated=False)
+        label = model.make_pseudo_label(image, refined, (CROP, CROP))[1]
+        losses = model.decode_head.loss_by_feat(logits, affinity, label)
+        sum(losses.values()).backward()
+
+    pseudo_label = torch.randint(0, 21, (4, CROP, CROP))
+    bare, bare_memory, _ = measure(network, args.repeat)
+    whole, whole_memory, _ = measure(step, args.repeat)
+    print(f'frozen forward + decoder forward and backward: {bare:.2f} s, +{bare_memory:.0f} MiB')
+    print(f'whole training step: {whole:.2f} s, +{whole_memory:.0f} MiB; ratio {whole / bare:.2f}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,50 @@
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+
+from mmwsss.engine.schedulers import PolyWarmupLR
+from mmwsss.ops.losses import poly_warmup_factor
+
+
+def test_every_training_iteration_uses_its_factor(tmp_path):
+    from mmengine.hooks import Hook
+    from mmengine.model import BaseModel
+
+    class Model(BaseModel):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, inputs, mode):
+            return dict(loss=(self.weight * inputs).sum())
+
+    class Rates(Hook):
+        seen = []
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            self.seen.append(runner.optim_wrapper.param_groups[0]['lr'])
+
+    model = Model()
+    Runner(
+        model=model,
+        work_dir=str(tmp_path),
+        train_dataloader=torch.utils.data.DataLoader(
+            [dict(inputs=torch.ones(1))] * 12, collate_fn=lambda batch: batch[0]
+        ),
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=12),
+        optim_wrapper=OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1)),
+        param_scheduler=[
+            dict(type='mmwsss.PolyWarmupLR', max_iters=12, warmup_iters=4, by_epoch=False)
+        ],
+        custom_hooks=[Rates()],
+        default_scope='mmseg',
+        experiment_name='poly_warmup',
+    ).train()
+    assert Rates.seen == pytest.approx([0.1 * poly_warmup_factor(t, 12, 4) for t in range(12)])
+
+
+def test_epochs_are_refused():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    with pytest.raises(ValueError, match='by_epoch=False'):
+        PolyWarmupLR(optimizer, max_iters=10)

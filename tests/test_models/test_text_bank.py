@@ -1,0 +1,53 @@
+import pytest
+import torch
+from open_clip.model import CLIP
+
+from mmwsss.models import FrozenCLIP, TextBank
+from mmwsss.models.text_encoders.text_bank import text_features
+from mmwsss.models.utils.clip_weights import build_clip
+
+from .conftest import tiny_clip_state
+
+
+@pytest.fixture
+def clip():
+    return FrozenCLIP(tiny_clip_state(), quick_gelu=True)
+
+
+def test_text_embeddings_are_open_clips(clip):
+    from open_clip.tokenizer import SimpleTokenizer
+
+    reference: CLIP = build_clip(tiny_clip_state(), True).eval()
+    with torch.no_grad():
+        expected = reference.encode_text(SimpleTokenizer()(['a photo of a cat.']), normalize=True)
+    ours = text_features(clip, ['cat'], ['a photo of a {}.'])
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_batches_and_templates(clip):
+    names, templates = ['cat', 'sea lion', 'dog'], ['a {}.', 'the {} there']
+    together = text_features(clip, names, templates)
+    split = text_features(clip, names, templates, batch=2)
+    torch.testing.assert_close(together, split, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(together.norm(dim=-1), torch.ones(3))
+    assert not torch.allclose(together, text_features(clip, names, templates[:1]), atol=1e-3)
+
+
+def test_mask_holds_the_classes_of_the_image_and_every_background(clip):
+    bank = TextBank(['cat', 'dog'], ['sky', 'cat'])  # a background that is a class is left out
+    bank.encode(clip)
+    assert bank.embeddings.shape == (3, 16)
+    mask = bank.mask(torch.tensor([[0.0, 1.0], [0, 0]]))
+    assert mask.tolist() == [[False, True, True], [False, False, True]]
+
+
+def test_class_names_must_be_there_and_differ():
+    with pytest.raises(ValueError, match="given twice: \\['cat'\\]"):
+        TextBank(['cat', 'dog', 'cat'])
+    with pytest.raises(ValueError, match='must not be empty'):
+        TextBank([])
+
+
+def test_prompts_longer_than_the_context(clip):
+    with pytest.raises(ValueError, match=r'has \d+ tokens, CLIP reads at most 77'):
+        text_features(clip, ['cat ' * 80], ['a {}.'])
