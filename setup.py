@@ -15,6 +15,7 @@ MIM_CONTENT = ('configs', 'tools', 'demo', 'model-index.yml')
 # a hard requirement: they are extras, and requirements.txt names the default.
 REQUIRES = [
     'ftfy',
+    'numba>=0.59',
     'numpy>=1.26',
     'open_clip_torch>=3.0',
     'pillow>=10.0',
@@ -29,7 +30,7 @@ EXTRAS = {
     'onedl': ['onedl-mmengine>=0.10.12', 'onedl-mmcv>=2.3.6', 'onedl-mmsegmentation>=1.4.2'],
     'openmmlab': ['mmengine>=0.10.7', 'mmcv>=2.0.0', 'mmsegmentation>=1.2.2'],
     'coco': ['pycocotools>=2.0.7'],
-    'crf': ['numba>=0.59', 'pydensecrf2>=1.1'],
+    'crf': ['pydensecrf2>=1.1'],
     'tests': ['pytest>=8.0', 'ruff>=0.9', 'setuptools>=70.1'],
     'docs': ['mkdocs>=1.6'],
 }

@@ -1,7 +1,7 @@
 # WeCLIP on the embedded mini data set: learns masks from image labels on a CPU in minutes.
 _base_ = [
     '../_base_/models/weclip_mini-clip.py',
-    '../_base_/prompts/mini.py',
+    '../_base_/prompts/clip_mini.py',
     '../_base_/datasets/mini.py',
     '../_base_/schedules/adamw_poly_warmup_mini.py',
     '../_base_/default_runtime.py',

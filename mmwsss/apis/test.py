@@ -48,9 +48,8 @@ def test_from_cfg(
             type='SegVisualizationHook', draw=True, show=True, wait_time=wait_time
         )
     if show_dir is not None:
-        cfg.default_hooks.visualization = dict(
-            type='mmwsss.PanelVisualizationHook', out_dir=str(show_dir)
-        )
+        panels = dict(type='mmwsss.PanelVisualizationHook', out_dir=str(show_dir))
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), panels]
         cfg.model.setdefault('test_cfg', {}).update(with_cam=True)
     if tta:
         _enable_tta(cfg)

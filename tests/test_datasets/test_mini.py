@@ -274,8 +274,9 @@ def test_clip_recognises_classes_and_grounds_of_fresh_images(clip: CLIP):
 
 
 @pytest.fixture
-def tool() -> ModuleType:
+def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The pre-training script as a module."""
+    monkeypatch.syspath_prepend(REPOSITORY / 'tools')
     path = REPOSITORY / 'tools' / 'pretrain_mini_clip.py'
     spec = importlib.util.spec_from_file_location('pretrain_mini_clip', path)
     module = importlib.util.module_from_spec(spec)

@@ -84,9 +84,8 @@ def test_show_dir_and_tta_change_the_config(tmp_path, capture):
     cfg = load_config(config, {'tta_cfg': dict(scales=[1.0, 0.75], flip=True)})
     cfg = capture(test_from_cfg, cfg, 'x.pth', tta=True, show_dir=tmp_path / 'panels')
     assert cfg.model.test_cfg == dict(mode='whole', scales=[1.0, 0.75], flip=True, with_cam=True)
-    assert cfg.default_hooks.visualization == dict(
-        type='mmwsss.PanelVisualizationHook', out_dir=str(tmp_path / 'panels')
-    )
+    panels = dict(type='mmwsss.PanelVisualizationHook', out_dir=str(tmp_path / 'panels'))
+    assert cfg.custom_hooks == [panels]
     assert cfg.load_from == 'x.pth'
 
 

@@ -1,0 +1,99 @@
+"""Every shipped config."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.structures import LabelData
+from mmseg.structures import SegDataSample
+
+from mmwsss.registry import DATASETS, MODELS, PARAM_SCHEDULERS, TRANSFORMS
+
+ROOT = Path(__file__).parents[1] / 'configs'
+CONFIGS = sorted(p for p in ROOT.rglob('*.py') if '_base_' not in p.parts)
+WSSS = [p for p in CONFIGS if p.parent.name == 'wsss']
+# configs that train on masks by intent: upper bounds and retraining
+SUPERVISED = {p.stem for p in CONFIGS if p.parent.name == 'segmentation'}
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmseg')
+
+
+def types_in(value) -> list[str]:
+    """All ``type`` values in a nested config."""
+    if isinstance(value, dict):
+        own = [value['type']] if isinstance(value.get('type'), str) else []
+        return own + [t for v in value.values() for t in types_in(v)]
+    if isinstance(value, list | tuple):
+        return [t for v in value for t in types_in(v)]
+    return []
+
+
+def test_names_are_unique_and_configs_were_found():
+    names = [p.name for p in ROOT.rglob('*.py')]
+    assert len(names) == len(set(names))
+    assert {p.stem for p in WSSS} >= {'weclip_voc', 'weclip_coco', 'weclip_mini', 'gradcam_mini'}
+    assert set(WSSS) | {ROOT / f'segmentation/{s}.py' for s in SUPERVISED} == set(CONFIGS)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_types_resolve(path):
+    cfg = Config.fromfile(path)
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        dataset = cfg[loader].dataset
+        assert DATASETS.get(dataset.type) is not None
+        for transform in dataset.pipeline:
+            assert TRANSFORMS.get(transform.type) is not None
+    assert all(MODELS.get(t) is not None for t in types_in(cfg.model))
+    assert all(PARAM_SCHEDULERS.get(s.type) is not None for s in cfg.param_scheduler)
+
+
+@pytest.mark.parametrize('path', WSSS, ids=lambda p: p.stem)
+def test_weakly_supervised_training_sees_no_masks(path):
+    """Image labels only: no mask transform, no mask folder, not even as an unused path."""
+    dataset = Config.fromfile(path).train_dataloader.dataset
+    transforms = types_in(dataset.to_dict())
+    assert any('LoadImageLabels' in t for t in transforms)
+    assert not [t for t in transforms if 'Annotation' in t or 'SegMap' in t or 'Mask' in t]
+    assert 'seg_map_path' not in dataset.data_prefix
+    assert not [k for k in dataset if 'seg_map' in k]
+
+
+def test_the_walk_would_notice_masks():
+    pipeline = [dict(type='LoadAnnotations'), dict(type='RandomApply', transforms=[dict(type='X')])]
+    assert types_in(dict(pipeline=pipeline)) == ['LoadAnnotations', 'RandomApply', 'X']
+
+
+@pytest.mark.parametrize('name', ['weclip_voc', 'weclip_coco'])
+def test_full_size_training_step(name):
+    """ViT-B/16 at the paper's crop, two images, both phases of the refiner."""
+    cfg = Config.fromfile(ROOT / f'wsss/{name}.py')
+    cfg.model.backbone.checkpoint = 'random'
+    model = MODELS.build(cfg.model).train()
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    if name == 'weclip_voc':
+        assert round(trained / 1e6, 2) == 5.99
+    classes = model.text.num_classes
+    samples = []
+    for present in ((3,), (1, classes - 1)):
+        sample = SegDataSample(metainfo=dict(img_shape=(320, 320), ori_shape=(320, 320)))
+        sample.gt_image_labels = LabelData(label=torch.zeros(classes))
+        sample.gt_image_labels.label[list(present)] = 1
+        samples.append(sample)
+    optimizer = torch.optim.AdamW(model.decode_head.parameters(), lr=2e-3)
+    before = model.decode_head.classifier.weight.detach().clone()
+    data = dict(
+        inputs=[torch.randint(0, 256, (3, 320, 320), dtype=torch.uint8) for _ in samples],
+        data_samples=samples,
+    )
+    for gated_start in (1, 0):
+        model.refiner.gated_start = gated_start
+        losses = model(**model.data_preprocessor(data, training=True), mode='loss')
+        assert all(torch.isfinite(v) for v in losses.values())
+        sum(losses.values()).backward()
+        optimizer.step()
+    assert not torch.equal(model.decode_head.classifier.weight, before)
