@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -34,7 +35,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmwsss.datasets.mini_render import CLASSES, GROUNDS, render_scene
-from mmwsss.ops.clip_vit import embed_patches
+from mmwsss.ops.clip_vit import embed_patches, self_attention
 from mmwsss.utils.io import atomic_write
 
 SEED = 20_240
@@ -42,6 +43,10 @@ EVAL_SEED = 77_000
 REPORT_SEED = 88_000
 LOCAL_SHARPNESS = 5.0
 KEPT_SHARE = 0.5
+MOSAIC_SHARE = 0.6
+MAX_TILES = 4
+LAYERS = 6
+GROUPING_WEIGHT = 2.0
 MEAN_PATCH_WEIGHT = 0.5
 EXPLAINED_WEIGHT = 2.0
 TEMPLATES = (
@@ -60,13 +65,16 @@ TEMPLATES = (
 
 
 def sample_training_image(
-    rng: np.random.Generator, size: tuple[int, int]
+    rng: np.random.Generator, size: tuple[int, int], scenes: bool = True
 ) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """55 % close-ups on any ground, 10 % grounds alone, the rest scenes like the data set's."""
-    kind = rng.uniform()
+    """55 % close-ups on any ground, 10 % grounds alone, the rest scenes like the data set's.
+
+    Without ``scenes``, every fourth image is a ground alone and the others are close-ups.
+    """
+    kind = rng.uniform() if scenes else rng.uniform(0.25, 0.65)
     if kind < 0.55:
         names, ground = [str(rng.choice(CLASSES))], str(rng.choice(GROUNDS))
-        sides = (28.0, 1.0 * min(size))
+        sides = (min(28.0, 0.7 * min(size)), 1.0 * min(size))
     elif kind < 0.65:
         names, ground, sides = [], str(rng.choice(GROUNDS)), (1.0, 1.0)
     else:
@@ -81,6 +89,31 @@ def write_caption(rng: np.random.Generator, objects: list[str], grounds: list[st
     place = ' and '.join(grounds)
     start = str(rng.choice(('a photo of', 'a picture of', 'an image with', 'a drawing of')))
     return f'{start} {things} on {place}.' if objects else f'{start} {place}.'
+
+
+def sample_mosaic(
+    rng: np.random.Generator, cells: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, list[tuple], list[tuple]]:
+    """Up to four pictures side by side, cut at patch borders.
+
+    Returns:
+        The image, the tile of every patch, and every tile's objects and grounds.
+    """
+    cuts = []
+    for side in cells:
+        cut = [int(rng.integers(side // 3, side - side // 3 + 1))] if rng.uniform() < 0.8 else []
+        cuts.append([0, *cut, side])
+    image = np.empty((cells[0] * PATCH, cells[1] * PATCH, 3), np.uint8)
+    tiles, objects, grounds = np.zeros(cells, np.int64), [], []
+    for top, bottom in pairwise(cuts[0]):
+        for left, right in pairwise(cuts[1]):
+            size = ((bottom - top) * PATCH, (right - left) * PATCH)
+            picture, names, places = sample_training_image(rng, size, scenes=False)
+            image[top * PATCH : bottom * PATCH, left * PATCH : right * PATCH] = picture
+            tiles[top:bottom, left:right] = len(objects)
+            objects.append(names)
+            grounds.append(places)
+    return image, tiles, objects, grounds
 
 
 class FreshBatches(Dataset):
@@ -99,18 +132,25 @@ class FreshBatches(Dataset):
             cells = ((8, 8), (9, 9), (8, 10), (10, 8))[rng.integers(4)]
         else:
             cells = ((14, 14), (13, 15), (15, 13), (12, 16))[rng.integers(4)]
-        size = (PATCH * cells[0], PATCH * cells[1])
-        images, shown, captions = [], np.zeros((self.batch, len(NAMES)), np.float32), []
+        images, captions, tile_of_caption = [], [], []
+        tiles = np.zeros((self.batch, *cells), np.int64)
+        shown = np.zeros((self.batch, MAX_TILES, len(NAMES)), np.float32)
         for index in range(self.batch):
             image_rng = np.random.default_rng((SEED, step, index))
-            image, objects, grounds = sample_training_image(image_rng, size)
+            if image_rng.uniform() < MOSAIC_SHARE:
+                image, tiles[index], objects, grounds = sample_mosaic(image_rng, cells)
+            else:
+                size = (PATCH * cells[0], PATCH * cells[1])
+                image, names, places = sample_training_image(image_rng, size)
+                objects, grounds = [names], [places]
             images.append(image)
-            shown[index, [NAMES.index(n) for n in objects + grounds]] = 1
-            captions.append(write_caption(image_rng, list(objects), list(grounds)))
-        cells = cells[0] * cells[1]
-        kept = rng.random((self.batch, cells)).argsort(1)
+            for tile, (names, places) in enumerate(zip(objects, grounds, strict=True)):
+                shown[index, tile, [NAMES.index(n) for n in names + places]] = 1
+                captions.append(write_caption(image_rng, list(names), list(places)))
+                tile_of_caption.append((index, tile))
+        kept = rng.random((self.batch, cells[0] * cells[1])).argsort(1)
         if step >= self.fine_from:
-            kept = kept[:, : int(KEPT_SHARE * cells)]
+            kept = kept[:, : int(KEPT_SHARE * kept.shape[1])]
         unique = sorted(set(captions))
         prompts = [
             (METHOD_TEMPLATE if rng.uniform() < 0.4 else str(rng.choice(TEMPLATES))).format(n)
@@ -119,8 +159,11 @@ class FreshBatches(Dataset):
         return dict(
             images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),
             kept=torch.from_numpy(kept),
+            tiles=torch.from_numpy(tiles).flatten(1),
+            without_residual=int(rng.choice((-1, LAYERS - 1, LAYERS - 2), p=(0.3, 0.5, 0.2))),
             shown=torch.from_numpy(shown),
             texts=prompts + unique,
+            tile_of_caption=torch.tensor(tile_of_caption).T,
             caption_index=torch.tensor([unique.index(c) for c in captions]),
         )
 
@@ -155,47 +198,98 @@ def shared_contrastive(logits: Tensor, positive: Tensor) -> Tensor:
     return sum(losses) / 2
 
 
-def patch_losses(similarity: Tensor, shown: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """What the names of an image say about its patches.
+def pooling_loss(similarity: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
+    """Contrastive loss of patch-aligned pooling (Mukhoti et al., CVPR 2023): the patches that
+    agree with a name count more, for a name must be true of some place.
 
     Args:
         similarity: cosines of patches and name prompts ``(B, N, T)``.
         shown: ``(B, T)``, 1 where the image shows the name.
         scale: the logit scale.
-
-    Returns:
-        The contrastive loss of patch-aligned pooling (Mukhoti et al., CVPR 2023), in which the
-        patches that agree with a name count more: a name must be true of some place. And the
-        mean negative log-probability that a patch is one of the names shown: every place must
-        be something the image shows.
     """
     pooled = ((LOCAL_SHARPNESS * similarity).softmax(1) * similarity).sum(1)
+    return shared_contrastive(scale * pooled, shown)
+
+
+def explanation_loss(similarity: Tensor, possible: Tensor, scale: Tensor) -> Tensor:
+    """Mean negative log-probability that a patch is one of the names of its tile.
+
+    Args:
+        similarity: ``(B, N, T)``.
+        possible: ``(B, N, T)``, 1 for the names of the patch's tile.
+        scale: the logit scale.
+    """
     log_prob = (scale * similarity).log_softmax(2)
-    explained = log_prob.masked_fill(shown[:, None] == 0, -torch.inf).logsumexp(2)
-    return shared_contrastive(scale * pooled, shown), -explained.mean()
+    return -log_prob.masked_fill(possible == 0, -torch.inf).logsumexp(2).mean()
+
+
+def grouping_loss(attn: Tensor, similarity: Tensor, possible: Tensor, scale: Tensor) -> Tensor:
+    """Patches attend to patches of their own kind.
+
+    A patch's name distribution (among its tile's names, from the model itself, no gradient) must
+    be what the patches it attends to have, itself left out: ``-sum_c p_nc log(sum_m A_nm p_mc)``.
+    Every name found in an image counts the same, however many patches it has.
+
+    Args:
+        attn: Head-averaged attention between patches ``(blocks, B, N, N)``.
+        similarity, possible: ``(B, N, T)``, as in :func:`explanation_loss`.
+        scale: the logit scale.
+    """
+    logits = (scale * similarity).masked_fill(possible == 0, -torch.inf)
+    prob = logits.softmax(-1).detach()
+    others = attn.masked_fill(torch.eye(attn.shape[-1], dtype=torch.bool), 0)
+    others = others / others.sum(-1, keepdim=True)
+    gathered = (others @ prob).clamp(min=1e-6)
+    error = -(prob * gathered.log()).sum(-1).mean(0)  # (B, N)
+    kind = F.one_hot(prob.argmax(-1), prob.shape[-1]).float()
+    weight = 1 / (kind * kind.sum(1, keepdim=True)).sum(-1)
+    return (error * weight).sum() / weight.sum()
+
+
+def tile_means(patches: Tensor, tiles: Tensor, index: Tensor) -> Tensor:
+    """Normalised mean patch feature of the tiles ``index`` ``(2, K)`` (image, tile): ``(K, D)``."""
+    member = F.one_hot(tiles, MAX_TILES).float()
+    member = member / member.sum(1, keepdim=True).clamp(min=1)
+    means = member.transpose(1, 2) @ patches
+    return F.normalize(means[index[0], index[1]], dim=-1)
 
 
 def compute_loss(model: CLIP, encode: TextEncoder, batch: dict) -> Tensor:
-    """Name prompts and whole captions, against the class token and the mean patch token.
-
-    Name prompts also against the patches one by one.
-    """
-    image = normalize_image(batch['images'])
-    tokens = embed_patches(model.visual, image)
+    """Names against the class token and the mean patch token of the image; names and captions
+    against the mean patch token of every tile; names against the single patches of the last two
+    blocks, where a patch must be explained by what its own tile shows."""
+    visual, shown, index = model.visual, batch['shown'], batch['tile_of_caption']
+    tokens = embed_patches(visual, normalize_image(batch['images']))
     kept = F.pad(batch['kept'] + 1, (1, 0))[..., None].expand(-1, -1, tokens.shape[2])
-    tokens = model.visual.transformer(tokens.gather(1, kept))
+    tokens = [tokens.gather(1, kept)]
+    attn = []
+    for depth, block in enumerate(visual.transformer.resblocks):
+        out, weights = self_attention(block.attn, block.ln_1(tokens[-1]), need_weights=True)
+        x = out if depth == batch['without_residual'] else tokens[-1] + out
+        tokens.append(x + block.mlp(block.ln_2(x)))
+        attn.append(weights[:, 1:, 1:])
+    tiles = batch['tiles'].gather(1, batch['kept'])
+    possible = shown.gather(1, tiles[..., None].expand(-1, -1, len(NAMES)))
     text = encode(batch['texts'])
-    true_caption = F.one_hot(batch['caption_index'], len(text) - len(NAMES)).float()
-    scale = model.logit_scale.exp()
-    patches = model.visual.ln_post(tokens[:, 1:]) @ model.visual.proj
-    similarity = F.normalize(patches, dim=-1) @ text[: len(NAMES)].T
-    somewhere, explained = patch_losses(similarity, batch['shown'], scale)
-    loss = somewhere + EXPLAINED_WEIGHT * explained
-    features = pool_tokens(model.visual, tokens)
-    for weight, feature in zip((1.0, MEAN_PATCH_WEIGHT), features, strict=True):
-        logits = scale * feature @ text.T
-        loss = loss + weight * shared_contrastive(logits[:, : len(NAMES)], batch['shown'])
-        loss = loss + 0.5 * weight * shared_contrastive(logits[:, len(NAMES) :], true_caption)
+    names, captions = text[: len(NAMES)], text[len(NAMES) :]
+    scale, whole = model.logit_scale.exp(), shown.amax(1)
+    loss = torch.zeros(())
+    for depth, weight in ((-2, 0.5), (-1, 1.0)):
+        patches = visual.ln_post(tokens[depth][:, 1:]) @ visual.proj
+        similarity = F.normalize(patches, dim=-1) @ names.T
+        loss = loss + weight * EXPLAINED_WEIGHT * explanation_loss(similarity, possible, scale)
+        loss = loss + weight * pooling_loss(similarity, whole, scale)
+    loss = loss + GROUPING_WEIGHT * grouping_loss(
+        torch.stack(attn[2:]), similarity, possible, scale
+    )
+    means = scale * tile_means(patches, tiles, index)
+    true_caption = F.one_hot(batch['caption_index'], len(captions)).float()
+    loss = loss + shared_contrastive(means @ names.T, shown[index[0], index[1]])
+    loss = loss + 0.5 * shared_contrastive(means @ captions.T, true_caption)
+    for weight, feature in zip(
+        (1.0, MEAN_PATCH_WEIGHT), pool_tokens(visual, tokens[-1]), strict=True
+    ):
+        loss = loss + weight * shared_contrastive(scale * feature @ names.T, whole)
     return loss
 
 
@@ -303,11 +397,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('work_dir', type=Path, help='where last.pth (for resuming) is kept')
     parser.add_argument('--out', type=Path, default=Path('mmwsss/assets/mini_clip.safetensors'))
-    parser.add_argument('--steps', type=int, default=3000)
+    parser.add_argument('--steps', type=int, default=3500)
     parser.add_argument('--batch', type=int, default=32)
     parser.add_argument('--lr', type=float, default=1.5e-3)
-    parser.add_argument('--fine-from', type=float, default=0.6, help='share of steps at 64-80 px')
-    parser.add_argument('--eval-every', type=int, default=200)
+    parser.add_argument('--fine-from', type=float, default=0.5, help='share of steps at 80 px')
+    parser.add_argument('--eval-every', type=int, default=250)
     parser.add_argument('--eval-images', type=int, default=200)
     parser.add_argument('--report-images', type=int, default=300)
     args = parser.parse_args()

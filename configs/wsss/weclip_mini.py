@@ -14,4 +14,3 @@ model = dict(
     ),
     refiner=dict(box_threshold=0.4, gated_start=500),
 )
-env_cfg = dict(dist_cfg=dict(backend='gloo'))  # CPU

@@ -52,7 +52,7 @@ PALETTE = (
 
 SPLITS = {'train': 400, 'val': 100}
 _SPLIT_SEEDS = {'train': 11, 'val': 12}
-VERSION = 2
+VERSION = 3
 """Raised whenever the rendered pixels change, so that an older ``data/mini`` is noticed."""
 
 NATIVE_SHARE = 0.85
@@ -219,7 +219,7 @@ def render_scene(
     size: tuple[int, int],
     names: list[str] | None = None,
     ground: str | None = None,
-    sides: tuple[float, float] = (28.0, 76.0),
+    sides: tuple[float, float] = (44.0, 110.0),
 ) -> tuple[np.ndarray, np.ndarray, Scene]:
     """Render one image and its mask.
 

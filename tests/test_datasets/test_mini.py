@@ -288,7 +288,7 @@ def test_shipped_weights_localise_what_they_recognise(clip: CLIP, tool: ModuleTy
     """Grad-CAM seeds on fresh images; an all-background seed has about 8 mIoU."""
     figures = tool.evaluate(clip, tool.TextEncoder(clip), 30, seed=5)
     assert figures['recall_mean_patch'] > 0.8
-    assert figures['seed_miou'] > 30
+    assert figures['seed_miou'] > 45
 
 
 def test_training_images_are_a_function_of_seed_and_step(tool: ModuleType):
