@@ -46,7 +46,9 @@ def dense_crf(
         raise ImportError('the dense CRF needs pydensecrf: pip install pydensecrf2') from error
     num_classes, h, w = prob.shape
     crf = DenseCRF2D(w, h, num_classes)
-    crf.setUnaryEnergy(unary_from_softmax(np.ascontiguousarray(prob.detach().float().cpu().numpy())))
+    crf.setUnaryEnergy(
+        unary_from_softmax(np.ascontiguousarray(prob.detach().float().cpu().numpy()))
+    )
     crf.addPairwiseGaussian(sxy=gaussian_sxy, compat=gaussian_compat)
     crf.addPairwiseBilateral(
         sxy=bilateral_sxy,

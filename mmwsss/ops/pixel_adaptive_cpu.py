@@ -52,9 +52,7 @@ def weighted_neighbour_sum(
     arrays = padded.contiguous().numpy(), weights.contiguous().numpy(), np.array(shifts)
     threads = torch.get_num_threads()
     bounds = np.linspace(0, batch * height, threads + 1).astype(np.int64)
-    jobs = [
-        (*arrays, out.numpy(), (int(a), int(b))) for a, b in pairwise(bounds)
-    ]
+    jobs = [(*arrays, out.numpy(), (int(a), int(b))) for a, b in pairwise(bounds)]
     if threads == 1:
         _sum_rows(*jobs[0])
     else:
