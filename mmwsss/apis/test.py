@@ -50,7 +50,7 @@ def test_from_cfg(
     if show_dir is not None:
         panels = dict(type='mmwsss.PanelVisualizationHook', out_dir=str(show_dir))
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), panels]
-        cfg.model.setdefault('test_cfg', {}).update(with_cam=True)
+        cfg.merge_from_dict({'model.test_cfg.with_cam': True})
     if tta:
         _enable_tta(cfg)
     return build_runner(cfg).test()
@@ -61,7 +61,7 @@ test_from_cfg.__test__ = False  # not a test, whatever pytest concludes from its
 
 def _enable_tta(cfg: Config) -> None:
     if 'tta_cfg' in cfg:
-        cfg.model.setdefault('test_cfg', {}).update(cfg.tta_cfg)
+        cfg.merge_from_dict({f'model.test_cfg.{k}': v for k, v in cfg.tta_cfg.items()})
     elif 'tta_model' in cfg and 'tta_pipeline' in cfg:
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         cfg.model = dict(**cfg.tta_model, module=cfg.model)

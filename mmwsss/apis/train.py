@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
@@ -23,7 +24,7 @@ def train_from_cfg(cfg: Config, resume: str | None = None, amp: bool = False) ->
 
     Raises:
         OSError: The work dir is not writable; raised before anything is built.
-        ValueError: ``amp`` with an optimizer wrapper that has no mixed-precision form.
+        ValueError: ``amp`` on a CPU or with an optimizer wrapper that has no mixed-precision form.
     """
     if resume == 'auto':
         resume = _latest_checkpoint(cfg.work_dir)
@@ -37,6 +38,8 @@ def train_from_cfg(cfg: Config, resume: str | None = None, amp: bool = False) ->
 
 def _enable_amp(cfg: Config) -> None:
     wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if get_device() == 'cpu':
+        raise ValueError('--amp needs a GPU; train without it on a CPU.')
     if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(f'--amp needs optim_wrapper.type OptimWrapper, the config has {wrapper}.')
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
@@ -62,7 +65,7 @@ def _make_resumable(cfg: Config) -> None:
     """Derive every random draw from the seed and the position in training.
 
     Then a run that was interrupted and resumed draws the same as an uninterrupted one, with any
-    number of data loading workers, without replaying the data it has already seen.
+    number of data loading workers.
     """
     loader = cfg.train_dataloader
     if loader.sampler.type != 'InfiniteSampler' or 'pipeline' not in loader.dataset:

@@ -6,8 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .pixel_adaptive_cpu import weighted_neighbour_sum
-
 _DIRECTIONS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 
 
@@ -27,6 +25,8 @@ def _neighbours(x: Tensor, dilations: Sequence[int]):
 def _average(masks: Tensor, weights: Tensor, dilations: Sequence[int]) -> Tensor:
     """``sum_n W_n mask_n`` of masks ``(B, C, H, W)`` with weights ``(B, n, H, W)``."""
     if masks.device.type == 'cpu':
+        from .pixel_adaptive_cpu import weighted_neighbour_sum  # numba takes a second to import
+
         reach = max(dilations)
         padded = F.pad(masks, (reach,) * 4, mode='replicate')
         shifts = [(reach + dy, reach + dx) for dy, dx in _shifts(dilations)]

@@ -4,6 +4,7 @@ Row by row everything fits in the first-level cache, which tensor operations can
 core does the work eight times as fast as with a multiply-add per neighbour over whole images.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -13,7 +14,15 @@ from numba import njit
 from torch import Tensor
 
 
-@njit(nogil=True, fastmath=True, cache=True)
+def _compiled(function: Callable) -> Callable:
+    """Compile at the first call, and keep the machine code on disk where that is possible."""
+    try:
+        return njit(nogil=True, fastmath=True, cache=True)(function)
+    except RuntimeError:  # numba finds no writable folder
+        return njit(nogil=True, fastmath=True)(function)
+
+
+@_compiled
 def _sum_rows(padded, weights, shifts, out, rows):  # pragma: no cover - compiled
     """Fill ``out`` for the flat (image, row) numbers in ``rows``."""
     channels, height, width = out.shape[1:]

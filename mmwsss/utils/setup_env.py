@@ -1,4 +1,4 @@
-"""Import-time helpers for scripts that build modules by hand."""
+"""Registering all modules, for scripts that build them by hand."""
 
 import importlib
 import warnings

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .harness import METHODS, ROOT, find_cases, run_case
+from .harness import METHODS, ROOT, STORED, find_cases, run_case
 
 CASES = find_cases()
 
@@ -15,3 +15,5 @@ def test_golden_case(path):
 
 def test_cases_were_found():
     assert CASES, f'no golden case under {ROOT} for any of {METHODS}'
+    if ROOT == STORED:
+        assert len(CASES) == 17

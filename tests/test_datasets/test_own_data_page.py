@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mmwsss.datasets.label_file import write_label_file
-from mmwsss.registry import DATASETS
+from mmwsss.registry import DATASETS, PARAM_SCHEDULERS
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,5 +50,8 @@ def test_the_config_of_the_page_reads_the_layout_of_the_page(tmp_path):
     assert model.decode_head.num_classes == len(config.classes)
     assert len(model.text.class_names) == len(config.classes) - 1
     assert config.train_cfg.max_iters == config.param_scheduler[0].max_iters
+    scheduler = config.param_scheduler[0]
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
     assert 0 < model.refiner.gated_start < config.train_cfg.max_iters
     assert model.type == Config.fromfile(ROOT / 'configs/wsss/weclip_voc.py').model.type

@@ -31,7 +31,9 @@ def test_unknown_keys_are_named():
 
 
 def test_clip_inside():
-    official = {'encoder.visual.proj': torch.ones(1), 'encoder.ln_final.bias': torch.ones(2),
+    with pytest.raises(ValueError, match='no CLIP'):
+        official_clip({'decoder.linear_pred.bias': torch.ones(4)})
+    official = {'module.encoder.visual.proj': torch.ones(1), 'encoder.ln_final.bias': torch.ones(2),
                 'encoder.visual.positional_embedding_new': torch.ones(3),
                 'decoder.linear_pred.bias': torch.ones(4)}  # fmt: skip
     assert set(official_clip(official)) == {'visual.proj', 'ln_final.bias'}

@@ -162,5 +162,17 @@ def test_missing_image_labels(model, images):
 
 def test_unknown_mode(model, images):
     model.test_cfg = dict(mode='masks')
-    with pytest.raises(ValueError, match="'seg' or 'cam', not 'masks'"):
+    with pytest.raises(ValueError, match=r"mode must be one of .*'masks'"):
         model.predict(images, samples((0,), (1,), (2,)))
+
+
+def test_cam_mode_takes_no_views(model, images):
+    model.test_cfg = dict(mode='cam', scales=[1.0, 0.75])
+    with pytest.raises(ValueError, match=r"are for mode='seg'"):
+        model.predict(images, samples((0,), (1,), (2,)))
+
+
+def test_more_attention_maps_than_blocks():
+    refiner = dict(type='mmwsss.CLIPAffinityRefiner', static_last=8, gated_last=2)
+    with pytest.raises(ValueError, match=r'static_last is 8, but the CLIP has 4 blocks'):
+        tiny_weclip(refiner=refiner)

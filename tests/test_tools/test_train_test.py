@@ -94,6 +94,15 @@ def test_no_checkpoint_tests_the_model_as_built(tmp_path, capture):
     assert capture(test_from_cfg, load_config(config), None).load_from is None
 
 
+def test_tta_reaches_a_config_without_test_cfg(tmp_path, capture):
+    config = Path(__file__).parents[2] / 'configs/segmentation/clip-decoder_mini-full.py'
+    cfg = load_config(config, work_dir=tmp_path)
+    assert 'test_cfg' not in cfg.model
+    cfg = capture(test_from_cfg, cfg, 'x.pth', tta=True, show_dir=tmp_path / 'panels')
+    assert cfg.model.test_cfg.scales == [1.0, 0.75] and cfg.model.test_cfg.flip
+    assert cfg.model.test_cfg.with_cam
+
+
 def test_show_dir_writes_panels(trained, tmp_path):
     config, checkpoint = trained
     test_from_cfg(load_config(config), checkpoint, show_dir=tmp_path / 'panels')
@@ -115,8 +124,12 @@ def test_tta_without_recipe_says_what_to_add(tmp_path):
         test_from_cfg(load_config(config), 'x.pth', tta=True)
 
 
-def test_amp(tmp_path, capture):
+def test_amp(tmp_path, capture, monkeypatch):
     config = write_tiny_run(tmp_path)
+    monkeypatch.setattr('mmwsss.apis.train.get_device', lambda: 'cpu')
+    with pytest.raises(ValueError, match='--amp needs a GPU'):
+        train_from_cfg(load_config(config), amp=True)
+    monkeypatch.setattr('mmwsss.apis.train.get_device', lambda: 'cuda')
     cfg = capture(train_from_cfg, load_config(config), amp=True)
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
     assert cfg.optim_wrapper.loss_scale == 'dynamic'

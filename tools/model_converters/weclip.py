@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from mmwsss.models.utils.convert_weclip import convert_weclip, official_clip
+from mmwsss.utils import load_checkpoint_file
 from mmwsss.utils.io import atomic_write
 
 
@@ -15,7 +16,7 @@ def main() -> None:
     parser.add_argument('dst', help='checkpoint to write (.pth), for test.py and load_from')
     parser.add_argument('--clip', help='also write the CLIP inside it (.safetensors)')
     args = parser.parse_args()
-    official = torch.load(args.src, map_location='cpu', weights_only=True)
+    official = load_checkpoint_file(args.src, 'cpu')
     converted = convert_weclip(official)
     with atomic_write(args.dst) as path:
         torch.save(dict(state_dict=converted, meta={}), path)

@@ -1,7 +1,7 @@
 """Frozen CLIP vision transformer as a backbone."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,6 @@ class FrozenCLIP(BaseModule):
     Args:
         checkpoint: See :func:`mmwsss.models.utils.clip_weights.load_clip`.
         quick_gelu: Activation; None takes it from the file.
-        out_indices: Blocks whose patch maps :meth:`forward` returns.
         half_rounding: Round position embeddings and attention's output projections to half
             precision as the official code of CLIP-ES and WeCLIP does.
         save_frozen: Keep the vision tower's weights in checkpoints.
@@ -58,7 +57,6 @@ class FrozenCLIP(BaseModule):
         self,
         checkpoint: str | Path | Mapping[str, Tensor] = 'openai',
         quick_gelu: bool | None = None,
-        out_indices: Sequence[int] = (-1,),
         half_rounding: bool = False,
         save_frozen: bool = False,
     ) -> None:
@@ -67,7 +65,6 @@ class FrozenCLIP(BaseModule):
         self.visual = clip.visual
         self.register_buffer('logit_scale', clip.logit_scale.detach().exp(), persistent=False)
         self.register_buffer('digest', _digest(self.visual.state_dict()))
-        self.out_indices = out_indices
         self.half_rounding = half_rounding
         self._source = str(checkpoint) if not isinstance(checkpoint, Mapping) else 'state dict'
         self._text_tower = [clip]  # in a list: not a submodule, so neither saved nor moved
@@ -141,9 +138,8 @@ class FrozenCLIP(BaseModule):
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Patch maps ``(B, C, h, w)`` of the blocks in ``out_indices``."""
-        maps = self.encode(image).patch_maps()
-        return tuple(maps[i] for i in self.out_indices)
+        """Patch maps ``(B, C, h, w)`` behind every block but the last, for mmseg's heads."""
+        return tuple(self.encode(image).patch_maps())
 
     def train(self, mode: bool = True) -> 'FrozenCLIP':
         """Stay in evaluation mode."""

@@ -43,6 +43,11 @@ class CLIPSegmentor(BaseSegmentor):
         self.backbone = MODELS.build(backbone)
         self.decode_head = MODELS.build(decode_head)
         self.test_cfg = test_cfg or {}
+        if len(self.decode_head.layers) != self.backbone.num_layers - 1:
+            raise ValueError(
+                f'decode_head.num_layers is {len(self.decode_head.layers)}, but the CLIP has '
+                f'{self.backbone.num_layers} blocks: it must be one less'
+            )
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """Patch maps of the frozen blocks."""

@@ -73,6 +73,12 @@ class WeCLIP(CLIPSegmentor):
         self.text.encode(self.backbone)
         self.backbone.drop_text()
         self.refiner = MODELS.build(refiner)
+        for name in ('static_last', 'gated_last'):
+            if not 1 <= getattr(self.refiner, name) <= self.backbone.num_layers:
+                raise ValueError(
+                    f'refiner.{name} is {getattr(self.refiner, name)}, but the CLIP has '
+                    f'{self.backbone.num_layers} blocks'
+                )
         self.par = MODELS.build(par)
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
@@ -130,9 +136,7 @@ class WeCLIP(CLIPSegmentor):
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
     ) -> list[SegDataSample]:
         """See ``test_cfg``."""
-        mode = self.test_cfg.get('mode', 'seg')
-        if mode not in ('seg', 'cam'):
-            raise ValueError(f"test_cfg.mode must be 'seg' or 'cam', not {mode!r}")
+        mode = self._checked_mode()
         if mode == 'seg':
             data_samples = super().predict(inputs, data_samples)
             has_labels = all('gt_image_labels' in sample for sample in data_samples)
@@ -143,6 +147,18 @@ class WeCLIP(CLIPSegmentor):
             for sample in data_samples:
                 sample.pred_sem_seg = sample.pred_pseudo_mask
         return data_samples
+
+    def _checked_mode(self) -> str:
+        cfg = self.test_cfg
+        for key, values in (('mode', ('seg', 'cam')), ('cam', ('refined', 'gradcam'))):
+            if cfg.get(key, values[0]) not in values:
+                raise ValueError(f'test_cfg.{key} must be one of {values}, not {cfg[key]!r}')
+        several = cfg.get('flip') or cfg.get('crf') or tuple(cfg.get('scales', (1.0,))) != (1.0,)
+        if cfg.get('mode') == 'cam' and several:
+            raise ValueError(
+                "test_cfg: scales, flip (--tta) and crf are for mode='seg'; remove them for 'cam'"
+            )
+        return cfg.get('mode', 'seg')
 
     def _add_cams(self, inputs: Tensor, data_samples: list[SegDataSample]) -> None:
         image_labels = stack_image_labels(data_samples, self.text.num_classes)

@@ -54,9 +54,9 @@ def convert_weclip(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def official_clip(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The CLIP state dict inside an official WeCLIP checkpoint, OpenAI's key names."""
-    keys = (k for k in official if k.startswith('encoder.'))
-    return {
-        k.removeprefix('encoder.'): official[k]
-        for k in keys
-        if k != 'encoder.visual.positional_embedding_new'
-    }
+    official = {k.removeprefix('module.'): v for k, v in official.items()}
+    clip = {k.removeprefix('encoder.'): v for k, v in official.items() if k.startswith('encoder.')}
+    clip.pop('visual.positional_embedding_new', None)
+    if not clip:
+        raise ValueError('there is no CLIP (keys "encoder.*") in this checkpoint')
+    return clip
