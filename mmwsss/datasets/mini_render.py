@@ -272,6 +272,7 @@ def render_mini(split: str, index: int) -> tuple[np.ndarray, np.ndarray, Scene]:
 
 
 def mini_id(split: str, index: int) -> str:
+    """Image id, ``train_0007``."""
     return f'{split}_{index:04d}'
 
 

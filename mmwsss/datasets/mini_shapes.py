@@ -19,18 +19,22 @@ _CIRCLE = np.stack(
 
 
 def poly(*points: float) -> np.ndarray:
+    """Polygon ``(n, 2)`` from x0, y0, x1, y1, ..."""
     return np.array(points, dtype=np.float64).reshape(-1, 2)
 
 
 def rect(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
+    """Axis-parallel rectangle as a polygon ``(4, 2)``."""
     return poly(x0, y0, x1, y0, x1, y1, x0, y1)
 
 
 def ellipse(x: float, y: float, rx: float, ry: float | None = None) -> np.ndarray:
+    """Ellipse (a circle without ``ry``) around (x, y) as a polygon ``(n, 2)``."""
     return _CIRCLE * (rx, rx if ry is None else ry) + (x, y)
 
 
 def hsv(h: float, s: float, v: float) -> Colour:
+    """RGB in 0..255 of hue (any real, period 1), saturation and value (clipped to 0..1)."""
     r, g, b = colorsys.hsv_to_rgb(h % 1.0, min(max(s, 0.0), 1.0), min(max(v, 0.0), 1.0))
     return 255 * r, 255 * g, 255 * b
 
@@ -42,6 +46,7 @@ def near(rng: Generator, *choices: Colour) -> Colour:
 
 
 def darker(colour: Colour, factor: float) -> Colour:
+    """The colour times ``factor``."""
     return tuple(factor * c for c in colour)
 
 

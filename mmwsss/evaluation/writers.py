@@ -31,6 +31,7 @@ class _FolderWriter(BaseMetric):
         self._sources: dict[str, str] = {}
 
     def process(self, data_batch: dict | None, data_samples: Sequence[dict]) -> None:
+        """Write one file per sample."""
         for sample in data_samples:
             source = sample['img_path']
             image_id = Path(source).stem
@@ -43,9 +44,11 @@ class _FolderWriter(BaseMetric):
             self.results.append(image_id)
 
     def write(self, path: str, sample: dict) -> None:
+        """Write what a sample holds to ``path``."""
         raise NotImplementedError
 
     def compute_metrics(self, results: list[str]) -> dict:
+        """Say how many files were written; there is no figure."""
         print_log(f'{len(set(results))} files are in {self.output_dir}', 'current')
         return {}
 
