@@ -297,10 +297,14 @@ def test_training_images_are_a_function_of_seed_and_step(tool: ModuleType):
     other = tool.FreshBatches(10, 8, 4)[4]
     assert first['images'].numpy().tobytes() != other['images'].numpy().tobytes()
     captions = first['texts'][len(tool.NAMES) :]
-    for row, index in zip(first['shown'], first['caption_index'], strict=True):
+    image, tile = first['tile_of_caption']
+    assert set(image.tolist()) == set(range(4))
+    for row, index in zip(first['shown'][image, tile], first['caption_index'], strict=True):
         words = captions[index].rstrip('.').split()
         named = {n for n in tool.NAMES if n in words}
         assert named == {n for n, shown in zip(tool.NAMES, row, strict=True) if shown}
+    assert first['tiles'].max() > 0  # there are mosaics
+    assert (first['shown'].sum(2) > 0).sum() == len(first['caption_index'])
 
 
 def test_interrupted_pretraining_resumes_to_the_same_weights(
