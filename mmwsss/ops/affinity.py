@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .pairs import pair_slots
+
 
 def mean_attention(attn: Tensor, last: int) -> Tensor:
     """Mean of the last maps.
@@ -72,9 +74,7 @@ def propagate(affinity: Tensor, cam: Tensor, image_index: Tensor, power: int = 2
     """
     if cam.shape[0] == 0:
         return cam
-    slot = torch.arange(cam.shape[0], device=cam.device) - torch.searchsorted(
-        image_index, image_index
-    )
+    slot = pair_slots(image_index)
     columns = cam.new_zeros(affinity.shape[0], cam.shape[1], int(slot.max()) + 1)
     columns[image_index, :, slot] = cam
     for _ in range(power):

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .clip_vit import project_out, split_heads
+from .pairs import pair_slots
 
 
 @dataclass
@@ -129,8 +130,8 @@ def _patch_sum_of_gradient(
     S_Q, S_K and S_V are the patch sums of the gradients at queries, keys and values. Because
     every row of the softmax's gradient sums to zero, S_K only needs the class token's column.
     """
-    num_pairs, num_heads, num_patches, dim = d_out.shape
-    slot = torch.arange(num_pairs, device=image.device) - torch.searchsorted(image, image)
+    _, num_heads, num_patches, dim = d_out.shape
+    slot = pair_slots(image)
     per_image = d_out.new_zeros(fwd.attn.shape[0], int(slot.max()) + 1, num_heads, num_patches, dim)
     per_image[image, slot] = d_out
     attn = fwd.attn[:, :, 1:]  # (B, H, N, L)

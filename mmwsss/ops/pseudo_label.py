@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .pairs import pair_slots
+
 
 def pack_pairs(
     values: Tensor, labels: Tensor, image_index: Tensor, num_images: int
@@ -19,9 +21,7 @@ def pack_pairs(
         ``(B, K, ...)`` with zeros where an image has fewer than K classes, and the classes
         ``(B, K)`` with -1 there.
     """
-    slot = torch.arange(len(values), device=values.device) - torch.searchsorted(
-        image_index, image_index
-    )
+    slot = pair_slots(image_index)
     width = int(slot.max()) + 1 if len(values) else 0
     maps = values.new_zeros(num_images, width, *values.shape[1:])
     classes = labels.new_full((num_images, width), -1)
