@@ -7,15 +7,12 @@ backward pass each, affinity squared per class, PAR on 48 gathered neighbours.
 """
 
 import argparse
-import statistics
-import threading
-import time
-from collections.abc import Callable
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from _measure import measure
 from mmengine.config import Config
 from torch import Tensor
 
@@ -29,42 +26,6 @@ from mmwsss.registry import MODELS
 
 CROP = 320
 CLASSES = ((14,), (2, 8), (0, 6, 19), (11, 17))  # of the four images: 1, 2, 3 and 2 classes
-
-
-class PeakMemory:
-    """Largest resident memory above the start, sampled every millisecond, in MiB."""
-
-    def __enter__(self) -> 'PeakMemory':
-        self.start, self.peak, self.running = _resident(), 0.0, True
-        self.thread = threading.Thread(target=self._watch)
-        self.thread.start()
-        return self
-
-    def _watch(self) -> None:
-        while self.running:
-            self.peak = max(self.peak, _resident() - self.start)
-            time.sleep(0.001)
-
-    def __exit__(self, *_) -> None:
-        self.running = False
-        self.thread.join()
-
-
-def _resident() -> float:
-    with open('/proc/self/statm') as file:
-        return int(file.read().split()[1]) * 4096 / 2**20
-
-
-def measure(function: Callable, repeat: int) -> tuple[float, float, object]:
-    """Median seconds, peak MiB and the result."""
-    with PeakMemory() as memory:
-        result = function()
-    seconds = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), memory.peak, result
 
 
 def loop_gradcam(model: WeCLIP, tokens: Tensor, classes: tuple[int, ...]) -> tuple[list, Tensor]:

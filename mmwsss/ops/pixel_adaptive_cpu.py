@@ -4,25 +4,17 @@ Row by row everything fits in the first-level cache, which tensor operations can
 core does the work eight times as fast as with a multiply-add per neighbour over whole images.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
-
-def _compiled(function: Callable) -> Callable:
-    """Compile at the first call, and keep the machine code on disk where that is possible."""
-    try:
-        return njit(nogil=True, fastmath=True, cache=True)(function)
-    except RuntimeError:  # numba finds no writable folder
-        return njit(nogil=True, fastmath=True)(function)
+from .compiled import compiled
 
 
-@_compiled
+@compiled()
 def _sum_rows(padded, weights, shifts, out, rows):  # pragma: no cover - compiled
     """Fill ``out`` for the flat (image, row) numbers in ``rows``."""
     channels, height, width = out.shape[1:]

@@ -1,0 +1,24 @@
+"""Compiling of CPU kernels by numba."""
+
+from collections.abc import Callable
+
+from numba import njit
+
+
+def compiled(fastmath: bool = True) -> Callable[[Callable], Callable]:
+    """Decorator: compile at the first call, and keep the machine code on disk if possible.
+
+    The compiled function releases the GIL, so that threads share the work.
+
+    Args:
+        fastmath: Let the compiler reorder floating point operations.
+    """
+    options = dict(nogil=True, fastmath=fastmath, error_model='numpy')
+
+    def decorate(function: Callable) -> Callable:
+        try:
+            return njit(cache=True, **options)(function)
+        except RuntimeError:  # numba finds no writable folder
+            return njit(**options)(function)
+
+    return decorate

@@ -1,0 +1,224 @@
+"""Dense CRF: agreement of the implementations, and bad input."""
+
+import numpy as np
+import pytest
+import torch
+
+from mmwsss.datasets.mini_render import render_mini
+from mmwsss.ops.dense_crf import (
+    PRESETS,
+    DenseCRF,
+    crf_parameters,
+    dense_crf,
+    refine_labels,
+    unary_from_labels,
+    unary_from_scores,
+)
+from mmwsss.ops.permutohedral import TorchMeanField
+
+
+def example(num_labels=5, size=(90, 120), seed=0):
+    """A textured image and smooth scores."""
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.rand(1, 3, 9, 12, generator=generator) * 200
+    image = torch.nn.functional.interpolate(image, size=size, mode='bilinear')[0]
+    image = (image + 40 * torch.rand(3, *size, generator=generator)).byte().permute(1, 2, 0)
+    scores = torch.rand(1, num_labels, 5, 6, generator=generator) * 6
+    scores = torch.nn.functional.interpolate(scores, size=size, mode='bilinear')[0].softmax(0)
+    return image.contiguous(), scores
+
+
+def torch_engine(images, unary, preset):
+    p = PRESETS[preset]
+    field = TorchMeanField(
+        images,
+        (p.gaussian_sxy, p.gaussian_compat),
+        (p.bilateral_sxy, p.bilateral_srgb, p.bilateral_compat),
+    )
+    return field.infer(unary.flatten(2), p.iterations).reshape(unary.shape)
+
+
+@pytest.mark.parametrize('preset', PRESETS)
+def test_equals_pydensecrf(preset):
+    pytest.importorskip('pydensecrf')
+    image, scores = example()
+    ours = dense_crf(image, scores, preset=preset)
+    reference = dense_crf(image, scores, preset=preset, backend='pydensecrf')
+    assert (ours - reference).abs().max() < 1e-3
+    assert (ours.argmax(0) == reference.argmax(0)).float().mean() > 0.999
+
+
+@pytest.mark.parametrize('num_labels', [1, 2, 4, 5, 21])
+def test_compiled_and_tensor_lattices_agree(num_labels):
+    """Two implementations that share only the formula of the keys; every width of a block."""
+    image, scores = example(num_labels)
+    unary = unary_from_scores(scores)
+    expected = torch_engine(image[None], unary[None], 'psa')[0]
+    assert torch.allclose(DenseCRF(image, 'psa')(unary), expected, atol=1e-4)
+
+
+def brute_force_filter(features, values):
+    """Exact Gaussian filter with symmetric normalisation."""
+    kernel = torch.exp(-0.5 * torch.cdist(features.double(), features.double()) ** 2)
+    norm = kernel.sum(1, keepdim=True).rsqrt()
+    return (norm * (kernel @ (norm * values.double()))).float()
+
+
+def test_lattice_approximates_the_gaussian():
+    """Not equal (the lattice is an approximation), but the same filter."""
+    from mmwsss.ops.permutohedral import PermutohedralLattice
+
+    generator = torch.Generator().manual_seed(3)
+    features = torch.rand(3000, 2, generator=generator) * 8
+    values = (features.sum(1, keepdim=True) > 8).float()
+    exact = brute_force_filter(features, values)
+    approximate = PermutohedralLattice(features).filter(values)
+    assert (approximate - exact).abs().mean() < 0.02
+    assert (approximate - exact).abs().max() < 0.15
+
+
+def test_threads_share_the_work():
+    image, scores = example(21)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = dense_crf(image, scores)
+        torch.set_num_threads(3)
+        shared = dense_crf(image, scores)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.allclose(alone, shared, atol=1e-4)
+
+
+def test_batch_equals_single_images():
+    pairs = [example(6, seed=s) for s in range(3)]
+    images, scores = (torch.stack(t) for t in zip(*pairs, strict=True))
+    batch = dense_crf(images, scores, preset='psa')
+    for i, (image, score) in enumerate(pairs):
+        assert torch.equal(batch[i], dense_crf(image, score, preset='psa'))
+    grouped = torch_engine(images, unary_from_scores(scores), 'psa')
+    assert torch.allclose(grouped, batch, atol=1e-4)
+
+
+def test_lattices_are_reused():
+    """PSA's low and high exponents: one CRF, several unaries of different label counts."""
+    image, scores = example(3)
+    crf = DenseCRF(image, 'psa')
+    for power in (4, 32):
+        unary = unary_from_scores(scores**power)
+        assert torch.equal(crf(unary), DenseCRF(image, 'psa')(unary))
+    assert crf(unary_from_scores(scores[:2])).shape == (2, 90, 120)
+
+
+def test_posterior_is_a_distribution_and_sharpens():
+    image, scores = example()
+    posterior = dense_crf(image, scores, preset='irn')
+    assert torch.allclose(posterior.sum(0), torch.ones(90, 120), atol=1e-5)
+    assert posterior.min() >= 0
+    assert posterior.amax(0).mean() > scores.amax(0).mean() + 0.1
+
+
+def test_no_iteration_is_the_softmax_of_the_unary():
+    image, scores = example()
+    unary = unary_from_scores(scores)
+    expected = (-unary).softmax(0)
+    assert torch.allclose(DenseCRF(image)(unary, iterations=0), expected, atol=1e-6)
+
+
+def test_large_energies():
+    """Raw logits as energies, far beyond the range of exp."""
+    image, scores = example()
+    unary = -200 * scores
+    expected = torch_engine(image[None], unary[None], 'afa')[0]
+    assert torch.allclose(DenseCRF(image)(unary), expected, atol=1e-4)
+
+
+def test_refines_labels_of_a_rendered_scene():
+    """Pixels of objects that were labelled background come back."""
+    image, mask = (torch.from_numpy(np.ascontiguousarray(x)) for x in render_mini('val', 0)[:2])
+    holes = torch.rand(mask.shape, generator=torch.Generator().manual_seed(0)) < 0.3
+    noisy = mask.masked_fill(holes, 0)
+    refined = refine_labels(image, noisy, preset='irn')
+    assert refined.dtype == torch.uint8
+    lost, still_lost = ((x != mask)[holes & (mask > 0)] for x in (noisy, refined))
+    assert lost.all()
+    assert still_lost.float().mean() < 0.2
+
+
+def test_unknown_pixels_get_a_label():
+    image, mask = (torch.from_numpy(np.ascontiguousarray(x)) for x in render_mini('val', 1)[:2])
+    unknown = torch.rand(mask.shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    refined = refine_labels(image, mask.masked_fill(unknown, 255), preset='irn')
+    assert (refined == mask)[unknown].float().mean() > 0.9
+    assert set(refined.unique().tolist()) <= set(mask.unique().tolist())
+
+
+def test_unary_from_labels():
+    labels = torch.tensor([[0, 2], [1, 255]], dtype=torch.uint8)
+    unary = unary_from_labels(labels, 3, 0.7, ignore_index=255)
+    sure, other = -np.log(0.7), -np.log(0.15)
+    assert np.allclose(unary[:, 0, 0], [sure, other, other])
+    assert np.allclose(unary[:, 0, 1], [other, other, sure])
+    assert np.allclose(unary[:, 1, 1], np.log(3))
+
+
+def test_labels_out_of_range():
+    with pytest.raises(ValueError, match=r'range from 0 to 3, outside 0\.\.2'):
+        unary_from_labels(torch.tensor([[0, 3]]), 3)
+    with pytest.raises(ValueError, match='range from -1 to 0'):
+        unary_from_labels(torch.tensor([[0, -1]]), 3)
+    with pytest.raises(ValueError, match='gt_prob'):
+        unary_from_labels(torch.tensor([[0, 1]]), 2, gt_prob=1.0)
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 9), (5, 1), (2, 3)])
+@pytest.mark.parametrize('num_labels', [1, 3])
+def test_tiny_images(size, num_labels):
+    image, scores = example(num_labels, size)
+    posterior = dense_crf(image, scores)
+    assert torch.allclose(posterior.sum(0), torch.ones(size), atol=1e-5)
+    expected = torch_engine(image[None], unary_from_scores(scores)[None], 'afa')[0]
+    assert torch.allclose(posterior, expected, atol=1e-4)
+
+
+def test_single_label_is_certain():
+    image, scores = example(1)
+    assert torch.equal(dense_crf(image, scores), torch.ones(1, 90, 120))
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_unary_must_be_finite(value):
+    image, scores = example()
+    unary = unary_from_scores(scores)
+    unary[1, 2, 3] = value
+    with pytest.raises(ValueError, match='NaN or infinite'):
+        DenseCRF(image)(unary)
+
+
+def test_bad_input_names_what_is_wrong():
+    image, scores = example()
+    with pytest.raises(ValueError, match='uint8'):
+        DenseCRF(image.float())
+    with pytest.raises(ValueError, match='uint8 images'):
+        DenseCRF(image.permute(2, 0, 1))
+    with pytest.raises(ValueError, match='empty'):
+        DenseCRF(image[:0])
+    with pytest.raises(ValueError, match=r'\(5, 80, 120\) does not fit images of \(90, 120\)'):
+        dense_crf(image, scores[:, :80])
+    with pytest.raises(ValueError, match='does not fit'):
+        dense_crf(image, scores[:0])
+    with pytest.raises(ValueError, match='presets are afa, psa'):
+        crf_parameters('pas')
+    with pytest.raises(ValueError, match='> 0'):
+        crf_parameters(bilateral_srgb=0)
+    with pytest.raises(TypeError, match='sxy'):
+        crf_parameters(sxy=3)
+    with pytest.raises(ValueError, match='too small for this image'):
+        DenseCRF(image, bilateral_srgb=1e-6)
+
+
+def test_scale_factor_divides_positions_only():
+    parameters = crf_parameters('psa', scale_factor=4)
+    assert parameters.gaussian_sxy == 3 / 4
+    assert parameters.bilateral_sxy == 80 / 4
+    assert parameters.bilateral_srgb == 13
