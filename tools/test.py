@@ -1,6 +1,7 @@
 """Test a model: ``python tools/test.py CONFIG [CHECKPOINT]``."""
 
 import argparse
+import json
 
 from _cli import add_common_options, parse
 
@@ -27,6 +28,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--tta', action='store_true', help='test-time augmentation (several scales, flip)'
     )
+    parser.add_argument('--metrics', metavar='FILE', help='write the metrics as JSON here')
+    parser.add_argument(
+        '--crf',
+        metavar='PRESET',
+        help='refine the predictions by a dense CRF: afa (WeCLIP), deeplabv2 (CLIP-ES), mctformer, '
+        'toco, ... (docs/dense_crf.md)',
+    )
     add_common_options(parser)
     return parse(parser)
 
@@ -34,18 +42,25 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
 
+    from mmengine.dist import is_main_process
+
     from mmwsss.apis import load_config, test_from_cfg
+    from mmwsss.utils.io import atomic_write
 
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
-    test_from_cfg(
+    metrics = test_from_cfg(
         cfg,
         None if args.checkpoint == 'none' else args.checkpoint,
         tta=args.tta,
+        crf=args.crf,
         out=args.out,
         show=args.show,
         show_dir=args.show_dir,
         wait_time=args.wait_time,
     )
+    if args.metrics and is_main_process():
+        with atomic_write(args.metrics) as path:
+            path.write_text(json.dumps(metrics, indent=2))
 
 
 if __name__ == '__main__':

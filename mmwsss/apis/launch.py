@@ -69,30 +69,38 @@ def build_runner(cfg: Config) -> Runner:
     """Build the runner of a config, after what mmengine leaves to the caller."""
     check_writable(cfg.work_dir)
     if cfg.get('launcher', 'none') != 'none' and get_device() == 'cpu':
-        _init_cpu_processes(cfg)
+        _init_cpu_model(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else StrictRunner.from_cfg(cfg)
 
 
-def _init_cpu_processes(cfg: Config) -> None:
-    """Join the processes of a launcher on a machine without accelerator.
+def _init_cpu_model(cfg: Config) -> None:
+    """Prepare a run of several processes on a machine without accelerator.
 
     mmengine binds every process to a CUDA device and wraps the model for it, which fails here.
     """
-    env = os.environ
-    if cfg.launcher in _RANK_VARIABLES:
-        for name, source in zip(_TORCHRUN_VARIABLES, _RANK_VARIABLES[cfg.launcher], strict=True):
-            env[name] = env[source]
-        env.setdefault('MASTER_PORT', '29500')
-    if cfg.launcher == 'slurm' and 'MASTER_ADDR' not in env:
-        command = ['scontrol', 'show', 'hostnames', env['SLURM_NODELIST']]
-        env['MASTER_ADDR'] = subprocess.check_output(command, text=True).split()[0]
     dist_cfg = cfg.get('env_cfg', {}).get('dist_cfg', {})
-    torch.distributed.init_process_group(
-        'gloo', timeout=datetime.timedelta(seconds=dist_cfg.get('timeout', 1800))
-    )
+    init_cpu_processes(cfg.launcher, dist_cfg.get('timeout', 1800))
     wrapper = dict(
         type='MMDistributedDataParallel',
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
     cfg.model_wrapper_cfg = {**wrapper, **cfg.get('model_wrapper_cfg', {}), 'device_ids': None}
+
+
+def init_cpu_processes(launcher: str, timeout: int = 1800) -> None:
+    """Join the processes of a launcher, for work on the CPU.
+
+    Args:
+        launcher: ``pytorch``, ``slurm`` or ``mpi``.
+        timeout: Seconds that a process waits for the others.
+    """
+    env = os.environ
+    if launcher in _RANK_VARIABLES:
+        for name, source in zip(_TORCHRUN_VARIABLES, _RANK_VARIABLES[launcher], strict=True):
+            env[name] = env[source]
+        env.setdefault('MASTER_PORT', '29500')
+    if launcher == 'slurm' and 'MASTER_ADDR' not in env:
+        command = ['scontrol', 'show', 'hostnames', env['SLURM_NODELIST']]
+        env['MASTER_ADDR'] = subprocess.check_output(command, text=True).split()[0]
+    torch.distributed.init_process_group('gloo', timeout=datetime.timedelta(seconds=timeout))

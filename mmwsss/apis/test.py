@@ -4,6 +4,7 @@ import os
 
 from mmengine.config import Config
 
+from ..ops.dense_crf import crf_parameters
 from .launch import build_runner, check_writable
 
 
@@ -11,6 +12,7 @@ def test_from_cfg(
     cfg: Config,
     checkpoint: str | os.PathLike | None,
     tta: bool = False,
+    crf: str | None = None,
     out: str | os.PathLike | None = None,
     show: bool = False,
     show_dir: str | os.PathLike | None = None,
@@ -24,6 +26,7 @@ def test_from_cfg(
             methods without training.
         tta: Test-time augmentation: ``tta_cfg`` of the config, merged into ``model.test_cfg``,
             or else mmseg's ``tta_model`` and ``tta_pipeline``.
+        crf: Preset of :data:`mmwsss.ops.dense_crf.PRESETS`: refine the predictions by a dense CRF.
         out: Folder for the predicted label maps.
         show: Show each prediction in a window for ``wait_time`` seconds.
         show_dir: Folder for a panel per image (image, cam, pseudo mask, prediction, truth).
@@ -33,6 +36,7 @@ def test_from_cfg(
 
     Raises:
         OSError: A folder is not writable; raised before anything is built.
+        ValueError: ``tta`` or ``crf`` does not suit the config.
         RuntimeError: The checkpoint does not fit the model.
     """
     for folder in (out, show_dir):
@@ -53,10 +57,22 @@ def test_from_cfg(
         cfg.merge_from_dict({'model.test_cfg.with_cam': True})
     if tta:
         _enable_tta(cfg)
+    if crf is not None:
+        _enable_crf(cfg, crf)
     return build_runner(cfg).test()
 
 
 test_from_cfg.__test__ = False  # not a test, whatever pytest concludes from its name
+
+
+def _enable_crf(cfg: Config, preset: str) -> None:
+    crf_parameters(preset)  # an unknown name is an error before anything is built
+    if cfg.model.get('test_cfg', {}).get('mode') == 'cam':
+        raise ValueError(
+            "--crf refines predictions of a segmentation network, not maps (test_cfg.mode='cam'): "
+            'write the maps and run tools/dense_crf.py on their folder'
+        )
+    cfg.model = dict(type='mmwsss.DenseCRFModel', module=cfg.model, crf=dict(preset=preset))
 
 
 def _enable_tta(cfg: Config) -> None:

@@ -1,0 +1,138 @@
+"""Dense CRF on folders: results, resuming, and bad input."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmwsss.apis.crf_folder import LowHighFromCAMs, MasksFromCAMs, MasksFromMasks, crf_folder
+from mmwsss.datasets.cam_store import save_cam
+from mmwsss.datasets.mini_render import render_mini
+from mmwsss.ops.cam import upsample
+from mmwsss.ops.dense_crf import dense_crf
+from mmwsss.utils.io import read_mask, write_mask
+
+ROOT = Path(__file__).parents[2]
+IDS = ('a', 'b', 'c')
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Three images, their masks, and maps at half the size of the image."""
+    for name in ('images', 'cams', 'masks'):
+        (tmp_path / name).mkdir()
+    for i, name in enumerate(IDS):
+        image, mask, _ = render_mini('val', i)
+        Image.fromarray(image).save(tmp_path / f'images/{name}.png')
+        write_mask(tmp_path / f'masks/{name}.png', mask.astype(np.uint8))
+        labels = np.unique(mask[mask > 0]) - 1
+        maps = np.stack([(mask == k + 1).astype(np.float32) for k in labels])[:, ::2, ::2]
+        save_cam(tmp_path / f'cams/{name}.npz', labels, maps * 0.8, mask.shape)
+    return tmp_path
+
+
+def expected_posterior(folder, name, power, preset='psa'):
+    with np.load(folder / f'cams/{name}.npz') as file:
+        cam, labels = torch.from_numpy(file['cam'].astype(np.float32)), file['labels']
+    image = np.array(Image.open(folder / f'images/{name}.png'))
+    cam = upsample(cam, image.shape[:2])
+    scores = torch.cat([(1 - cam.amax(0, keepdim=True)) ** power, cam])
+    return dense_crf(torch.from_numpy(image), scores, preset=preset), labels
+
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_masks_from_cams(folders, processes):
+    work = MasksFromCAMs(power=2, crf=dict(preset='psa'))
+    out = folders / 'out'
+    assert crf_folder(work, folders / 'cams', folders / 'images', out, None, processes) == 3
+    for name in IDS:
+        posterior, labels = expected_posterior(folders, name, 2)
+        keys = np.concatenate([[0], labels + 1])
+        assert np.array_equal(read_mask(out / f'{name}.png'), keys[posterior.argmax(0)])
+
+
+def test_constant_background(folders):
+    """A background above all maps leaves nothing; one below all foreground keeps it."""
+    for background, kept in ((0.99, False), (0.3, True)):
+        out = folders / f'out{background}'
+        work = MasksFromCAMs(background=background, crf=dict(preset='psa', iterations=0))
+        crf_folder(work, folders / 'cams', folders / 'images', out, ['a'])
+        assert (read_mask(out / 'a.png') > 0).any() == kept
+
+
+def test_low_and_high(folders):
+    work = LowHighFromCAMs(4, 32, dict(preset='psa'))
+    crf_folder(work, folders / 'cams', folders / 'images', folders / 'out')
+    with np.load(folders / 'out/b.npz', allow_pickle=False) as file:
+        for name, power in (('low', 4), ('high', 32)):
+            posterior, labels = expected_posterior(folders, 'b', power)
+            assert np.abs(file[name] - posterior.numpy()).max() < 1e-3
+            assert file[name].dtype == np.float16
+        assert np.array_equal(file['labels'], labels)
+
+
+def test_masks_from_masks(folders):
+    truth = read_mask(folders / 'masks/a.png')
+    noisy = truth.copy()
+    noisy[np.random.default_rng(0).random(truth.shape) < 0.2] = 255
+    write_mask(folders / 'masks/a.png', noisy)
+    work = MasksFromMasks(0.7, dict(preset='irn'))
+    crf_folder(work, folders / 'masks', folders / 'images', folders / 'out', ['a'])
+    refined = read_mask(folders / 'out/a.png')
+    assert (refined == truth).mean() > 0.95
+
+
+def test_goes_on_where_it_stopped(folders):
+    work = MasksFromCAMs(power=2)
+    out = folders / 'out'
+    crf_folder(work, folders / 'cams', folders / 'images', out, ['b'])
+    before = (out / 'b.png').stat().st_mtime_ns
+    assert crf_folder(work, folders / 'cams', folders / 'images', out) == 2
+    assert (out / 'b.png').stat().st_mtime_ns == before
+    assert crf_folder(work, folders / 'cams', folders / 'images', out) == 0
+
+
+def test_other_settings_are_refused(folders):
+    crf_folder(MasksFromCAMs(2), folders / 'cams', folders / 'images', folders / 'out', ['b'])
+    with pytest.raises(ValueError, match='results of other settings'):
+        crf_folder(MasksFromCAMs(3), folders / 'cams', folders / 'images', folders / 'out')
+
+
+def test_missing_files_are_counted_and_named(folders):
+    work = MasksFromCAMs()
+    with pytest.raises(FileNotFoundError, match='for 2 ids: x, y'):
+        crf_folder(work, folders / 'cams', folders / 'images', folders / 'out', ['a', 'x', 'y'])
+    (folders / 'images/c.png').unlink()
+    with pytest.raises(FileNotFoundError, match=r'no image .*for 1 ids: c'):
+        crf_folder(work, folders / 'cams', folders / 'images', folders / 'out')
+    assert not (folders / 'out').exists()
+
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_a_broken_file_does_not_stop_the_others(folders, processes):
+    path = folders / 'cams/b.npz'
+    path.write_bytes(path.read_bytes()[:-60])
+    out = folders / 'out'
+    with pytest.raises(RuntimeError, match=r'(?s)1 of 3 images failed.*b \(.*truncated'):
+        crf_folder(MasksFromCAMs(), folders / 'cams', folders / 'images', out, None, processes)
+    assert {p.name for p in out.glob('*.png')} == {'a.png', 'c.png'}
+
+
+def test_map_of_another_size_is_an_error(folders):
+    Image.new('RGB', (50, 40)).save(folders / 'images/a.png')
+    with pytest.raises(RuntimeError, match=r'a .*40 x 50'):
+        crf_folder(MasksFromCAMs(), folders / 'cams', folders / 'images', folders / 'out')
+
+
+def test_tool(folders):
+    command = [sys.executable, str(ROOT / 'tools/dense_crf.py'), 'cams', 'images', 'out']
+    run = subprocess.run(
+        [*command, '--low-high', '4', '32', '--processes', '2'],
+        cwd=folders, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert '3 images done' in run.stdout
+    assert len(list((folders / 'out').glob('*.npz'))) == 3

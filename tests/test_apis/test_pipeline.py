@@ -1,0 +1,218 @@
+"""Order, skipping, resuming and errors of pipelines, with small stand-ins for the tools."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmwsss.apis.pipeline import Launch, Pipeline
+from mmwsss.utils.io import write_mask
+
+TOOLS = {
+    # 6 iterations, a checkpoint after each; resumes, and writes down what it did
+    'train.py': """
+        config, work_dir = sys.argv[1], Path(sys.argv[sys.argv.index('--work-dir') + 1])
+        work_dir.mkdir(parents=True, exist_ok=True)
+        last = work_dir / 'last_checkpoint'
+        start = int(last.read_text().split('_')[-1][:-4]) if last.exists() else 0
+        for i in range(start, 6):
+            time.sleep(float(os.environ.get('PAUSE', 0)))
+            with open(work_dir / 'log', 'a') as log:
+                log.write(f'{i} ')
+            last.write_text(str(work_dir / f'iter_{i + 1}.pth'))
+            (work_dir / f'iter_{i + 1}.pth').write_text(str(i + 1))
+    """,
+    'test.py': """
+        if '--metrics' in sys.argv:
+            score = 50.0 + 10 * ('--crf' in sys.argv)
+            Path(sys.argv[sys.argv.index('--metrics') + 1]).write_text(json.dumps(
+                {'mIoU': score, 'IoU/background': 90.0, 'weights': Path(sys.argv[2]).read_text()}))
+        else:
+            from mmengine.config import Config
+            cfg = Config.fromfile(sys.argv[1])
+            out = Path(cfg.test_evaluator[0].output_dir)
+            out.mkdir(parents=True, exist_ok=True)
+            done = set(os.listdir(cfg.test_dataloader.dataset.skip_dir))
+            for name in sorted({'a.png', 'b.png', 'c.png'} - done):
+                time.sleep(float(os.environ.get('PAUSE', 0)))
+                with open(out / 'log', 'a') as log:
+                    log.write(f'{name} ')
+                (out / name).write_bytes(Path('mask.png').read_bytes())
+    """,
+}
+CONFIG = """
+model = dict(backbone=dict(init_cfg=dict(checkpoint='elsewhere')))
+test_dataloader = dict(dataset=dict())
+test_evaluator = [
+    dict(type='mmwsss.PseudoMaskWriter', output_dir='work_dirs/one/masks'),
+    dict(type='mmwsss.WSSSIoUMetric'),
+]
+"""
+PIPELINE = """
+stages = [
+    dict(name='first', run='train', config='one.py'),
+    dict(name='write', run='predict', config='one.py', checkpoint='first'),
+    dict(name='mask', run='evaluate', predictions='work_dirs/one/masks', truth='truth',
+         split='ids.txt', classes='classes.txt'),
+    dict(name='second', run='train', config='two.py', init='first'),
+    dict(name='val', run='test', config='two.py', checkpoint='second'),
+    dict(name='val_crf', run='test', config='two.py', checkpoint='second', crf='psa'),
+]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    head = 'import json, os, sys, time\nfrom pathlib import Path\n'
+    for name, text in TOOLS.items():
+        lines = [line[8:] for line in text.strip('\n').splitlines()]
+        (tmp_path / name).write_text(head + '\n'.join(lines) + '\n')
+    for name in ('one', 'two'):
+        (tmp_path / f'{name}.py').write_text(CONFIG)
+    (tmp_path / 'pipe.py').write_text(PIPELINE)
+    mask = np.zeros((4, 5), np.uint8)
+    mask[1:, 2:] = 1
+    write_mask('mask.png', mask)
+    for name in 'abc':
+        write_mask(f'truth/{name}.png', mask)
+    Path('ids.txt').write_text('a\nb\nc\n')
+    Path('classes.txt').write_text('cat\n')
+    return tmp_path
+
+
+def pipeline(folder, root='work_dirs', **kwargs):
+    return Pipeline('pipe.py', root, launch=Launch(tools=folder), **kwargs)
+
+
+def test_runs_all_stages_and_reports(folder, capfd):
+    results = pipeline(folder).run()
+    assert list(results) == ['first', 'write', 'mask', 'second', 'val', 'val_crf']
+    assert results['mask']['metrics']['mIoU'] == 100
+    assert results['val']['metrics'] == {'mIoU': 50, 'IoU/background': 90, 'weights': '6'}
+    assert results['val_crf']['metrics']['mIoU'] == 60
+    init = (folder / 'work_dirs/pipe/second.py').read_text()
+    assert 'work_dirs/one/iter_6.pth' in init
+    table = capfd.readouterr().out
+    assert all(text in table for text in ('val_crf', '100.00', '60.00', 'background'))
+    report = json.loads((folder / 'work_dirs/pipe/report.json').read_text())
+    assert report['val']['metrics']['mIoU'] == 50
+
+
+def test_finished_stages_are_skipped(folder):
+    first = pipeline(folder).run()
+    assert pipeline(folder).run() == first
+    assert (folder / 'work_dirs/one/log').read_text() == '0 1 2 3 4 5 '
+
+
+def test_another_root_and_options(folder):
+    pipeline(folder, 'runs/seed1', cfg_options={'randomness.seed': 1}).run()
+    assert not (folder / 'work_dirs').exists()
+    assert (folder / 'runs/seed1/one/masks/a.png').is_file()
+    assert 'seed=1' in (folder / 'runs/seed1/pipe/first.py').read_text()
+
+
+def test_other_settings_are_refused(folder):
+    pipeline(folder).run()
+    with pytest.raises(RuntimeError, match='first was finished with other settings'):
+        pipeline(folder, cfg_options={'randomness.seed': 1}).run()
+    Path('two.py').write_text(CONFIG.replace('elsewhere', 'nowhere'))
+    with pytest.raises(RuntimeError, match='second was finished with other settings'):
+        pipeline(folder).run()
+
+
+RUN = (
+    'import sys; from pathlib import Path; from mmwsss.apis.pipeline import Launch, Pipeline; '
+    'Pipeline("pipe.py", launch=Launch(tools=Path("."))).run()'
+)
+
+
+@pytest.mark.parametrize(
+    ('appears', 'log', 'whole'),
+    [
+        ('one/iter_3.pth', 'one/log', '0 1 2 3 4 5 '),
+        ('one/masks/b.png', 'one/masks/log', 'a.png b.png c.png '),
+        ('two/iter_2.pth', 'two/log', '0 1 2 3 4 5 '),
+    ],
+)
+def test_goes_on_after_a_kill(folder, appears, log, whole):
+    """SIGKILL in the middle of a stage: its child dies too, and nothing is done twice."""
+    env = {**os.environ, 'PAUSE': '0.4'}
+    process = subprocess.Popen([sys.executable, '-c', RUN], env=env, start_new_session=True)
+    path = folder / 'work_dirs' / appears
+    deadline = time.time() + 120
+    while not path.exists() and time.time() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(0.2)
+    log = folder / 'work_dirs' / log
+    before = log.read_text()
+    assert before != whole
+    time.sleep(1)
+    assert log.read_text() == before, 'the stage lives on without its pipeline'
+    results = pipeline(folder).run()
+    assert log.read_text() == whole
+    assert results['val_crf']['metrics']['mIoU'] == 60
+
+
+def test_only_one_at_a_time(folder):
+    running = pipeline(folder)
+    running.records.mkdir(parents=True)
+    from mmwsss.apis.pipeline import _only_one
+
+    with (
+        _only_one(running.records / '.lock'),
+        pytest.raises(RuntimeError, match='another run of this pipeline is active'),
+    ):
+        pipeline(folder).run()
+
+
+def test_a_failing_stage_names_itself(folder):
+    (folder / 'test.py').write_text('raise SystemExit(3)')
+    with pytest.raises(RuntimeError, match='stage write failed with exit code 3'):
+        pipeline(folder).run()
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'message'),
+    [
+        ("checkpoint='first'", "checkpoint='nothing'", 'checkpoint of stage write must name'),
+        ("init='first'", "init='val'", 'init of stage second must name'),
+        ("name='second'", "name='first'", 'a name of its own'),
+        ("run='evaluate'", "run='judge'", 'run= one of train, predict'),
+        ("truth='truth',", '', r'stage mask \(evaluate\) needs'),
+        ("crf='psa'", "crf='pas'", 'presets are'),
+    ],
+)
+def test_mistakes_are_found_before_anything_runs(folder, old, new, message):
+    assert old in PIPELINE
+    Path('pipe.py').write_text(PIPELINE.replace(old, new))
+    with pytest.raises(ValueError, match=message):
+        pipeline(folder)
+
+
+def test_missing_configs(folder):
+    Path('two.py').unlink()
+    with pytest.raises(FileNotFoundError, match=r'stage second: no config two\.py'):
+        pipeline(folder)
+    with pytest.raises(FileNotFoundError, match='does not exist'):
+        Pipeline('other.py')
+
+
+def test_launchers():
+    assert Launch('none', 1, Path('t')).command('train.py', 'x') == [
+        sys.executable,
+        't/train.py',
+        'x',
+    ]
+    torchrun = Launch('pytorch', 4, Path('t')).command('test.py', 'x', 'y')
+    assert '--nproc_per_node=4' in torchrun
+    assert torchrun[-5:] == ['t/test.py', 'x', 'y', '--launcher', 'pytorch']
+    assert Launch('slurm', 8, Path('t')).command('train.py')[:2] == ['srun', '--ntasks=8']

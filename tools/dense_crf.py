@@ -1,0 +1,54 @@
+"""Dense CRF on a folder: ``python tools/dense_crf.py SOURCE IMAGES OUT --preset psa --power 4``."""
+
+import argparse
+from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Dense CRF on a CAM store (.npz) or a folder of masks (.png), by several '
+        'processes. A run that was interrupted goes on where it stopped.'
+    )
+    parser.add_argument('source', help='folder of activation maps (.npz) or masks (.png)')
+    parser.add_argument('images', help='folder of the images')
+    parser.add_argument('out', help='folder to write to')
+    parser.add_argument('--preset', default='psa', help='parameter set (default: psa)')
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument('--power', type=float, help='maps -> masks, background (1 - max cam)**POWER')
+    kind.add_argument('--background', type=float, help='maps -> masks, constant background')
+    kind.add_argument(
+        '--low-high',
+        nargs=2,
+        type=float,
+        metavar=('LOW', 'HIGH'),
+        help="maps -> scores under two background powers, for AffinityNet's labels",
+    )
+    kind.add_argument(
+        '--gt-prob', type=float, help='masks -> masks, whose labels are certain to this degree'
+    )
+    parser.add_argument('--ids', help='text file of image ids (default: all of SOURCE)')
+    parser.add_argument(
+        '--processes', type=int, help='number of processes (default: one for every CPU)'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+
+    from mmwsss.apis import crf_folder as api
+
+    crf = dict(preset=args.preset)
+    if args.low_high:
+        work = api.LowHighFromCAMs(*args.low_high, crf)
+    elif args.gt_prob is not None:
+        work = api.MasksFromMasks(args.gt_prob, crf)
+    else:
+        work = api.MasksFromCAMs(1.0 if args.power is None else args.power, args.background, crf)
+    ids = Path(args.ids).read_text().split() if args.ids else None
+    count = api.crf_folder(work, args.source, args.images, args.out, ids, args.processes)
+    print(f'\n{count} images done; results are in {args.out}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,50 @@
+"""Run the stages of a method: ``python tools/run_pipeline.py configs/pipelines/psa_mini.py``.
+
+What is finished is skipped and what was interrupted goes on, so the same command continues a run
+that was stopped at any point. It ends in one table.
+"""
+
+import argparse
+from pathlib import Path
+
+from _cli import CfgOptions
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config in configs/pipelines')
+    parser.add_argument(
+        '--work-dir', default='work_dirs', help='folder of everything written (default: work_dirs)'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=CfgOptions,
+        metavar='KEY=VALUE',
+        help='change values in the config of every stage, e.g. randomness.seed=1',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm'],
+        default='none',
+        help='how stages are started: one process, torchrun, or srun',
+    )
+    parser.add_argument(
+        '--gpus', type=int, default=1, help='processes with a launcher (default: 1)'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+
+    from mmwsss.apis.pipeline import Launch, Pipeline
+
+    launch = Launch(args.launcher, args.gpus, Path(__file__).resolve().parent)
+    Pipeline(args.config, args.work_dir, args.cfg_options, launch).run()
+
+
+if __name__ == '__main__':
+    main()
