@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -236,16 +238,26 @@ def refine_labels(
 
 
 class _CPULattices:
-    """A pair of lattices for every image."""
+    """A pair of lattices for every image. Threads share the images if there are enough of them."""
 
     def __init__(self, images: Tensor, *terms: tuple) -> None:
         threads = torch.get_num_threads()
-        self.fields = [CPUMeanField(i, *terms, threads) for i in images.contiguous().numpy()]
+        self.apart = threads if len(images) >= threads > 1 else 0
+        threads = 1 if self.apart else threads
+        self.fields = self._map(
+            lambda image: CPUMeanField(image, *terms, threads), images.contiguous().numpy()
+        )
 
     def infer(self, unary: Tensor, iterations: int) -> Tensor:
         unary = np.ascontiguousarray(unary.cpu().numpy())
-        posterior = [f.infer(u, iterations) for f, u in zip(self.fields, unary, strict=True)]
+        posterior = self._map(lambda f, u: f.infer(u, iterations), self.fields, unary)
         return torch.from_numpy(np.stack(posterior))
+
+    def _map(self, function: Callable, *items: Sequence) -> list:
+        if not self.apart:
+            return list(map(function, *items))
+        with ThreadPoolExecutor(self.apart) as pool:
+            return list(pool.map(function, *items))
 
 
 class _PyDenseCRF:
