@@ -26,7 +26,7 @@ TRANSFORMS = _child('TRANSFORMS', 'mmseg.datasets.transforms', 'mmwsss.datasets.
 
 MODELS = _child('MODELS', 'mmseg.models', 'mmwsss.models')
 MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'mmseg.models')
-WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'mmseg.models')
+WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'mmseg.models', 'mmwsss.models')
 
 OPTIMIZERS = _child('OPTIMIZERS', 'mmseg.engine')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'mmseg.engine')

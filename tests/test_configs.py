@@ -9,10 +9,12 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import LabelData
 from mmseg.structures import SegDataSample
 
+from mmwsss.apis.pipeline import Pipeline
 from mmwsss.registry import DATASETS, MODELS, PARAM_SCHEDULERS, TRANSFORMS
 
 ROOT = Path(__file__).parents[1] / 'configs'
-CONFIGS = sorted(p for p in ROOT.rglob('*.py') if '_base_' not in p.parts)
+PIPELINES = sorted((ROOT / 'pipelines').glob('*.py'))
+CONFIGS = sorted(p for p in ROOT.rglob('*.py') if '_base_' not in p.parts and p not in PIPELINES)
 WSSS = [p for p in CONFIGS if p.parent.name == 'wsss']
 # configs that train on masks by intent: upper bounds and retraining
 SUPERVISED = {p.stem for p in CONFIGS if p.parent.name == 'segmentation'}
@@ -24,10 +26,10 @@ def scope():
 
 
 def types_in(value) -> list[str]:
-    """All ``type`` values in a nested config."""
+    """All ``type`` values in a nested config but those of initialisers."""
     if isinstance(value, dict):
         own = [value['type']] if isinstance(value.get('type'), str) else []
-        return own + [t for v in value.values() for t in types_in(v)]
+        return own + [t for k, v in value.items() if k != 'init_cfg' for t in types_in(v)]
     if isinstance(value, list | tuple):
         return [t for v in value for t in types_in(v)]
     return []
@@ -97,3 +99,39 @@ def test_full_size_training_step(name):
         sum(losses.values()).backward()
         optimizer.step()
     assert not torch.equal(model.decode_head.classifier.weight, before)
+
+
+@pytest.mark.parametrize('path', PIPELINES, ids=lambda p: p.stem)
+def test_pipelines_are_consistent(path):
+    """Stages are complete, and what one reads from work_dirs another one writes before it."""
+    written = set()
+    for stage in Pipeline(path).stages:
+        read = [stage.get('source'), stage.get('predictions')]
+        if 'config' in stage:
+            cfg = Config.fromfile(path.parent / stage['config'])
+            cfg.merge_from_dict(stage.get('options', {}))
+            loader = cfg.train_dataloader if stage['run'] == 'train' else cfg.test_dataloader
+            read += folders_in(loader.to_dict())
+            if stage['run'] == 'predict':
+                evaluators = cfg.test_evaluator
+                evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
+                written |= {e.output_dir for e in evaluators if 'output_dir' in e}
+        assert {r for r in read if r and r.startswith('work_dirs/')} <= written
+        written.add(stage.get('out'))
+
+
+def folders_in(value) -> list[str]:
+    """All strings in a nested config that are paths below work_dirs."""
+    if isinstance(value, dict):
+        return [f for v in value.values() for f in folders_in(v)]
+    if isinstance(value, list | tuple):
+        return [f for v in value for f in folders_in(v)]
+    return [value] if isinstance(value, str) and value.startswith('work_dirs/') else []
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_initial_weights_are_the_last_of_their_config(path):
+    """``work_dirs/<config>/iter_N.pth`` in a config is what training <config> leaves."""
+    for name in folders_in(Config.fromfile(path).model.to_dict()):
+        source = Config.fromfile(next(ROOT.rglob(f'{Path(name).parent.name}.py')))
+        assert Path(name).name == f'iter_{source.train_cfg.max_iters}.pth'

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
 from prettytable import PrettyTable
 
@@ -28,11 +27,12 @@ from .eval_folder import PredictionFolder, eval_folder
 from .launch import load_config
 
 DEFAULT_ROOT = 'work_dirs'
+_CRF_KINDS = {'power', 'background', 'low_high', 'gt_prob'}
 _KEYS = {
-    'train': ({'config'}, {'init'}),
-    'predict': ({'config', 'checkpoint'}, set()),
-    'test': ({'config', 'checkpoint'}, {'crf', 'tta'}),
-    'dense_crf': ({'source', 'images', 'out'}, {'preset', 'power', 'low_high', 'gt_prob'}),
+    'train': ({'config'}, {'init', 'options'}),
+    'predict': ({'config'}, {'checkpoint', 'options'}),
+    'test': ({'config', 'checkpoint'}, {'crf', 'tta', 'options'}),
+    'dense_crf': ({'source', 'images', 'out'}, {'preset', *_CRF_KINDS}),
     'evaluate': ({'predictions', 'truth', 'split', 'classes'}, {'background'}),
 }
 
@@ -70,13 +70,14 @@ class Pipeline:
 
     - ``train``: train ``config``; its backbone starts from the weights of the stage ``init``.
     - ``predict``: write what the test evaluators of ``config`` write, with the weights of the stage
-      ``checkpoint``; images that are done are skipped.
+      ``checkpoint`` (without it, as built); images that are done are skipped.
     - ``test``: metrics of ``config`` with the weights of the stage ``checkpoint``; ``crf`` (a
       preset) and ``tta`` as in test.py.
     - ``dense_crf``: ``source`` and ``images`` -> ``out``, with ``preset`` and one of ``power``,
-      ``low_high`` and ``gt_prob`` (:mod:`mmwsss.apis.crf_folder`).
+      ``background``, ``low_high`` and ``gt_prob`` (:mod:`mmwsss.apis.crf_folder`).
     - ``evaluate``: judge the folder ``predictions`` against the masks ``truth`` of a ``split``.
 
+    Stages with a config may have ``options``, values to change in it, keys with dots.
     Paths that begin with ``work_dirs/``, in the stages and in their configs, lie in ``root``.
 
     Args:
@@ -123,7 +124,7 @@ class Pipeline:
                 title = f'[{number}/{len(self.stages)}] {stage["name"]}'
                 fingerprint = self._fingerprint(stage, fingerprint)
                 record = self._finished(stage, fingerprint)
-                print_log(f'{title}: {"finished before" if record else stage["run"]}', 'current')
+                print(f'{title}: {"finished before" if record else stage["run"]}', flush=True)
                 if record is None:
                     record = self._run_stage(stage, fingerprint)
                 results[stage['name']] = record
@@ -165,7 +166,8 @@ class Pipeline:
             )
         cfg.test_evaluator = writers
         cfg.test_dataloader.dataset.skip_dir = writers[0].output_dir
-        self._tool(stage, 'test.py', self._dump(cfg, stage), self._weights(stage['checkpoint']))
+        weights = self._weights(stage['checkpoint']) if 'checkpoint' in stage else 'none'
+        self._tool(stage, 'test.py', self._dump(cfg, stage), weights)
         return {}
 
     def _test(self, stage: dict) -> dict:
@@ -192,7 +194,7 @@ class Pipeline:
         elif 'gt_prob' in stage:
             work = MasksFromMasks(stage['gt_prob'], crf)
         else:
-            work = MasksFromCAMs(stage['power'], None, crf)
+            work = MasksFromCAMs(stage.get('power', 1.0), stage.get('background'), crf)
         crf_folder(work, stage['source'], stage['images'], stage['out'])
         print()
         return {}
@@ -210,7 +212,7 @@ class Pipeline:
 
     def _config(self, stage: dict) -> Config:
         path = self.path.parent / stage['config']
-        cfg = load_config(path, work_dir=self.root / path.stem)
+        cfg = load_config(path, stage.get('options'), self.root / path.stem)
         moved = self._moved(cfg.to_dict())
         moved['work_dir'] = cfg.work_dir
         cfg = Config(moved, filename=str(path))
@@ -289,8 +291,8 @@ class Pipeline:
                     f'{self.path}: stage {name} ({run}) needs {sorted(needed)} and may have '
                     f'{sorted(optional)}; got {sorted(given)}'
                 )
-            if run == 'dense_crf' and len(given & {'power', 'low_high', 'gt_prob'}) != 1:
-                raise ValueError(f'{self.path}: stage {name} needs power, low_high or gt_prob')
+            if run == 'dense_crf' and len(given & _CRF_KINDS) != 1:
+                raise ValueError(f'{self.path}: stage {name} needs one of {sorted(_CRF_KINDS)}')
             for key in given & {'checkpoint', 'init'}:
                 if names.get(stage[key]) != 'train':
                     raise ValueError(
@@ -316,7 +318,7 @@ class Pipeline:
             values = (f'{m[key]:.2f}' if key in m else '' for m in scored.values())
             table.add_row([key.removeprefix('IoU/'), *values])
         seconds = sum(r['seconds'] for r in results.values())
-        print_log(f'{self.path.stem}, {seconds / 60:.1f} minutes:\n{table}', 'current')
+        print(f'{self.path.stem}, {seconds / 60:.1f} minutes:\n{table}', flush=True)
 
 
 def _as_list(evaluators: dict | list[dict]) -> list[dict]:

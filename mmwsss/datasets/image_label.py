@@ -1,5 +1,6 @@
 """Datasets with image-level labels."""
 
+import os
 import os.path as osp
 from collections.abc import Sequence
 from typing import Any
@@ -41,22 +42,38 @@ class ImageLabelDataset(BaseSegDataset):
         label_file: JSON file ``{image id: [foreground class name, ...]}``, relative to
             ``data_root``. It may cover more images than the split. None: no image labels (for
             evaluation of segmentation masks).
+        mask_dir: Folder of label maps ``<image id><seg_map_suffix>`` for every image of the split,
+            relative to the working directory, such as the pseudo masks of an earlier stage. It
+            takes the place of ``data_prefix['seg_map_path']``.
+        skip_dir: Folder, relative to the working directory; images for which it holds a file
+            ``<image id>.*`` are left out. It lets an interrupted run that writes one file per
+            image go on.
         kwargs: Arguments of :class:`mmseg.datasets.BaseSegDataset`.
 
     Raises:
-        FileNotFoundError: Split list, label file, image folder or first image missing.
+        FileNotFoundError: Split list, label file, image folder, first image or a mask of
+            ``mask_dir`` missing.
         ValueError: Empty split, images without entry in the label file, unknown class name,
             no label at all in the split, or classes that do not begin with 'background'.
     """
 
-    def __init__(self, *args: Any, label_file: str | None = None, **kwargs: Any) -> None:
-        self.label_file = label_file
+    def __init__(
+        self,
+        *args: Any,
+        label_file: str | None = None,
+        mask_dir: str | None = None,
+        skip_dir: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.label_file, self.mask_dir, self.skip_dir = label_file, mask_dir, skip_dir
         super().__init__(*args, **kwargs)
 
     def _join_prefix(self) -> None:
         super()._join_prefix()
         if self.label_file is not None:
             self.label_file = osp.join(self.data_root, self.label_file)
+        if self.mask_dir is not None:
+            self.data_prefix['seg_map_path'] = osp.abspath(self.mask_dir)
 
     def load_data_list(self) -> list[dict]:
         """List the images of the split and add their labels."""
@@ -74,8 +91,13 @@ class ImageLabelDataset(BaseSegDataset):
                 f'img_suffix {self.img_suffix!r}). Correct ann_file, data_prefix or img_suffix.'
             )
         self._check_first_image(data_list[0]['img_path'])
+        if self.mask_dir is not None:
+            self._check_masks(data_list)
         if self.label_file is not None:
             self._add_labels(data_list, classes[1:])
+        if self.skip_dir is not None and osp.isdir(self.skip_dir):
+            done = {osp.splitext(name)[0] for name in os.listdir(self.skip_dir)}
+            data_list = [i for i in data_list if image_id(i['img_path']) not in done]
         return data_list
 
     def prepare_data(self, idx: int) -> Any:
@@ -120,6 +142,18 @@ class ImageLabelDataset(BaseSegDataset):
             raise FileNotFoundError(
                 f'{path}, the first image of {self.ann_file}, does not exist. Correct `data_root`, '
                 f'`data_prefix.img_path` or `img_suffix` (now {self.img_suffix!r}).'
+            )
+
+    def _check_masks(self, data_list: list[dict]) -> None:
+        present = set(os.listdir(self.mask_dir)) if osp.isdir(self.mask_dir) else set()
+        missing = [n for i in data_list if (n := osp.basename(i['seg_map_path'])) not in present]
+        if missing:
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(data_list)} images of the split '
+                f'{self.ann_file or "(whole folder)"} have no mask in {self.mask_dir}: '
+                f'{", ".join(missing[:5])}{", ..." if len(missing) > 5 else ""}. Write the pseudo '
+                'masks of the whole split first (test.py of the stage before), or correct '
+                '`mask_dir`.'
             )
 
     def _add_labels(self, data_list: list[dict], foreground: Sequence[str]) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from mmwsss.datasets.cam_store import save_cam
 from mmwsss.registry import METRICS
-from mmwsss.utils.io import atomic_write, write_mask
+from mmwsss.utils.io import write_mask
 
 
 class _FolderWriter(BaseMetric):
@@ -71,15 +72,8 @@ class CAMStoreWriter(_FolderWriter):
         source = sample['img_path']
         if 'pred_cam' not in sample:
             raise ValueError(f"{source} has no pred_cam: set model.test_cfg.mode='cam'")
-        cam = sample['pred_cam']['cam'].cpu().numpy().astype(np.float16)
-        labels = sample['pred_cam']['labels'].cpu().numpy().astype(np.int16)
-        if cam.ndim != 3 or len(cam) != len(labels):
-            raise ValueError(f'{source}: maps of shape {cam.shape} for {len(labels)} labels')
-        if not ((cam >= 0) & (cam <= 1)).all():
-            raise ValueError(f'{source}: activation maps have values outside [0, 1]')
-        size = np.array(sample['ori_shape'][:2], dtype=np.int32)
-        with atomic_write(path) as tmp, open(tmp, 'wb') as file:
-            np.savez_compressed(file, labels=labels, cam=cam, size=size)
+        labels, cam = (sample['pred_cam'][name].cpu().numpy() for name in ('labels', 'cam'))
+        save_cam(path, labels, cam, sample['ori_shape'][:2])
 
 
 @METRICS.register_module()

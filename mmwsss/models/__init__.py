@@ -1,18 +1,40 @@
-from .backbones import FrozenCLIP
-from .decode_heads import WeCLIPHead
-from .losses import AffinityLoss, BalancedCrossEntropy
+from .backbones import CeilPoolResNet, FrozenCLIP, ResNet38d, VGG16d
+from .decode_heads import (
+    AffinityHead,
+    CAMHead,
+    LargeFOVHead,
+    SumASPPHead,
+    TwoDilatedConvHead,
+    WeCLIPHead,
+)
+from .losses import AffinityLoss, BalancedCrossEntropy, PairAffinityLoss
 from .refiners import PAR, CLIPAffinityRefiner
-from .segmentors import CLIPSegmentor, WeCLIP
+from .segmentors import AffinityNet, CAMClassifier, CLIPSegmentor, DeepLab, DenseCRFModel, WeCLIP
 from .text_encoders import TextBank
+from .utils.strict_pretrained import StrictPretrained
 
 __all__ = [
     'PAR',
+    'AffinityHead',
     'AffinityLoss',
+    'AffinityNet',
     'BalancedCrossEntropy',
+    'CAMClassifier',
+    'CAMHead',
     'CLIPAffinityRefiner',
     'CLIPSegmentor',
+    'CeilPoolResNet',
+    'DeepLab',
+    'DenseCRFModel',
     'FrozenCLIP',
+    'LargeFOVHead',
+    'PairAffinityLoss',
+    'ResNet38d',
+    'StrictPretrained',
+    'SumASPPHead',
     'TextBank',
+    'TwoDilatedConvHead',
+    'VGG16d',
     'WeCLIP',
     'WeCLIPHead',
 ]

@@ -1,5 +1,8 @@
 """Elementary operations on class activation maps."""
 
+from collections.abc import Iterable, Iterator
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -20,10 +23,103 @@ def minmax_normalize(cam: Tensor, eps: float = 1e-7) -> Tensor:
     return cam / (eps + cam.amax(dim=(-2, -1), keepdim=True))
 
 
-def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize (``align_corners=False``) of maps ``(..., h, w)`` to ``(..., *size)``."""
+def upsample(maps: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+    """Bilinear resize of maps ``(..., h, w)`` to ``(..., *size)``, also of none."""
     if maps.numel() == 0:  # F.interpolate refuses it
         return maps.new_zeros(*maps.shape[:-2], *size)
     flat = maps.reshape(1, -1, *maps.shape[-2:])
-    out = F.interpolate(flat, size=size, mode='bilinear', align_corners=False)
+    out = F.interpolate(flat, size=size, mode='bilinear', align_corners=align_corners)
     return out.reshape(*maps.shape[:-2], *out.shape[-2:])
+
+
+def merge_cams(
+    views: Iterable[Tensor], size: tuple[int, int], convention: str = 'psa', flip: bool = True
+) -> Tensor:
+    """Sum the class activation maps of several views and scale each class to about [0, 1].
+
+    With S the sum over the views, per class (all published seeds use one of these):
+
+    =============== =================================================== =======================
+    convention      before the sum                                      scaling
+    =============== =================================================== =======================
+    ``psa``         relu, bilinear to (H, W)                            S / (max + 1e-5)
+    ``irn``         relu, bilinear to multiples of 16, cut to (H, W)    S / (max + 1e-5)
+    ``irn_strided`` relu, bilinear to (H-1)//4+1, (W-1)//4+1            S / (max + 1e-5)
+    ``seam``        bilinear to (H, W), negative values stay            see below
+    ``flipmax``     bilinear to (H, W), maximum of view and its mirror  S' = S - min,
+                    image, relu                                         S' / (max S' + 1e-5)
+    =============== =================================================== =======================
+
+    SEAM: negative S become 0; with m and M the smallest and the largest value, values below
+    m + 1e-5 become 0, then (S - m - 1e-5) / (M - m + 1e-5), so that zeros end slightly negative.
+    Clamp the result before it is stored as a map in [0, 1].
+
+    Args:
+        views: Maps ``(..., K, h, w)`` before relu, mirrored back
+            (:func:`mmwsss.ops.multi_view.view_maps`); taken one at a time. Only the classes in
+            the image labels make sense: select them first.
+        size: ``(H, W)`` of the image.
+        convention: One of the above: PSA and PuzzleCAM; IRN; SEAM; AFA and ToCo.
+        flip: Whether every other view is a mirror image (matters for ``flipmax`` only).
+
+    Returns:
+        ``(..., K, H, W)``; for ``irn_strided`` at its reduced size.
+
+    Raises:
+        ValueError: Unknown convention, or no view.
+    """
+    if convention not in _CONVENTIONS:
+        raise ValueError(f'convention={convention!r} is not one of {list(_CONVENTIONS)}')
+    prepare, normalize = _CONVENTIONS[convention]
+    grid = _merge_grid(size, convention)
+    if convention == 'flipmax' and flip:
+        views = _maximum_of_pairs(upsample(view, grid) for view in views)
+    total = None
+    for view in views:
+        maps = upsample(prepare(view), grid)
+        total = maps if total is None else total + maps
+    if total is None:
+        raise ValueError('there is no view to merge')
+    if convention != 'irn_strided':
+        total = total[..., : size[0], : size[1]]
+    return normalize(total)
+
+
+def _merge_grid(size: tuple[int, int], convention: str) -> tuple[int, int]:
+    height, width = size
+    if convention == 'irn_strided':
+        return (height - 1) // 4 + 1, (width - 1) // 4 + 1
+    if convention == 'irn':
+        return ((height - 1) // 16 + 1) * 16, ((width - 1) // 16 + 1) * 16
+    return height, width
+
+
+def _maximum_of_pairs(views: Iterable[Tensor]) -> Iterator[Tensor]:
+    views = iter(views)
+    for plain, mirrored in zip(views, views, strict=True):
+        yield torch.maximum(plain, mirrored)
+
+
+def _divide_by_max(total: Tensor) -> Tensor:
+    return total / (total.amax(dim=(-2, -1), keepdim=True) + 1e-5)
+
+
+def _normalize_seam(total: Tensor) -> Tensor:
+    total = total.relu()
+    low = total.amin(dim=(-2, -1), keepdim=True)
+    high = total.amax(dim=(-2, -1), keepdim=True)
+    total = total.masked_fill(total < low + 1e-5, 0)
+    return (total - low - 1e-5) / (high - low + 1e-5)
+
+
+def _normalize_flipmax(total: Tensor) -> Tensor:
+    return _divide_by_max(total - total.amin(dim=(-2, -1), keepdim=True))
+
+
+_CONVENTIONS = {
+    'psa': (torch.relu, _divide_by_max),
+    'irn': (torch.relu, _divide_by_max),
+    'irn_strided': (torch.relu, _divide_by_max),
+    'seam': (lambda view: view, _normalize_seam),
+    'flipmax': (torch.relu, _normalize_flipmax),
+}

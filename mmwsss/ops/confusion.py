@@ -45,11 +45,15 @@ def confusion_matrix(
             f'prediction of shape {tuple(pred.shape)} cannot be compared with '
             f'truth of shape {tuple(truth.shape)}'
         )
-    n = num_classes
-    truth, pred = truth.flatten().long(), pred.flatten().long()
-    pred = torch.where((pred >= 0) & (pred < n), pred, n)
-    keys = torch.where(_countable(truth, n, ignore_index), truth * (n + 1) + pred, n * (n + 1))
-    return torch.bincount(keys, minlength=n * (n + 1) + 1)[:-1].reshape(n, n + 1)
+    n, spare = num_classes, num_classes * (num_classes + 1)
+    # Comparing uint8 with n > 255 would wrap n.
+    truth, pred = (x.short() if x.element_size() == 1 else x for x in (truth, pred))
+    # Small keys halve the time. Values that overflow belong to pixels that are masked anyway.
+    dtype = torch.int16 if spare < 2**15 else torch.int32
+    predicted = torch.where((pred >= 0) & (pred < n), pred.to(dtype), n)
+    keys = truth.to(dtype) * (n + 1) + predicted
+    keys = keys.masked_fill(~_countable(truth, n, ignore_index), spare)
+    return torch.bincount(keys.flatten(), minlength=spare + 1)[:-1].reshape(n, n + 1)
 
 
 def segmentation_scores(

@@ -1,10 +1,22 @@
-"""Multi-scale and flip inference."""
+"""Multi-scale and flip inference: the views of a batch, and the merging of class scores.
 
-from collections.abc import Callable, Sequence
+A *view* is the batch at one scale, plain or mirrored. :func:`view_maps` runs a network on all of
+them, an image and its mirror image in one batch, and gives maps that are already mirrored back;
+:func:`merge_logits` here and :func:`mmwsss.ops.cam.merge_cams` reduce them to one map.
+"""
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
+
+from .cam import upsample
+
+Resize = Callable[[Tensor, float], Tensor]
 
 
 def resize_long_side(image: Tensor, long_side: int) -> Tensor:
@@ -17,6 +29,125 @@ def resize_long_side(image: Tensor, long_side: int) -> Tensor:
     ratio = long_side / max(h, w)
     size = (int(h * ratio), int(w * ratio))
     return F.interpolate(image, size=size, mode='bilinear', align_corners=False)
+
+
+def make_resize(name: str, mean: Tensor | None = None, std: Tensor | None = None) -> Resize:
+    """Function ``(normalised batch, factor) -> batch`` of one of the published conventions.
+
+    ============= ========================================================= ====================
+    name          resampling                                                size
+    ============= ========================================================= ====================
+    ``factor``    bilinear, sampling step exactly 1 / factor                floor (WeCLIP, MSC)
+    ``floor``     bilinear, sampling step from the sizes                    floor (AFA, ToCo)
+    ``corners``   bilinear, ``align_corners=True``                          floor (MCTformer)
+    ``cv2_cubic`` OpenCV's cubic filter on the normalised values            round half to even
+    ``pil_cubic`` Pillow's (antialiased) cubic filter on the uint8 image    round half to even
+    ============= ========================================================= ====================
+
+    Args:
+        name: One of the above. ``cv2_cubic`` is DeepLabV1's test (YudeWang), ``pil_cubic`` PSA's
+            and IRN's.
+        mean, std: Normalisation ``(3, 1, 1)``, needed by ``pil_cubic`` alone, which goes back to
+            the pixel values (exactly: they are integers).
+
+    Raises:
+        ValueError: Unknown name, or ``pil_cubic`` without the normalisation.
+    """
+    if name == 'pil_cubic':
+        if mean is None or std is None:
+            raise ValueError("resize='pil_cubic' works on pixel values: give mean and std")
+        return lambda batch, factor: _resize_pil(batch, factor, mean, std)
+    if name not in _RESIZES:
+        raise ValueError(f'resize={name!r} is not one of {[*_RESIZES, "pil_cubic"]}')
+    return _RESIZES[name]
+
+
+def view_batches(
+    inputs: Tensor, scales: Sequence[float], flip: bool, resize: Resize | str = 'factor'
+) -> Iterator[Tensor]:
+    """The batches a network sees, one per scale.
+
+    Args:
+        inputs: Normalised images ``(B, 3, H, W)``, all of the same size, without padding.
+        scales: Factors on the image size; 1 leaves the batch as it is.
+        flip: Append the mirror images.
+        resize: A name for :func:`make_resize`, or its result.
+
+    Yields:
+        ``(B, 3, h, w)``, or ``(2B, 3, h, w)`` with ``flip``: the images, then their mirror images.
+    """
+    resize = make_resize(resize) if isinstance(resize, str) else resize
+    for scale in scales:
+        view = inputs if scale == 1 else resize(inputs, scale)
+        yield torch.cat([view, view.flip(-1)]) if flip else view
+
+
+def view_maps(
+    forward: Callable[[Tensor], Tensor],
+    inputs: Tensor,
+    scales: Sequence[float],
+    flip: bool,
+    resize: Resize | str = 'factor',
+) -> Iterator[Tensor]:
+    """Maps of every view, mirrored back, in the order scale, its mirror image, next scale, ...
+
+    Args:
+        forward: ``(N, 3, h, w) -> (N, C, h', w')``.
+        inputs, scales, flip, resize: As in :func:`view_batches`.
+
+    Yields:
+        ``(B, C, h', w')``, ``len(scales)`` of them or twice as many with ``flip``.
+    """
+    for batch in view_batches(inputs, scales, flip, resize):
+        maps = forward(batch)
+        if flip:
+            plain, mirrored = maps.chunk(2)
+            yield plain
+            yield mirrored.flip(-1)
+        else:
+            yield maps
+
+
+def merge_logits(
+    views: Iterable[Tensor],
+    size: tuple[int, int] | None = None,
+    mode: str = 'logit_mean',
+    align_corners: bool = False,
+) -> Tensor:
+    """Reduce the class scores of several views to one map.
+
+    Args:
+        views: ``(..., C, h, w)`` logits, as :func:`view_maps` gives them; taken one at a time.
+        size: Every view is brought to it (bilinear) before the reduction; None: the size of the
+            first view.
+        mode: ``'logit_mean'`` (DeepLabV1 on ResNet-38, WeCLIP), ``'logit_max'`` (DeepLabV2's
+            MSC), ``'prob_mean'`` (mmseg) or ``'prob_max'`` (MCTformer); ``prob_*`` reduces
+            softmax probabilities.
+        align_corners: Of the bilinear resizing.
+
+    Returns:
+        ``(..., C, *size)``: logits for ``logit_*``, probabilities for ``prob_*`` (which add up to
+        1 for ``'prob_mean'`` only).
+
+    Raises:
+        ValueError: Unknown mode, or no view.
+    """
+    kind, _, reduction = mode.partition('_')
+    if kind not in ('logit', 'prob') or reduction not in ('mean', 'max'):
+        raise ValueError(f'mode={mode!r} is not logit_mean, logit_max, prob_mean or prob_max')
+    merged, count = None, 0
+    for view in views:
+        size = size or view.shape[-2:]
+        maps = upsample(view, size, align_corners)
+        maps = maps.softmax(dim=-3) if kind == 'prob' else maps
+        if merged is None:
+            merged = maps
+        else:
+            merged = merged + maps if reduction == 'mean' else torch.maximum(merged, maps)
+        count += 1
+    if merged is None:
+        raise ValueError('there is no view to merge')
+    return merged / count if reduction == 'mean' else merged
 
 
 def mean_of_views(
@@ -36,19 +167,49 @@ def mean_of_views(
     Returns:
         ``(B, C, h', w')`` of the first scale.
     """
-    merged = []
-    for scale in scales:
-        view = image
-        if scale != 1:
-            view = F.interpolate(image, scale_factor=scale, mode='bilinear', align_corners=False)
-        if flip:
-            plain, mirrored = forward(torch.cat([view, view.flip(-1)])).chunk(2)
-            maps = (plain + mirrored.flip(-1)) / 2
-        else:
-            maps = forward(view)
-        if merged:
-            maps = F.interpolate(
-                maps, size=merged[0].shape[-2:], mode='bilinear', align_corners=False
-            )
-        merged.append(maps)
-    return torch.stack(merged).mean(dim=0)
+    return merge_logits(view_maps(forward, image, scales, flip))
+
+
+def _resize_factor(batch: Tensor, factor: float) -> Tensor:
+    return F.interpolate(batch, scale_factor=factor, mode='bilinear', align_corners=False)
+
+
+def _resize_floor(batch: Tensor, factor: float, align_corners: bool = False) -> Tensor:
+    size = [int(side * factor) for side in batch.shape[-2:]]
+    return F.interpolate(batch, size=size, mode='bilinear', align_corners=align_corners)
+
+
+def _resize_corners(batch: Tensor, factor: float) -> Tensor:
+    return _resize_floor(batch, factor, align_corners=True)
+
+
+def _resize_each(batch: Tensor, resize: Callable[[np.ndarray], np.ndarray]) -> Tensor:
+    """Resize every image ``(H, W, 3)`` by a library that knows neither batches nor devices."""
+    images = [resize(image) for image in batch.permute(0, 2, 3, 1).contiguous().cpu().numpy()]
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(batch.device)
+
+
+def _resize_cv2(batch: Tensor, factor: float) -> Tensor:
+    def resize(image: np.ndarray) -> np.ndarray:
+        return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+
+    return _resize_each(batch, resize)
+
+
+def _resize_pil(batch: Tensor, factor: float, mean: Tensor, std: Tensor) -> Tensor:
+    height, width = (round(side * factor) for side in batch.shape[-2:])
+
+    def resize(image: np.ndarray) -> np.ndarray:
+        return np.asarray(Image.fromarray(image).resize((width, height), Image.BICUBIC))
+
+    mean, std = (value.to(batch).view(-1, 1, 1) for value in (mean, std))
+    pixels = (batch * std + mean).round().clamp(0, 255).byte()
+    return (_resize_each(pixels, resize).to(batch) - mean) / std
+
+
+_RESIZES = {
+    'factor': _resize_factor,
+    'floor': _resize_floor,
+    'corners': _resize_corners,
+    'cv2_cubic': _resize_cv2,
+}

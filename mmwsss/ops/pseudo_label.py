@@ -58,3 +58,62 @@ def decide(scores: Tensor, classes: Tensor) -> Tensor:
     best = scores.masked_fill(absent[:, :, None, None], -torch.inf).argmax(dim=1)
     table = F.pad(classes + 1, (1, 0))
     return table.gather(1, best.flatten(1)).view_as(best)
+
+
+def threshold_label(
+    cams: Tensor,
+    classes: Tensor,
+    low: float,
+    high: float | None = None,
+    box: Tensor | None = None,
+    ignore_index: int = 255,
+) -> Tensor:
+    """Label map of the largest cam above a constant background.
+
+    With m the largest cam of a pixel: background where m <= low, ignored where
+    low < m <= high, elsewhere the class of m. Without ``high`` this is the argmax over
+    [low, cams], with background winning a tie.
+
+    Args:
+        cams: ``(B, K, H, W)``.
+        classes: ``(B, K)`` 0-based foreground class of each channel, -1 for none.
+        low, high: Thresholds (AFA, arXiv 2203.02664: 0.35 and 0.55; CAM seeds: low alone).
+        box: ``(B, 4)`` y0, y1, x0, x1 of the image within a padded crop; ignored outside.
+
+    Returns:
+        ``(B, H, W)`` int64: 0 background, class index + 1, or ``ignore_index``.
+    """
+    num_images, _, height, width = cams.shape
+    if cams.shape[1]:
+        absent = (classes < 0)[:, :, None, None]
+        best, index = cams.masked_fill(absent, -torch.inf).max(dim=1)
+        label = (classes + 1).gather(1, index.flatten(1)).view_as(index)
+    else:
+        best = cams.new_full((num_images, height, width), -torch.inf)
+        label = torch.zeros_like(best, dtype=torch.int64)
+    if high is not None:
+        label = label.masked_fill(best <= high, ignore_index)
+    label = label.masked_fill(best <= low, 0)
+    if box is None:
+        return label
+    y = torch.arange(height, device=cams.device)[None, :, None]
+    x = torch.arange(width, device=cams.device)[None, None, :]
+    y0, y1, x0, x1 = (side[:, None, None] for side in box.to(cams.device).unbind(1))
+    inside = (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
+    return label.masked_fill(~inside, ignore_index)
+
+
+def confident_label(foreground: Tensor, background: Tensor, ignore_index: int = 255) -> Tensor:
+    """Keep the labels that two background thresholds agree on (IRN, arXiv 1904.05044, 3.2).
+
+    Args:
+        foreground: Label map of a high threshold (0.30 in IRN), refined by a CRF: whatever it
+            calls foreground is confident.
+        background: Label map of a low threshold (0.05), refined likewise: whatever it calls
+            background is confident, where ``foreground`` agrees.
+
+    Returns:
+        The class, 0, or ``ignore_index`` where neither is confident.
+    """
+    unsure = (foreground == 0) & (background != 0)
+    return foreground.masked_fill(unsure, ignore_index)

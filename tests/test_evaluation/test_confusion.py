@@ -37,6 +37,18 @@ def test_integer_types_give_the_same_counts(dtype):
     assert np.array_equal(matrix.numpy(), expected)
 
 
+@pytest.mark.parametrize('num_classes', [180, 200, 254, 300])  # keys of 16 bits, then of 32
+def test_many_classes_and_values_beyond_the_keys(num_classes):
+    small = torch.arange(256).byte()
+    counted = min(num_classes, 255)
+    matrix = confusion_matrix(small, small, num_classes)
+    assert matrix.sum() == counted and matrix.diagonal()[:counted].eq(1).all()
+    huge = torch.tensor([2**16 + 1, 2**31, -(2**15), 2**40])
+    matrix = confusion_matrix(huge, torch.full_like(huge, 7), num_classes)
+    assert matrix[7, num_classes] == 4
+    assert confusion_matrix(torch.zeros_like(huge), huge, num_classes).sum() == 0
+
+
 def test_shapes_that_differ_are_named():
     with pytest.raises(ValueError, match=r'\(2, 3\).*\(3, 2\)'):
         confusion_matrix(torch.zeros(2, 3), torch.zeros(3, 2), 2)

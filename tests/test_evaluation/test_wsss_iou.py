@@ -12,8 +12,10 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import BaseDataElement, PixelData
 from mmseg.evaluation import IoUMetric
 from mmseg.structures import SegDataSample
+from PIL import Image
 
 from mmwsss.evaluation import WSSSIoUMetric
+from mmwsss.visualization.curve import draw_sweep
 
 CLASSES = ('background', 'boat', 'car', 'cow')
 
@@ -150,7 +152,17 @@ def test_report_holds_matrix_curve_and_tags(tmp_path):
     assert max(report['curve']['mIoU']) == got['best_mIoU']
     counted = sum(int((t != 255).sum()) for t, _ in arrays(samples))
     assert np.sum(report['confusion']) == counted
-    assert [p.name for p in tmp_path.iterdir()] == ['wsss_iou.json']
+    assert {p.name for p in tmp_path.iterdir()} == {'wsss_iou.json', 'wsss_iou.png'}
+
+
+def test_curve_picture_marks_the_maximum(tmp_path):
+    draw_sweep(tmp_path / 'a.png', [0.1, 0.2, 0.3], [10.0, 40.0, float('nan')])
+    draw_sweep(tmp_path / 'b.png', [0.1, 0.2, 0.3], [40.0, 10.0, float('nan')])
+    draw_sweep(tmp_path / 'c.svg', [0.1, 0.2, 0.3], [10.0, 40.0, float('nan')], title='seeds')
+    first, second = (np.array(Image.open(tmp_path / name)) for name in ('a.png', 'b.png'))
+    assert first.shape == second.shape
+    red = [np.nonzero((p[..., 0] > 180) & (p[..., 1] < 80))[1].mean() for p in (first, second)]
+    assert red[1] < red[0] - 50  # the mark moved to the left
 
 
 def test_undefined_scores_are_null_in_the_report(tmp_path):

@@ -10,12 +10,10 @@ labels from a list of objects do; say which kind was used when comparing results
 import argparse
 from pathlib import Path
 
-from mmwsss.datasets import COCO14Dataset, VOC12Dataset
-from mmwsss.datasets.converters.common import read_class_names, read_ids, summarise_labels
+from mmwsss.datasets.class_names import NAMED, foreground_names
+from mmwsss.datasets.converters.common import read_ids, summarise_labels
 from mmwsss.datasets.converters.masks import labels_from_masks
 from mmwsss.datasets.label_file import write_label_file
-
-CLASSES = {'voc12': VOC12Dataset.METAINFO['classes'], 'coco14': COCO14Dataset.METAINFO['classes']}
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,7 +26,7 @@ def parse_args() -> argparse.Namespace:
         '--classes',
         required=True,
         help='text file, one foreground class per line in the order of the mask values 1, 2, '
-        f'...; or {", ".join(CLASSES)}',
+        f'...; or {", ".join(NAMED)}',
     )
     parser.add_argument('--ids', type=Path, nargs='+', help='split lists (default: every mask)')
     return parser.parse_args()
@@ -36,10 +34,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    if args.classes in CLASSES:
-        foreground = list(CLASSES[args.classes][1:])
-    else:
-        foreground = read_class_names(args.classes)
+    foreground = foreground_names(args.classes)
     ids = read_ids(*args.ids) if args.ids else None
     labels = labels_from_masks(args.masks, foreground, ids)
     write_label_file(args.out, labels)

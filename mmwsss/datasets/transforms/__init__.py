@@ -1,6 +1,34 @@
+from .affinity import (
+    FuseLowHighAlpha,
+    LoadCAM,
+    LoadCRFScores,
+    PackAffinityInputs,
+    RandomFlipScores,
+    RandomPadCropScores,
+)
+from .classification import ColorJitter, RandomResizeLong
+from .deeplab import IntHSVJitter, RandomScaleCV2
+from .dense_crf import DenseCRFMask
 from .formatting import PackWSSSInputs
 from .geometric import RandomPadCrop, RandomScalePIL
 from .loading import LoadImageLabels
 from .seed_sample import SeedSample
 
-__all__ = ['LoadImageLabels', 'PackWSSSInputs', 'RandomPadCrop', 'RandomScalePIL', 'SeedSample']
+__all__ = [
+    'ColorJitter',
+    'DenseCRFMask',
+    'FuseLowHighAlpha',
+    'IntHSVJitter',
+    'LoadCAM',
+    'LoadCRFScores',
+    'LoadImageLabels',
+    'PackAffinityInputs',
+    'PackWSSSInputs',
+    'RandomFlipScores',
+    'RandomPadCrop',
+    'RandomPadCropScores',
+    'RandomResizeLong',
+    'RandomScaleCV2',
+    'RandomScalePIL',
+    'SeedSample',
+]

@@ -3,6 +3,8 @@
 Pure functions with all random draws as arguments, and the transforms that draw.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
@@ -38,7 +40,7 @@ def pad_crop(
     crop_size: tuple[int, int],
     pad_offset_hw: tuple[int, int],
     start_hw: tuple[int, int],
-    pad_val: float,
+    pad_val: float | Sequence[float],
 ) -> tuple[np.ndarray, tuple[int, int, int, int]]:
     """Place an image on a canvas and cut a crop out of it.
 
@@ -51,7 +53,7 @@ def pad_crop(
         pad_offset_hw: Upper left corner of the image on the canvas, in
             ``0..max(crop - side, 0)``.
         start_hw: Upper left corner of the crop on the canvas, in ``0..max(side - crop, 0)``.
-        pad_val: Value outside the image.
+        pad_val: Value outside the image, one or one per channel.
 
     Returns:
         The crop, ``crop_size`` with the dtype of the image, and the box
@@ -124,10 +126,14 @@ class RandomPadCrop(BaseTransform):
 
     Args:
         crop_size: Side of the square crop, or (height, width).
-        pad_val: Pixel value of the canvas.
+        pad_val: Pixel value of the canvas, one or one per channel of the loaded image. With the
+            mean colour of the preprocessor the canvas is zero after normalisation; a value with
+            a fraction turns the image into float32.
     """
 
-    def __init__(self, crop_size: int | tuple[int, int], pad_val: float = 0) -> None:
+    def __init__(
+        self, crop_size: int | tuple[int, int], pad_val: float | Sequence[float] = 0
+    ) -> None:
         size = (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
         if len(size) != 2 or min(size) < 1:
             raise ValueError(
@@ -147,6 +153,8 @@ class RandomPadCrop(BaseTransform):
         image = results['img']
         check_mask_size(results, image.shape[:2])
         pad, start = self._random_offsets(*image.shape[:2])
+        if np.any(np.mod(self.pad_val, 1)):
+            image = image.astype(np.float32)
         results['img'], _ = pad_crop(image, self.crop_size, pad, start, self.pad_val)
         results['img_shape'] = results['pad_shape'] = self.crop_size
         if results.get('gt_seg_map') is not None:

@@ -1,3 +1,4 @@
 from .poly_warmup import PolyWarmupLR
+from .stepwise_poly import StepwisePolyLR
 
-__all__ = ['PolyWarmupLR']
+__all__ = ['PolyWarmupLR', 'StepwisePolyLR']

@@ -27,6 +27,7 @@ from mmwsss.ops.confusion import (
 )
 from mmwsss.registry import METRICS
 from mmwsss.utils.io import atomic_write
+from mmwsss.visualization.curve import draw_sweep
 
 TABLE_COLUMNS = ('iou', 'fp', 'fn', 'precision', 'recall')
 
@@ -54,7 +55,8 @@ class WSSSIoUMetric(BaseMetric):
         background_thresholds: None; a list of thresholds; ``'range:0:1:0.01'`` (the end is left
             out); or ``'power:[1, 2, 4]'``, backgrounds ``(1 - max cam) ** a``.
         classwise: Add the IoU of each class to the returned keys.
-        output_dir: Where to write the JSON report (scores, confusion matrix, curve, tags).
+        output_dir: Where to write the JSON report (scores, confusion matrix, curve, tags) and, with
+            thresholds, a picture of the curve.
         tags: Free facts for the report: split, label source, CRF preset, rule of the truth.
         prefix: Prefix of the keys, needed when an evaluator holds this metric twice.
     """
@@ -238,6 +240,7 @@ class WSSSIoUMetric(BaseMetric):
         curve: Tensor | None,
         num_images: int,
     ) -> None:
+        stem = osp.join(self.output_dir, f'wsss_iou_{self.prefix}' if self.prefix else 'wsss_iou')
         per_class = {key: (scores[key] * 100).tolist() for key in TABLE_COLUMNS}
         report = dict(
             num_images=num_images,
@@ -253,8 +256,8 @@ class WSSSIoUMetric(BaseMetric):
             report['curve'] = dict(thresholds=self.thresholds.tolist(), mIoU=curve.tolist())
             if self.powers is not None:
                 report['curve']['powers'] = self.powers.tolist()
-        name = f'wsss_iou_{self.prefix}.json' if self.prefix else 'wsss_iou.json'
-        with atomic_write(osp.join(self.output_dir, name)) as tmp, open(tmp, 'w') as file:
+            draw_sweep(f'{stem}.png', self.thresholds.tolist(), curve.tolist(), self.prefix or '')
+        with atomic_write(f'{stem}.json') as tmp, open(tmp, 'w') as file:
             json.dump(_without_nan(report), file, allow_nan=False)
 
 

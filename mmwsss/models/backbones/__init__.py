@@ -1,3 +1,6 @@
+from .ceil_pool_resnet import CeilPoolResNet
 from .clip_vit import CLIPFeatures, FrozenCLIP
+from .resnet38d import ResNet38d
+from .vgg16d import VGG16d
 
-__all__ = ['CLIPFeatures', 'FrozenCLIP']
+__all__ = ['CLIPFeatures', 'CeilPoolResNet', 'FrozenCLIP', 'ResNet38d', 'VGG16d']

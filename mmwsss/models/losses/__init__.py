@@ -1,4 +1,5 @@
 from .affinity_loss import AffinityLoss
 from .balanced_cross_entropy import BalancedCrossEntropy
+from .pair_affinity_loss import PairAffinityLoss
 
-__all__ = ['AffinityLoss', 'BalancedCrossEntropy']
+__all__ = ['AffinityLoss', 'BalancedCrossEntropy', 'PairAffinityLoss']

@@ -6,7 +6,7 @@ from mmseg.models.segmentors import BaseSegmentor
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmwsss.ops.dense_crf import dense_crf
+from mmwsss.models.utils.crf import refine_with_crf
 from mmwsss.ops.multi_view import mean_of_views, resize_long_side
 from mmwsss.registry import MODELS
 
@@ -24,7 +24,8 @@ class CLIPSegmentor(BaseSegmentor):
         train_cfg, pretrained: Not used; mmseg's ``init_model`` sets them.
         test_cfg: ``long_side`` (resize so that the longer side has this many pixels; None keeps
             the size), ``scales`` and ``flip`` (views whose logits are averaged), ``crf``
-            (parameters of :func:`mmwsss.ops.dense_crf.dense_crf`, or None).
+            (arguments of
+            :func:`mmwsss.models.utils.crf.refine_with_crf`, or None).
         data_preprocessor: mmseg's, with the statistics the method was published with.
     """
 
@@ -81,20 +82,12 @@ class CLIPSegmentor(BaseSegmentor):
         seg_logits = F.interpolate(
             seg_logits.float(), size=inputs.shape[-2:], mode='bilinear', align_corners=False
         )
-        if self.test_cfg.get('crf'):
-            seg_logits = self._crf(inputs, seg_logits)
+        crf = self.test_cfg.get('crf')
+        if crf:
+            prob = seg_logits.softmax(dim=1)
+            seg_logits = refine_with_crf(inputs, prob, self.data_preprocessor, **crf)
         return self.postprocess_result(seg_logits, data_samples)
 
     def _test_view(self, inputs: Tensor) -> Tensor:
         long_side = self.test_cfg.get('long_side')
         return resize_long_side(inputs, long_side) if long_side else inputs
-
-    def _crf(self, inputs: Tensor, seg_logits: Tensor) -> Tensor:
-        """Posterior of the dense CRF in place of the logits."""
-        images = inputs * self.data_preprocessor.std + self.data_preprocessor.mean
-        images = images.round().clamp(0, 255).byte().permute(0, 2, 3, 1)
-        posterior = [
-            dense_crf(image, prob, **self.test_cfg['crf'])
-            for image, prob in zip(images, seg_logits.softmax(dim=1), strict=True)
-        ]
-        return torch.stack(posterior)

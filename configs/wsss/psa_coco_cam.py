@@ -1,0 +1,24 @@
+# PSA, stage 1 on COCO 2014; the authors published nothing for it: VOC's settings, 5 epochs.
+_base_ = [
+    '../_base_/models/resnet38_cls.py',
+    '../_base_/datasets/coco14_cls.py',
+    '../_base_/schedules/sgd_poly_psa.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(decode_head=dict(num_classes=80))
+max_iters = 25650
+param_scheduler = [
+    dict(
+        type='mmwsss.PolyWarmupLR',
+        max_iters=max_iters,
+        warmup_iters=0,
+        power=0.9,
+        end=max_iters,
+        by_epoch=False,
+    )
+]
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+
+test_evaluator = dict(
+    _delete_=True, type='mmwsss.CAMStoreWriter', output_dir='work_dirs/psa_coco_cam/cams'
+)

@@ -1,0 +1,70 @@
+# AffinityNet on the embedded mini data set: a narrow ResNet-38 that starts from the classifier, as
+# there are no ImageNet weights of its width. Before: psa_mini_cam.py, and the dense CRF on its
+# maps. test.py writes the masks of the training images and judges them.
+_base_ = [
+    '../_base_/models/resnet38_aff.py',
+    '../_base_/datasets/mini.py',
+    '../_base_/schedules/sgd_poly_psa.py',
+    '../_base_/default_runtime.py',
+]
+cam_store = 'work_dirs/psa_mini_cam/cams'
+crf_store = 'work_dirs/psa_mini_cam/crf'
+
+data_preprocessor = dict(size=(112, 112))
+model = dict(
+    data_preprocessor=data_preprocessor,
+    backbone=dict(
+        base_channels=8,
+        dropout=(0, 0),
+        init_cfg=dict(
+            checkpoint='work_dirs/psa_mini_cam/iter_800.pth',
+            prefix='backbone.',
+            hint='Train configs/wsss/psa_mini_cam.py first.',
+        ),
+    ),
+    decode_head=dict(in_channels=(64, 128, 512), channels=(32, 64, 128), radius=4),
+    test_cfg=dict(alpha=2, beta=16, logt=3),
+)
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmwsss.LoadImageLabels'),
+    dict(type='mmwsss.LoadCRFScores', store=crf_store),
+    dict(type='mmwsss.ColorJitter', brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1),
+    dict(type='mmwsss.RandomPadCropScores', crop_size=(112, 112)),
+    dict(type='mmwsss.RandomFlipScores', prob=0.5),
+    dict(type='mmwsss.FuseLowHighAlpha', pool=8),
+    dict(type='mmwsss.PackAffinityInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='mmwsss.LoadImageLabels'),
+    dict(type='mmwsss.LoadCAM', store=cam_store),
+    dict(type='mmwsss.PackAffinityInputs'),
+]
+train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(
+    dataset=dict(ann_file='ImageSets/Segmentation/train.txt', pipeline=test_pipeline)
+)
+test_dataloader = val_dataloader
+test_evaluator = [
+    dict(type='mmwsss.PseudoMaskWriter', output_dir='work_dirs/psa_mini_affinity/masks'),
+    dict(type='mmwsss.WSSSIoUMetric'),
+]
+
+max_iters = 300
+optim_wrapper = dict(optimizer=dict(lr=0.03, momentum=0.9))
+param_scheduler = [
+    dict(
+        type='mmwsss.PolyWarmupLR',
+        max_iters=max_iters,
+        warmup_iters=0,
+        power=0.9,
+        end=max_iters,
+        by_epoch=False,
+    )
+]
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+default_hooks = dict(checkpoint=dict(interval=max_iters))
+auto_scale_lr = dict(base_batch_size=8)

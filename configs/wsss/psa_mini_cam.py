@@ -1,0 +1,56 @@
+# PSA, stage 1 on mini: a ResNet-38d of 1.6 M parameters, trained from nothing in minutes on a CPU;
+# test.py writes the cams of the training images and judges them as seeds.
+_base_ = [
+    '../_base_/models/resnet38_cls.py',
+    '../_base_/datasets/mini.py',
+    '../_base_/schedules/sgd_poly_psa.py',
+    '../_base_/default_runtime.py',
+]
+data_preprocessor = dict(size=(112, 112))
+model = dict(
+    data_preprocessor=data_preprocessor,
+    backbone=dict(
+        base_channels=8,
+        dropout=(0.0, 0.0),
+        frozen_stages=-1,
+        norm_eval=False,
+        norm_frozen=False,
+        init_cfg=dict(_delete_=True, type='Kaiming', layer='Conv2d'),
+    ),
+    decode_head=dict(in_channels=512, num_classes=10, dropout_ratio=0.0),
+)
+
+max_iters = 800
+optim_wrapper = dict(
+    optimizer=dict(lr=0.05, momentum=0.9, nesterov=True),
+    paramwise_cfg=dict(_delete_=True),
+)
+param_scheduler = [
+    dict(
+        type='mmwsss.PolyWarmupLR',
+        max_iters=max_iters,
+        warmup_iters=100,
+        power=0.9,
+        end=max_iters,
+        by_epoch=False,
+    )
+]
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+default_hooks = dict(checkpoint=dict(interval=max_iters))
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmwsss.LoadImageLabels'),
+    dict(type='mmwsss.RandomScalePIL', scale_range=(0.75, 1.5)),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='mmwsss.ColorJitter', brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1),
+    dict(type='mmwsss.RandomPadCrop', crop_size=112, pad_val=(103.53, 116.28, 123.675)),
+    dict(type='mmwsss.PackWSSSInputs'),
+]
+train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
+val_evaluator = dict(background_thresholds='range:0:1:0.01')
+test_dataloader = dict(dataset=dict(ann_file='ImageSets/Segmentation/train.txt'))
+test_evaluator = [
+    dict(type='mmwsss.CAMStoreWriter', output_dir='work_dirs/psa_mini_cam/cams'),
+    dict(type='mmwsss.WSSSIoUMetric', background_thresholds='range:0:1:0.01'),
+]

@@ -1,0 +1,188 @@
+"""Inputs of AffinityNet (PSA): stored maps of the first stage, and their joint augmentation.
+
+``crf_low`` and ``crf_high`` in the samples are the scores ``(H, W, 1 + K)`` of background and the K
+classes of the image after the dense CRF, under a low and a high exponent of the background.
+"""
+
+import os.path as osp
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+from mmengine.structures import BaseDataElement, PixelData
+
+from mmwsss.datasets.cam_store import load_cam, read_store
+from mmwsss.ops.pixel_affinity import fuse_low_high
+from mmwsss.registry import TRANSFORMS
+
+from .formatting import PackWSSSInputs
+from .geometric import RandomPadCrop, pad_crop
+
+JOINT_KEYS = ('img', 'crf_low', 'crf_high')
+
+
+def _stored(store: str, results: dict) -> str:
+    """Path of the image's file in a store."""
+    return osp.join(store, f'{Path(results["img_path"]).stem}.npz')
+
+
+def _check_labels(path: str, labels: np.ndarray, results: dict) -> None:
+    if 'image_labels' not in results:
+        return
+    given, labels = np.asarray(results['image_labels']).tolist(), labels.tolist()
+    if labels != given:
+        raise ValueError(
+            f'{path} holds the classes {labels}, but the image labels are {given} '
+            '(0-based foreground indices): it was made with another label file, make it again'
+        )
+
+
+@TRANSFORMS.register_module()
+class LoadCAM(BaseTransform):
+    """Read the activation maps of the image from a CAM store.
+
+    Added key: ``seed_cam``, a ``BaseDataElement`` with ``cam`` float32 ``(K, h, w)`` and ``labels``
+    int64 ``(K,)``. If the sample has ``image_labels``, they have to be the same classes.
+
+    Args:
+        store: Folder that :class:`mmwsss.evaluation.writers.CAMStoreWriter` has filled.
+    """
+
+    def __init__(self, store: str) -> None:
+        self.store = store
+
+    def transform(self, results: dict) -> dict:
+        path = _stored(self.store, results)
+        stored = load_cam(path, results.get('num_foreground'), results['img'].shape[:2])
+        _check_labels(path, stored.labels, results)
+        results['seed_cam'] = BaseDataElement(
+            cam=torch.from_numpy(stored.cam.astype(np.float32)),
+            labels=torch.from_numpy(stored.labels),
+        )
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(store={self.store!r})'
+
+
+@TRANSFORMS.register_module()
+class LoadCRFScores(BaseTransform):
+    """Read the dense-CRF scores of the image under a low and a high background exponent.
+
+    Added keys: ``crf_low``, ``crf_high``. If the sample has ``image_labels``, they have to be the
+    same classes.
+
+    Args:
+        store: Folder with one ``<image id>.npz`` each: ``labels`` int16 ``(K,)`` 0-based foreground
+            indices, ``low`` and ``high`` float16 ``(1 + K, H, W)``, background first.
+    """
+
+    def __init__(self, store: str) -> None:
+        self.store = store
+
+    def transform(self, results: dict) -> dict:
+        path = _stored(self.store, results)
+        arrays = read_store(path, ('labels', 'low', 'high'))
+        _check_labels(path, arrays['labels'], results)
+        expected = (1 + len(arrays['labels']), *results['img'].shape[:2])
+        for name in ('low', 'high'):
+            if arrays[name].shape != expected:
+                raise ValueError(
+                    f'{path}: {name} has the shape {arrays[name].shape}, expected {expected} '
+                    f'(background and classes, height, width of {results["img_path"]})'
+                )
+            results[f'crf_{name}'] = arrays[name].transpose(1, 2, 0)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(store={self.store!r})'
+
+
+@TRANSFORMS.register_module()
+class RandomPadCropScores(RandomPadCrop):
+    """:class:`RandomPadCrop` of the image together with its scores; all are 0 outside of it.
+
+    Modified keys: ``img``, ``img_shape``, ``crf_low``, ``crf_high``. Added key: ``pad_shape``.
+
+    Args:
+        crop_size: Side of the square crop, or (height, width).
+    """
+
+    def __init__(self, crop_size: int | tuple[int, int]) -> None:
+        super().__init__(crop_size, pad_val=0)
+
+    def transform(self, results: dict) -> dict:
+        offsets = self._random_offsets(*results['img'].shape[:2])
+        for key in JOINT_KEYS:
+            results[key], _ = pad_crop(results[key], self.crop_size, *offsets, self.pad_val)
+        results['img_shape'] = results['pad_shape'] = self.crop_size
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomFlipScores(BaseTransform):
+    """Mirror the image and its scores left to right.
+
+    Modified keys: ``img``, ``crf_low``, ``crf_high``.
+
+    Args:
+        prob: Probability.
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        self.prob = prob
+
+    @cache_randomness
+    def _random_flip(self) -> bool:
+        return np.random.random() < self.prob
+
+    def transform(self, results: dict) -> dict:
+        if self._random_flip():
+            for key in JOINT_KEYS:
+                results[key] = results[key][:, ::-1]
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(prob={self.prob})'
+
+
+@TRANSFORMS.register_module()
+class FuseLowHighAlpha(BaseTransform):
+    """Confident labels on the grid of the features; see
+    :func:`mmwsss.ops.pixel_affinity.fuse_low_high`.
+
+    Required keys: ``crf_low``, ``crf_high``; they are removed. Added key: ``gt_affinity_label``, a
+    ``PixelData`` with ``data`` int64 ``(1, H / pool, W / pool)``.
+
+    Args:
+        pool: Stride of the features.
+    """
+
+    def __init__(self, pool: int = 8) -> None:
+        self.pool = pool
+
+    def transform(self, results: dict) -> dict:
+        low, high = (
+            torch.from_numpy(np.ascontiguousarray(results.pop(key).transpose(2, 0, 1)))
+            for key in JOINT_KEYS[1:]
+        )
+        label = fuse_low_high(low, high, self.pool)
+        results['gt_affinity_label'] = PixelData(data=label[None])
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(pool={self.pool})'
+
+
+@TRANSFORMS.register_module()
+class PackAffinityInputs(PackWSSSInputs):
+    """``PackWSSSInputs`` that also packs ``gt_affinity_label`` and ``seed_cam``."""
+
+    def transform(self, results: dict) -> dict:
+        packed = super().transform(results)
+        for key in ('gt_affinity_label', 'seed_cam'):
+            if key in results:
+                packed['data_samples'].set_field(results[key], key)
+        return packed

@@ -1,0 +1,45 @@
+"""Learning-rate schedule of DeepLabV2 in PyTorch."""
+
+from mmengine.optim.scheduler import _ParamScheduler
+from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
+
+from mmwsss.ops.losses import stepwise_poly_factor
+from mmwsss.registry import PARAM_SCHEDULERS
+
+
+@PARAM_SCHEDULERS.register_module()
+class StepwisePolyLR(LRSchedulerMixin, _ParamScheduler):
+    """Polynomial decay that is renewed every ``interval`` iterations.
+
+    See :func:`mmwsss.ops.losses.stepwise_poly_factor`. Iterations are those of the runner: with
+    ``accumulative_counts=2`` an interval of 10 optimiser steps is ``interval=20``.
+
+    Args:
+        max_iters: Iteration at which the rate would be 0.
+        interval: Iterations between two changes.
+        power: Exponent of the decay.
+        by_epoch: Must be False; the runner reads it from the config.
+    """
+
+    def __init__(
+        self,
+        optimizer,
+        max_iters: int,
+        *args,
+        interval: int = 10,
+        power: float = 0.9,
+        by_epoch: bool = True,
+        **kwargs,
+    ) -> None:
+        if by_epoch:
+            raise ValueError('StepwisePolyLR counts iterations: write by_epoch=False in its config')
+        if interval < 1:
+            raise ValueError(f'interval must be a positive number of iterations, got {interval}')
+        self.max_iters = max_iters
+        self.interval = interval
+        self.power = power
+        super().__init__(optimizer, *args, by_epoch=by_epoch, **kwargs)
+
+    def _get_value(self) -> list[float]:
+        factor = stepwise_poly_factor(self.last_step, self.max_iters, self.interval, self.power)
+        return [base * factor for base in self.base_values]

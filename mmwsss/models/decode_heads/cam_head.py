@@ -1,0 +1,68 @@
+"""Classification head whose weights give class activation maps."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmwsss.registry import MODELS
+
+_POOLS = {'avg': F.adaptive_avg_pool2d, 'max': F.adaptive_max_pool2d}
+
+
+@MODELS.register_module()
+class CAMHead(BaseModule):
+    """Global pooling and a 1x1 convolution without bias.
+
+    ``logit_k = sum_c W_kc pool(F_c)`` and ``CAM_k = relu(sum_c W_kc F_c) ** power`` (Zhou et al.,
+    CVPR 2016, arXiv 1512.04150).
+
+    Args:
+        in_channels: Channels of the feature map F.
+        num_classes: Foreground classes K.
+        in_index: Which of the backbone's maps is F.
+        dropout_ratio: Channel dropout on F.
+        power: Exponent of the map; 0.5 for PSA's VGG-16.
+        pool: ``'avg'`` or ``'max'``.
+        init_cfg: See :class:`mmengine.model.BaseModule`; Xavier uniform as in PSA.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        in_index: int = -1,
+        dropout_ratio: float = 0.5,
+        power: float = 1.0,
+        pool: str = 'avg',
+        init_cfg: dict | None = dict(type='Xavier', layer='Conv2d', distribution='uniform'),  # noqa: B006
+    ) -> None:
+        super().__init__(init_cfg)
+        if pool not in _POOLS:
+            raise ValueError(f'pool must be one of {tuple(_POOLS)}, not {pool!r}')
+        self.in_index = in_index
+        self.power = power
+        self.pool = pool
+        self.num_classes = num_classes
+        self.dropout = nn.Dropout2d(dropout_ratio)
+        self.classifier = nn.Conv2d(in_channels, num_classes, 1, bias=False)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Feature maps ``(B, C, h, w)`` of the backbone -> logits ``(B, K)``."""
+        pooled = _POOLS[self.pool](features[self.in_index], 1)
+        return self.classifier(self.dropout(pooled)).flatten(1)
+
+    def scores(self, features: Sequence[Tensor]) -> Tensor:
+        """Feature maps of the backbone -> maps ``(B, K, h, w)``, of either sign if power is 1."""
+        scores = self.classifier(features[self.in_index])
+        return scores if self.power == 1 else F.relu(scores) ** self.power
+
+    def cam(self, features: Sequence[Tensor]) -> Tensor:
+        """Feature maps of the backbone -> activation maps ``(B, K, h, w)``, not negative."""
+        return F.relu(self.scores(features))
+
+    def loss(self, features: Sequence[Tensor], image_labels: Tensor) -> dict[str, Tensor]:
+        """Mean over images and classes of the binary cross entropy with ``(B, K)`` multi-hot."""
+        logits = self(features)
+        return dict(loss_cls=F.multilabel_soft_margin_loss(logits, image_labels))

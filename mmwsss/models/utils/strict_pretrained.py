@@ -1,0 +1,59 @@
+"""Initial weights that either fit or stop the run."""
+
+from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+from mmwsss.registry import WEIGHT_INITIALIZERS
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class StrictPretrained:
+    """``init_cfg`` that refuses weights which do not cover the module.
+
+    mmengine's ``Pretrained`` only logs missing keys, so a backbone may train from noise unnoticed,
+    the most frequent complaint about the methods of this package. Keys of the file that the
+    module lacks (a classifier of ImageNet) are left out and named in the log.
+
+    Args:
+        checkpoint: File or address, as in ``load_from``.
+        prefix: Take only the keys that begin with this, without it: ``'backbone.'`` reads the
+            backbone out of a whole model.
+        hint: Closes the error message: where the weights come from.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Tensors of the module are not in the file, or of another shape; names the
+            file and some of them.
+    """
+
+    def __init__(self, checkpoint: str, prefix: str = '', hint: str = '') -> None:
+        self.checkpoint = checkpoint
+        self.prefix = prefix
+        self.hint = hint
+
+    def __call__(self, module: nn.Module) -> None:
+        state = CheckpointLoader.load_checkpoint(self.checkpoint, map_location='cpu')
+        state = state.get('state_dict', state)
+        state = {k.removeprefix('module.'): v for k, v in state.items()}
+        state = {
+            k.removeprefix(self.prefix): v for k, v in state.items() if k.startswith(self.prefix)
+        }
+        own = {k: v for k, v in module.state_dict().items() if 'num_batches_tracked' not in k}
+        wrong = [k for k, v in own.items() if k not in state or state[k].shape != v.shape]
+        where = f'{self.checkpoint} (keys {self.prefix}*)' if self.prefix else self.checkpoint
+        if wrong:
+            shown = ', '.join(wrong[:5])
+            raise ValueError(
+                f'{where} is no initialisation of {type(module).__name__}: {len(wrong)} of its '
+                f'{len(own)} tensors are missing in it or have another shape: {shown}. {self.hint}'
+            )
+        unused = [k for k in state if k not in own and 'num_batches_tracked' not in k]
+        module.load_state_dict(state, strict=False)
+        message = f'{type(module).__name__}: {len(own)} of {len(own)} tensors from {where}'
+        if unused:
+            message += f'; not used: {", ".join(unused[:5])} ({len(unused)} in all)'
+        print_log(message, 'current')
+
+    def _get_init_info(self) -> str:
+        return f'{type(self).__name__}: {self.checkpoint}'

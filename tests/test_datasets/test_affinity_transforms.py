@@ -1,0 +1,229 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.structures import SegDataSample
+from PIL import Image
+
+from mmwsss.datasets.label_file import write_label_file
+from mmwsss.datasets.transforms.affinity import (
+    FuseLowHighAlpha,
+    LoadCAM,
+    LoadCRFScores,
+    PackAffinityInputs,
+    RandomFlipScores,
+    RandomPadCropScores,
+)
+from mmwsss.evaluation.writers import CAMStoreWriter
+from mmwsss.registry import DATASETS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmseg')
+    np.random.seed(0)
+
+
+def picture(height=20, width=28) -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 255, (height, width, 3), dtype=np.uint8)
+
+
+def sample(labels=(3,), **changes) -> dict:
+    image = picture()
+    results = dict(
+        img=image,
+        img_path='images/a.jpg',
+        img_shape=image.shape[:2],
+        ori_shape=image.shape[:2],
+        image_labels=np.array(labels),
+        num_foreground=20,
+    )
+    return {**results, **changes}
+
+
+def with_scores(height=20, width=28) -> dict:
+    """Scores that can be told from the image at every pixel."""
+    results = sample()
+    low = results['img'][..., :2].astype(np.float16)
+    return dict(results, crf_low=low, crf_high=low + 1)
+
+
+def write_crf(folder, labels=(3,), shape=(20, 28), channels=None, **arrays):
+    channels = 1 + len(labels) if channels is None else channels
+    scores = np.random.default_rng(1).random((channels, *shape)).astype(np.float16)
+    content = dict(labels=np.array(labels, np.int16), low=scores, high=scores / 2, **arrays)
+    np.savez(folder / 'a.npz', **content)
+    return scores
+
+
+def write_cam(folder, labels=(3,), size=(20, 28)):
+    cam = np.random.default_rng(2).random((len(labels), 5, 7)).astype(np.float16)
+    np.savez(folder / 'a.npz', labels=np.array(labels, np.int16), cam=cam, size=np.array(size))
+    return cam
+
+
+def test_crf_scores_are_those_of_the_store(tmp_path):
+    scores = write_crf(tmp_path)
+    results = LoadCRFScores(str(tmp_path))(sample())
+    np.testing.assert_array_equal(results['crf_low'], scores.transpose(1, 2, 0))
+    np.testing.assert_array_equal(results['crf_high'], scores.transpose(1, 2, 0) / 2)
+
+
+def test_a_crf_store_that_does_not_fit_is_refused(tmp_path):
+    load = LoadCRFScores(str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r'a\.npz'):
+        load(sample())
+    write_crf(tmp_path, labels=(3, 5))
+    with pytest.raises(ValueError, match=r'a\.npz holds the classes \[3, 5\].*labels are \[3\]'):
+        load(sample())
+    write_crf(tmp_path, shape=(20, 27))
+    with pytest.raises(ValueError, match=r'low has the shape \(2, 20, 27\), expected .* 28\)'):
+        load(sample())
+    write_crf(tmp_path, channels=1)  # the background is missing
+    with pytest.raises(ValueError, match=r'low has the shape \(1, 20, 28\)'):
+        load(sample())
+    (tmp_path / 'a.npz').write_bytes(b'PK\x03\x04 cut off')
+    with pytest.raises(ValueError, match=r'a\.npz is truncated'):
+        load(sample())
+
+
+def test_cams_are_those_of_the_store(tmp_path):
+    cam = write_cam(tmp_path)
+    seed = LoadCAM(str(tmp_path))(sample())['seed_cam']
+    np.testing.assert_array_equal(seed.cam, cam.astype(np.float32))
+    assert seed.labels.tolist() == [3]
+
+
+def test_what_the_writer_stores_is_read_again(tmp_path):
+    writer = CAMStoreWriter(str(tmp_path))
+    cam = torch.rand(2, 20, 28)
+    writer.process(
+        None,
+        [
+            dict(
+                img_path='images/a.jpg',
+                ori_shape=(20, 28),
+                pred_cam=dict(cam=cam, labels=torch.tensor([0, 7])),
+            )
+        ],
+    )
+    seed = LoadCAM(str(tmp_path))(sample(labels=(0, 7)))['seed_cam']
+    torch.testing.assert_close(seed.cam, cam.half().float())
+    assert seed.labels.tolist() == [0, 7]
+
+
+def test_a_cam_store_that_does_not_fit_is_refused(tmp_path):
+    load = LoadCAM(str(tmp_path))
+    write_cam(tmp_path, labels=(4,))
+    with pytest.raises(ValueError, match=r'a\.npz holds the classes \[4\]'):
+        load(sample())
+    write_cam(tmp_path, size=(28, 20))
+    with pytest.raises(ValueError, match=r'a\.npz belongs to an image of 28 x 20'):
+        load(sample())
+    write_cam(tmp_path, labels=(20,))
+    with pytest.raises(ValueError, match=r'a\.npz: labels \[20\]'):
+        load(sample(labels=(20,)))
+
+
+def test_an_image_without_classes(tmp_path):
+    write_cam(tmp_path, labels=())
+    assert LoadCAM(str(tmp_path))(sample(labels=()))['seed_cam'].cam.shape == (0, 5, 7)
+
+
+def test_crop_and_flip_move_image_and_scores_together():
+    chain = Compose([RandomPadCropScores(crop_size=24), RandomFlipScores(prob=0.5)])
+    seen = set()
+    for _ in range(30):
+        results = chain(with_scores())
+        image, low, high = (results[k] for k in ('img', 'crf_low', 'crf_high'))
+        assert image.shape == (24, 24, 3)
+        assert results['img_shape'] == results['pad_shape'] == (24, 24)
+        inside = image.any(-1)
+        assert inside.sum() == 20 * 24
+        np.testing.assert_array_equal(low[inside], image[inside][:, :2])
+        np.testing.assert_array_equal(high[inside], low[inside] + 1)
+        assert not low[~inside].any()
+        assert not high[~inside].any()
+        seen.add(image.tobytes())
+    assert len(seen) > 15
+
+
+@pytest.mark.parametrize(('prob', 'flipped'), [(0.0, False), (1.0, True)])
+def test_flip_probability(prob, flipped):
+    results = RandomFlipScores(prob)(with_scores())
+    expected = picture()[:, ::-1] if flipped else picture()
+    np.testing.assert_array_equal(results['img'], expected)
+
+
+def test_fusion_and_packing():
+    results = sample(img=picture(16, 24), img_shape=(16, 24), ori_shape=(16, 24))
+    results['crf_low'] = np.zeros((16, 24, 2), np.float16)
+    results['crf_high'] = np.zeros((16, 24, 2), np.float16)
+    results['crf_low'][:, :16] = (0.2, 0.8)  # foreground
+    results['crf_high'][:, :8] = (0.1, 0.9)
+    results['crf_high'][:, 8:16] = (0.9, 0.1)  # background for the high exponent: it wins
+    packed = Compose([FuseLowHighAlpha(pool=8), PackAffinityInputs()])(results)
+    label = packed['data_samples'].gt_affinity_label.data
+    assert label.tolist() == [[[1, 0, 255], [1, 0, 255]]]
+    assert isinstance(packed['data_samples'], SegDataSample)
+    assert 'gt_sem_seg' not in packed['data_samples']
+    np.testing.assert_array_equal(packed['inputs'].permute(1, 2, 0), picture(16, 24))
+
+
+def test_the_seed_decides_the_draws(tmp_path):
+    write_crf(tmp_path)
+    chain = Compose(
+        [
+            LoadCRFScores(str(tmp_path)),
+            RandomPadCropScores(crop_size=16),
+            RandomFlipScores(),
+            FuseLowHighAlpha(),
+        ]
+    )
+
+    def run(seed):
+        np.random.seed(seed)
+        results = chain(sample())
+        return results['img'].tobytes(), results['gt_affinity_label'].data.tolist()
+
+    assert run(1) == run(1)
+    assert run(1) != run(2)
+
+
+@pytest.mark.parametrize(
+    'name', ['psa_voc_affinity', 'psa_voc_affinity_vgg16', 'psa_coco_affinity']
+)
+def test_shipped_configs_read_their_stores(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    config = Config.fromfile(ROOT / f'configs/wsss/{name}.py')
+    loaders = [config[f'{mode}_dataloader'].dataset for mode in ('train', 'val', 'test')]
+    for dataset in loaders:
+        root = Path(dataset.data_root)
+        for folder in dataset.data_prefix.values():
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture()).save(root / dataset.data_prefix.img_path / 'a.jpg')
+        (root / dataset.ann_file).parent.mkdir(parents=True, exist_ok=True)
+        (root / dataset.ann_file).write_text('a\n')
+    mask = np.full((20, 28), 4, np.uint8)
+    Image.fromarray(mask).save(root / loaders[1].data_prefix.seg_map_path / 'a.png')
+    foreground = DATASETS.get(dataset.type).METAINFO['classes'][1:]
+    write_label_file(root / dataset.label_file, {'a': [foreground[3]]})
+    for store, write in ((config.cam_store, write_cam), (config.crf_store, write_crf)):
+        Path(store).mkdir(parents=True)
+        write(Path(store))
+
+    train, val, test = (DATASETS.build(dataset)[0] for dataset in loaders)
+    assert train['inputs'].shape == (3, *config.model.data_preprocessor.size) == (3, 448, 448)
+    assert train['data_samples'].gt_affinity_label.data.shape == (1, 56, 56)
+    for packed in (val, test):
+        assert packed['inputs'].shape == (3, 20, 28)
+        assert packed['data_samples'].seed_cam.labels.tolist() == [3]
+    assert (val['data_samples'].gt_sem_seg.data == 4).all()
+    for packed in (train, test):
+        assert 'gt_sem_seg' not in packed['data_samples']

@@ -1,0 +1,210 @@
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import BaseDataElement, PixelData
+from mmseg.structures import SegDataSample
+
+from mmwsss.models.decode_heads.affinity_head import AffinityHead
+from mmwsss.models.segmentors.affinity_net import AffinityNet
+from mmwsss.ops.dense_crf import dense_crf
+from mmwsss.ops.pixel_affinity import dense_affinity, pair_labels, transition_power
+from mmwsss.ops.pseudo_label import add_background
+
+
+def tiny_net(radius=3, **test_cfg) -> AffinityNet:
+    torch.manual_seed(0)
+    return AffinityNet(
+        backbone=dict(
+            type='mmwsss.ResNet38d', base_channels=2, out_indices=(1, 2, 3), dropout=(0, 0)
+        ),
+        decode_head=dict(
+            type='mmwsss.AffinityHead',
+            in_channels=(16, 32, 128),
+            channels=(4, 6, 8),
+            radius=radius,
+        ),
+        test_cfg=test_cfg,
+        data_preprocessor=dict(
+            type='mmseg.SegDataPreProcessor', mean=[100.0] * 3, std=[50.0] * 3, bgr_to_rgb=True
+        ),
+    )
+
+
+def sample(labels=(), size=(44, 60), seed=0) -> SegDataSample:
+    rng = torch.Generator().manual_seed(seed)
+    found = SegDataSample(metainfo=dict(img_path='x.png', ori_shape=size, img_shape=size))
+    cam = torch.rand(len(labels), *size, generator=rng)
+    cam[..., size[1] // 2 :] *= 0.3
+    found.seed_cam = BaseDataElement(cam=cam, labels=torch.tensor(labels, dtype=torch.int64))
+    return found
+
+
+def with_label(label: torch.Tensor) -> SegDataSample:
+    return SegDataSample(gt_affinity_label=PixelData(data=label[None]))
+
+
+@pytest.fixture
+def model() -> AffinityNet:
+    return tiny_net().eval()
+
+
+def test_loss_is_that_of_the_pairs_and_reaches_the_backbone(model):
+    inputs = torch.randn(2, 3, 48, 64)
+    label = torch.randint(0, 3, (2, 6, 8))
+    label[:, 0] = 255
+    losses = model.train().loss(inputs, [with_label(one) for one in label])
+    assert set(losses) == {'loss_affinity_bg', 'loss_affinity_fg', 'loss_affinity_neg'}
+    sum(losses.values()).backward()
+    grads = {k for k, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert {'decode_head.f9.weight', 'decode_head.f8_3.weight', 'backbone.b7.conv_branch2b2.weight',
+            'backbone.b3.conv_branch2a.weight'} <= grads  # fmt: skip
+    assert not any(k.startswith(('backbone.conv1a', 'backbone.b2')) for k in grads)
+
+    with torch.no_grad():
+        affinity = model.eval()(inputs, mode='tensor')
+        again = model.loss(inputs, [with_label(one) for one in label])
+    background, foreground, negative = pair_labels(label, 3)
+    for name, weight, pairs, values in (
+        ('bg', 0.25, background, affinity),
+        ('fg', 0.25, foreground, affinity),
+        ('neg', 0.5, negative, 1 - affinity),
+    ):
+        expected = -weight * (values[pairs] + 1e-5).log().mean()
+        torch.testing.assert_close(again[f'loss_affinity_{name}'], expected)
+
+
+def test_training_reduces_the_loss():
+    model = tiny_net().train()
+    inputs = torch.zeros(1, 3, 48, 64)
+    inputs[..., 32:] = 2
+    label = torch.zeros(1, 6, 8, dtype=torch.long)
+    label[..., 4:] = 1
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    values = []
+    for _ in range(30):
+        loss = sum(model.loss(inputs, [with_label(label[0])]).values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        values.append(loss.item())
+    assert values[-1] < 0.8 * values[0]
+
+
+@torch.no_grad()
+def test_prediction_is_the_dense_walk_of_all_classes(model):
+    """The official computation: 21 rows of scores, the dense matrix, argmax."""
+    size, labels = (44, 60), (4, 11)
+    inputs = torch.randn(1, 3, *size)
+    data = sample(labels, size)
+    got = model.predict(inputs, [data])[0].pred_sem_seg.data
+
+    padded = torch.nn.functional.pad(inputs, (0, 4, 0, 4))
+    dense = dense_affinity(model(padded, mode='tensor'), (6, 8), 3)[0].double()
+    scores = torch.zeros(21, *size, dtype=torch.double)
+    scores[[0, 5, 12]] = add_background(data.seed_cam.cam[None], 16)[0].double()
+    pooled = torch.nn.functional.avg_pool2d(torch.nn.functional.pad(scores, (0, 4, 0, 4))[None], 8)
+    walked = pooled[0].flatten(1) @ transition_power(dense[None])[0]
+    walked = torch.nn.functional.interpolate(
+        walked.view(1, 21, 6, 8), scale_factor=8, mode='bilinear', align_corners=False
+    )
+    expected = walked[0].argmax(0)[: size[0], : size[1]]
+    assert got.shape == (1, *size)
+    assert (got[0] == expected).float().mean() > 0.999
+    assert len(got.unique()) > 1
+
+
+@torch.no_grad()
+def test_images_of_a_batch_do_not_mix(model):
+    inputs = torch.randn(3, 3, 44, 60)
+    together = model.predict(inputs, [sample((1, 2, 7)), sample(()), sample((3,))])
+    for i, labels in enumerate(((1, 2, 7), (), (3,))):
+        alone = model.predict(inputs[i : i + 1], [sample(labels)])[0].pred_sem_seg.data
+        assert (together[i].pred_sem_seg.data == alone).float().mean() > 0.999
+        assert set(alone.unique().tolist()) <= {0, *(label + 1 for label in labels)}
+
+
+@torch.no_grad()
+def test_smaller_stored_maps_are_resized(model):
+    inputs, data = torch.randn(1, 3, 44, 60), sample((2,), (11, 15))
+    assert model.predict(inputs, [data])[0].pred_sem_seg.data.shape == (1, 44, 60)
+
+
+@torch.no_grad()
+def test_crf_behind_the_walk_sees_the_image(model):
+    model.test_cfg.update(alpha=1, logt=0)
+    params = dict(iterations=1, bilateral_sxy=20, bilateral_srgb=13, bilateral_compat=10)
+    model.test_cfg['crf'] = params
+    pixels = torch.randint(0, 256, (1, 3, 44, 60))
+    inputs = (pixels.float() - 100) / 50
+    got = model.predict(inputs, [sample((4,))])[0].pred_sem_seg.data[0]
+    walked = model.walk(inputs, add_background(sample((4,)).seed_cam.cam[None]))[0]
+    image = pixels[0].permute(1, 2, 0).byte()
+    expected = dense_crf(image, walked, **params).argmax(0) * 5
+    assert torch.equal(got, expected)
+    assert not torch.equal(got, walked.argmax(0) * 5)
+
+
+@torch.no_grad()
+def test_constant_background(model):
+    """Without a step of the walk, pixels pooled by 8 and compared with the constant."""
+    model.test_cfg.update(background=0.39, logt=0, beta=1000)
+    inputs, data = torch.randn(1, 3, 48, 64), sample((6,), (48, 64))
+    got = model.predict(inputs, [data])[0].pred_sem_seg.data[0]
+    pooled = torch.nn.functional.avg_pool2d(data.seed_cam.cam[None], 8)
+    score = torch.nn.functional.interpolate(pooled, scale_factor=8, mode='bilinear')[0, 0]
+    assert torch.equal(got, (score > 0.39) * 7)
+    assert 0.2 < (got == 7).float().mean() < 0.8
+
+
+@torch.no_grad()
+def test_pictures_show_the_maps(model):
+    inputs, data = torch.randn(1, 3, 44, 60), sample((2,))
+    assert 'pred_cam' not in model.predict(inputs, [data])[0]
+    model.test_cfg['with_cam'] = True
+    assert model.predict(inputs, [data])[0].pred_cam.labels.tolist() == [2]
+
+
+def test_missing_inputs_name_the_transforms(model):
+    inputs, empty = torch.randn(1, 3, 48, 64), SegDataSample(metainfo=dict(img_path='a.jpg'))
+    with pytest.raises(ValueError, match=r'a\.jpg comes without seed_cam: put mmwsss\.LoadCAM'):
+        model.predict(inputs, [empty])
+    with pytest.raises(ValueError, match='without gt_affinity_label'):
+        model.loss(inputs, [empty])
+    with pytest.raises(ValueError, match=r'label map is \(5, 8\), the features are \(6, 8\)'):
+        model.loss(inputs, [with_label(torch.zeros(5, 8, dtype=torch.long))])
+
+
+@torch.no_grad()
+def test_small_images():
+    inputs, data = torch.randn(1, 3, 44, 60), sample((2,))
+    with pytest.raises(ValueError, match='shrink_radius'):
+        tiny_net(radius=5).eval().predict(inputs, [data])
+    model = tiny_net(radius=5).eval()
+    model.decode_head.shrink_radius = True
+    assert model.decode_head.radius_on((6, 8)) == 2
+    assert model.decode_head.radius_on((11, 40)) == 5
+    assert model.predict(inputs, [data])[0].pred_sem_seg.data.shape == (1, 44, 60)
+
+
+def test_head_with_group_norm_has_the_official_parameters():
+    head = AffinityHead((512, 512, 1024), num_groups=(8, 16, 32))
+    shapes = {k: tuple(v.shape) for k, v in head.state_dict().items()}
+    norms = {
+        f'gn8_{level}.{leaf}': (width,)
+        for level, width in ((3, 64), (4, 128), (5, 256))
+        for leaf in ('weight', 'bias')
+    }
+    assert shapes == {
+        'f8_3.weight': (64, 512, 1, 1),
+        'f8_4.weight': (128, 512, 1, 1),
+        'f8_5.weight': (256, 1024, 1, 1),
+        'f9.weight': (448, 448, 1, 1),
+        **norms,
+    }
+    bound = 4 * np.sqrt(6 / (2 * 448))
+    assert 0.9 * bound < head.f9.weight.abs().max() <= bound
+
+
+def test_head_needs_one_entry_per_level():
+    with pytest.raises(ValueError, match='one entry per level'):
+        AffinityHead(in_channels=(4, 4), channels=(2, 2, 2))

@@ -1,0 +1,86 @@
+"""The retraining configs: what they train on, that they build, what their pipelines give."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from PIL import Image
+
+from mmwsss.registry import MODELS
+
+FOLDER = Path(__file__).parents[2] / 'configs/segmentation'
+UPPER_BOUNDS = {'clip-decoder_mini-full'}
+CONFIGS = sorted(p for p in FOLDER.glob('*.py') if p.stem not in UPPER_BOUNDS)
+CLASSES = {'voc12': 21, 'coco14': 81, 'mini': 11}
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_trains_on_pseudo_masks_only(path):
+    dataset = Config.fromfile(path).train_dataloader.dataset
+    assert dataset.mask_dir.startswith('work_dirs/')
+    assert 'seg_map_path' not in dataset.data_prefix
+    assert any(t.type == 'LoadAnnotations' for t in dataset.pipeline)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_builds(path):
+    init_default_scope('mmseg')
+    cfg = Config.fromfile(path)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    dataset = cfg.train_dataloader.dataset.type.removeprefix('mmwsss.').removesuffix('Dataset')
+    assert model.decode_head.num_classes == CLASSES[dataset.lower()]
+    crop = cfg.model.data_preprocessor.size
+    crops = [t.crop_size for t in cfg.train_dataloader.dataset.pipeline if 'Crop' in t.type]
+    assert [tuple(c) if not isinstance(c, int) else (c, c) for c in crops] == [tuple(crop)]
+    loss = cfg.model.decode_head.loss_decode  # never the mean over ignored pixels too
+    assert loss.type == 'mmwsss.BalancedCrossEntropy' or loss.avg_non_ignore
+    if cfg.model.type == 'mmwsss.DeepLab':
+        assert cfg.model.backbone.init_cfg.type == 'mmwsss.StrictPretrained'
+        assert cfg.model.backbone.init_cfg.hint
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+@pytest.mark.parametrize('size', [(90, 70), (530, 610)], ids=['small', 'large'])
+def test_training_samples(path, size, tmp_path):
+    """Image and mask stay together; what the crop adds is the mean colour and the ignore label."""
+    init_default_scope('mmseg')
+    cfg = Config.fromfile(path)
+    half = size[1] // 2
+    image, mask = np.full((*size, 3), 40, np.uint8), np.zeros(size, np.uint8)
+    image[:, half:], mask[:, half:] = 220, 1
+    Image.fromarray(image).save(tmp_path / 'a.png')
+    Image.fromarray(mask).save(tmp_path / 'mask.png')
+    np.random.seed(0)
+    pipeline = Compose(cfg.train_dataloader.dataset.pipeline)
+    preprocessor = MODELS.build(cfg.model.data_preprocessor)
+    results = dict(
+        img_path=str(tmp_path / 'a.png'),
+        seg_map_path=str(tmp_path / 'mask.png'),
+        label_map=None,
+        reduce_zero_label=False,
+        seg_fields=[],
+    )
+    samples = [pipeline(dict(results, seg_fields=[])) for _ in range(4)]
+    batch = dict(
+        inputs=[s['inputs'] for s in samples], data_samples=[s['data_samples'] for s in samples]
+    )
+    data = preprocessor(batch, training=True)
+    labels = torch.stack([s.gt_sem_seg.data[0] for s in data['data_samples']])
+    assert data['inputs'].shape[-2:] == labels.shape[-2:] == tuple(preprocessor.size)
+    assert set(labels.unique().tolist()) <= {0, 1, 255}
+    ignored = labels == 255
+    brightness = data['inputs'].mean(1)
+    if size == (90, 70):
+        assert ignored.any()
+    assert (brightness[ignored].abs() < 1e-4).all()
+    # jitter may move every colour, but not the dark half above the bright one
+    inside = ~ignored
+    dark, bright = brightness[inside & (labels == 0)], brightness[inside & (labels == 1)]
+    middle = (dark.mean() + bright.mean()) / 2
+    assert (dark < middle).float().mean() > 0.95
+    assert (bright > middle).float().mean() > 0.95

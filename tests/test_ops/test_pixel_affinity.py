@@ -1,0 +1,161 @@
+import pytest
+import torch
+
+from mmwsss.ops.pixel_affinity import (
+    PairLabels,
+    _PairDistance,
+    dense_affinity,
+    fuse_low_high,
+    pair_affinity_loss,
+    pair_indices,
+    pair_labels,
+    pair_offsets,
+    pixel_affinity,
+    random_walk,
+    transition_power,
+)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def loop_pairs(grid, radius):
+    """(from, to) of every pair, pixel by pixel."""
+    h, w = grid
+    return [
+        [
+            (y * w + x, (y + dy) * w + x + dx)
+            for y in range(h - radius + 1)
+            for x in range(radius - 1, w - radius + 1)
+        ]
+        for dy, dx in pair_offsets(radius)
+    ]
+
+
+@pytest.mark.parametrize('radius', [2, 3, 5])
+def test_offsets_are_half_of_an_open_disc(radius):
+    offsets = pair_offsets(radius)
+    both = {(dy, dx) for dy, dx in offsets} | {(-dy, -dx) for dy, dx in offsets}
+    reach = range(-radius, radius + 1)
+    disc = {(y, x) for y in reach for x in reach if 0 < x * x + y * y < radius**2}
+    assert both == disc
+    assert 2 * len(offsets) == len(disc)
+
+
+@pytest.mark.parametrize(('grid', 'radius'), [((4, 5), 3), ((9, 7), 3), ((5, 9), 5), ((6, 13), 2)])
+def test_indices_are_those_of_a_loop_over_pixels(grid, radius):
+    source, target = pair_indices(grid, radius)
+    expected = torch.tensor(loop_pairs(grid, radius))
+    assert torch.equal(expected[0, :, 0], source)
+    assert torch.equal(expected[..., 1], target)
+
+
+@pytest.mark.parametrize('grid', [(4, 9), (5, 8), (1, 1)])
+def test_a_grid_without_pairs_is_an_error(grid):
+    with pytest.raises(ValueError, match=f'{grid[0]}x{grid[1]} grid has no pairs of radius 5'):
+        pair_indices(grid, 5)
+
+
+def test_affinity_and_its_gradient():
+    features = torch.randn(2, 6, 7, 9, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: _PairDistance.apply(x, 3), features)
+
+    features = torch.randn(2, 6, 7, 9)
+    source, target = pair_indices((7, 9), 3)
+    flat = features.flatten(2)
+    distance = (flat[:, :, source][:, :, None] - flat[:, :, target]).abs().mean(1)
+    torch.testing.assert_close(pixel_affinity(features, 3), distance.neg().exp())
+
+
+def test_affinity_is_float32_under_autocast():
+    features = torch.randn(1, 4, 5, 6).bfloat16()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        affinity = pixel_affinity(features, 3)
+    torch.testing.assert_close(affinity, pixel_affinity(features.float(), 3))
+
+
+def test_labels_follow_the_definition():
+    label = torch.randint(0, 4, (2, 6, 8))
+    label[label == 3] = 255
+    got = pair_labels(label, 3)
+    for image, flat in enumerate(label.flatten(1).tolist()):
+        for d, pairs in enumerate(loop_pairs((6, 8), 3)):
+            for k, (i, j) in enumerate(pairs):
+                a, b = flat[i], flat[j]
+                known = 255 not in (a, b)
+                expected = (a == b == 0, known and a == b != 0, known and a != b)
+                assert tuple(bool(part[image, d, k]) for part in got) == expected
+
+
+def test_a_part_without_pairs_costs_nothing():
+    affinity = torch.rand(1, 12, 5).clamp(0.1, 0.9).requires_grad_()
+    none = torch.zeros(1, 12, 5, dtype=torch.bool)
+    background, foreground, negative = pair_affinity_loss(affinity, PairLabels(none, ~none, none))
+    assert background == negative == 0
+    torch.testing.assert_close(foreground, -affinity.detach().log().mean(), rtol=1e-3, atol=0)
+    foreground.backward()
+    assert (affinity.grad < 0).all()
+
+
+def test_the_batch_shares_one_denominator():
+    affinity = torch.tensor([[[0.5, 0.25]], [[0.125, 0.5]]])
+    background = torch.tensor([[[True, True]], [[True, False]]])
+    none = torch.zeros_like(background)
+    loss = pair_affinity_loss(affinity, PairLabels(background, none, none))[0]
+    assert loss.item() == pytest.approx((1 + 2 + 3) * 0.6931472 / 3, rel=1e-4)
+
+
+def test_fusion_of_confident_scores():
+    # columns: sure foreground, sure background, undecided, outside of the image
+    low = torch.tensor([[0.1, 0.9, 0.6, 0], [0.9, 0.1, 0.4, 0]])
+    high = torch.tensor([[0.0, 0.8, 0.3, 0], [1.0, 0.2, 0.7, 0]])
+    low, high = (s[:, None].repeat_interleave(2, 1).repeat_interleave(2, 2) for s in (low, high))
+    assert fuse_low_high(low, high, pool=2).tolist() == [[1, 0, 255, 255]]
+    # the scores are pooled before the decision
+    low[:, 0, 0], low[:, 0, 1], low[:, 1, :2] = torch.tensor([1.0, 0]), low[:, 0, 1], 0.5
+    low[:, 0, 1] = torch.tensor([0.1, 0.2])
+    assert fuse_low_high(low, high, pool=2)[0, 0] == 255
+
+
+@pytest.mark.parametrize(('low', 'high'), [((2, 8, 12), (2, 8, 12)), ((2, 8, 8), (3, 8, 8))])
+def test_fusion_refuses_other_sizes(low, high):
+    with pytest.raises(ValueError, match='multiples of 8'):
+        fuse_low_high(torch.zeros(low), torch.zeros(high))
+
+
+def test_dense_affinity_is_symmetric_with_the_pairs_and_the_diagonal():
+    affinity = torch.rand(2, 12, 3 * 5) + 0.1
+    matrix = dense_affinity(affinity, (5, 9), 3)
+    expected = torch.eye(45).repeat(2, 1, 1)
+    for d, pairs in enumerate(loop_pairs((5, 9), 3)):
+        for k, (i, j) in enumerate(pairs):
+            expected[:, i, j] = expected[:, j, i] = affinity[:, d, k]
+    assert torch.equal(matrix, expected)
+
+
+@pytest.mark.parametrize(('beta', 'logt'), [(8, 8), (2.5, 3), (14, 0)])
+def test_walking_equals_the_power_of_the_matrix(beta, logt):
+    grid, radius = (7, 11), 3
+    affinity = torch.rand(3, len(pair_offsets(radius)), 5 * 7)
+    scores = torch.rand(3, 4, *grid)
+    power = transition_power(dense_affinity(affinity.double(), grid, radius), beta, logt)
+    expected = (scores.double().flatten(2) @ power).view_as(scores).float()
+    walked = random_walk(scores, affinity, radius, beta, logt)
+    torch.testing.assert_close(walked, expected, rtol=0, atol=1e-6)
+    assert (scores - walked).abs().max() > 0.1
+    torch.testing.assert_close(power.sum(1), torch.ones(3, 77).double())
+
+
+def test_images_of_a_batch_walk_alone():
+    affinity, scores = torch.rand(2, 12, 15), torch.rand(2, 3, 5, 9)
+    both = random_walk(scores, affinity, 3)
+    for i in range(2):
+        alone = random_walk(scores[i : i + 1], affinity[i : i + 1], 3)
+        torch.testing.assert_close(both[i : i + 1], alone)
+
+
+def test_without_affinity_nothing_moves():
+    scores = torch.rand(1, 2, 5, 9)
+    torch.testing.assert_close(random_walk(scores, torch.zeros(1, 12, 15), 3), scores)

@@ -1,0 +1,162 @@
+"""Judging folders of masks and maps: equal to plain counting, in one process and in two."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_distributed import free_port
+
+from mmwsss.apis.eval_folder import CONVENTIONS, PredictionFolder, eval_folder
+from mmwsss.datasets.cam_store import save_cam
+from mmwsss.utils.io import write_mask
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'eval_pseudo_labels.py'
+CLASSES = ('background', 'boat', 'car', 'cow')
+IDS = [f'image_{i}' for i in range(7)]
+
+
+def write_split(root):
+    """Truths, masks with ignored pixels, and maps in three formats."""
+    rng = np.random.default_rng(0)
+    data = []
+    (root / 'official').mkdir()
+    (root / 'irn').mkdir()
+    for key in IDS:
+        height, width = size = tuple(rng.integers(8, 20, 2).tolist())
+        truth = rng.integers(0, 4, size).astype(np.uint8)
+        pred = np.where(rng.random(size) < 0.5, truth, rng.integers(0, 4, size)).astype(np.uint8)
+        pred[rng.random(size) < 0.1] = 255
+        labels = np.sort(rng.choice(3, rng.integers(1, 4), replace=False))
+        noise = rng.random((len(labels), height, width))
+        cam = (0.5 * noise + 0.4 * (truth == labels[:, None, None] + 1)).astype(np.float16)
+        truth[rng.random(size) < 0.1] = 255
+        write_mask(root / 'truth' / f'{key}.png', truth)
+        write_mask(root / 'masks' / f'{key}.png', pred, palette=[[9, 9, 9]] * 4)
+        save_cam(root / 'store' / f'{key}.npz', labels, cam, size)
+        np.save(root / 'official' / f'{key}.npy', dict(zip(labels.tolist(), cam, strict=True)))
+        np.save(root / 'irn' / f'{key}.npy', dict(keys=labels, high_res=cam))
+        data.append((truth, pred, labels, cam.astype(np.float32)))
+    (root / 'split.txt').write_text('\n'.join(IDS))
+    (root / 'classes.txt').write_text('\n'.join(CLASSES[1:]))
+    return data
+
+
+def iou_of(pairs):
+    """IoU per class by plain counting."""
+    values = []
+    for c in range(len(CLASSES)):
+        hit = sum(((t == c) & (p == c)).sum() for t, p in pairs)
+        union = sum((((t == c) | (p == c)) & (t != 255)).sum() for t, p in pairs)
+        values.append(hit / union)
+    return np.array(values) * 100
+
+
+def judge(root, folder, **kwargs):
+    predictions = PredictionFolder(root / folder, root / 'truth', IDS, len(CLASSES))
+    return eval_folder(predictions, CLASSES, **kwargs)
+
+
+@pytest.mark.parametrize(
+    'convention, change',
+    [
+        ('default', lambda t, p: (t, p)),
+        ('irn', lambda t, p: (t, np.where(p == 255, 0, p))),
+        ('afa', lambda t, p: (np.where(p == 255, 255, t), p)),
+    ],
+)
+def test_masks_with_ignored_pixels(tmp_path, convention, change):
+    data = write_split(tmp_path)
+    scores = judge(tmp_path, 'masks', convention=convention)
+    iou = iou_of([change(truth, pred) for truth, pred, *_ in data])
+    assert scores['mIoU'] == pytest.approx(iou.mean())
+    assert [scores[f'IoU/{c}'] for c in CLASSES] == pytest.approx(iou.tolist())
+    assert 0 < scores['coverage'] < 100
+
+
+def test_maps_of_all_formats_give_the_best_threshold_of_a_loop(tmp_path):
+    data = write_split(tmp_path)
+    thresholds = [0.2, 0.35, 0.5, 0.65]
+    curve = []
+    for t in np.array(thresholds, np.float16):
+        pairs = [
+            (truth, np.where(cam.max(0) > t, labels[cam.argmax(0)] + 1, 0))
+            for truth, _, labels, cam in data
+        ]
+        curve.append(iou_of(pairs).mean())
+    for folder in ('store', 'official', 'irn'):
+        scores = judge(tmp_path, folder, backgrounds=[thresholds])
+        assert scores['best_mIoU'] == pytest.approx(max(curve)), folder
+        assert scores['best_threshold'] == thresholds[int(np.argmax(curve))]
+
+
+def test_small_maps_are_brought_to_the_size_of_the_truth(tmp_path):
+    write_mask(tmp_path / 'truth' / 'a.png', np.repeat([[1, 0]], 8, 0).repeat(8, 1).astype('u1'))
+    cam = np.array([[[1.0, 0.0]]]).repeat(2, 1)
+    save_cam(tmp_path / 'store' / 'a.npz', np.array([0]), cam, (8, 16))
+    predictions = PredictionFolder(tmp_path / 'store', tmp_path / 'truth', ['a'], 2)
+    assert eval_folder(predictions, CLASSES[:2], [[0.5]])['mIoU'] == 100
+
+
+def test_command_line_in_one_and_in_two_processes(tmp_path):
+    write_split(tmp_path)
+    (tmp_path / 'truth' / 'meta.json').write_text('{"overlap": "small"}')  # of the COCO converter
+    options = ['store', 'truth', '--split', 'split.txt', '--classes', 'classes.txt']
+    options += ['--background', 'range:0:1:0.05', 'power:[1,2,4]', '--convention', 'seam']
+    torchrun = ['-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={free_port()}']
+    reports = []
+    for out, before, after in (('one', [], []), ('two', torchrun, ['--launcher', 'pytorch'])):
+        command = [sys.executable, *before, TOOL, *options, '--out', out, *after]
+        env = {**os.environ, 'OMP_NUM_THREADS': '1'}
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert 'range/best_mIoU: ' in done.stdout and 'power/best_power: ' in done.stdout
+        for kind in ('range', 'power'):
+            assert (tmp_path / out / f'wsss_iou_{kind}.png').stat().st_size > 1000
+            reports.append(json.loads((tmp_path / out / f'wsss_iou_{kind}.json').read_text()))
+    assert reports[:2] == reports[2:]
+    assert reports[0]['num_images'] == len(IDS) and reports[0]['empty'] == 'zero'
+    assert reports[0]['tags']['convention'] == 'seam' and reports[0]['tags']['truth'] == 'truth'
+    assert reports[0]['tags']['gt_rule']['overlap'] == 'small'
+    assert len(reports[0]['curve']['mIoU']) == 20 and reports[1]['curve']['powers'] == [4, 2, 1]
+
+
+def test_conventions_of_the_command_line_exist(run_tool, tmp_path):
+    done = run_tool('analysis_tools/eval_pseudo_labels.py', '--help', cwd=tmp_path)
+    assert f'{{{",".join(CONVENTIONS)}}}' in done.stdout
+
+
+def test_missing_files_are_counted_and_named(tmp_path):
+    write_split(tmp_path)
+    for key in IDS[1:3]:
+        (tmp_path / 'masks' / f'{key}.png').unlink()
+    with pytest.raises(FileNotFoundError, match=r'no prediction .* 2 of 7 .*: image_1, image_2'):
+        judge(tmp_path, 'masks')
+    (tmp_path / 'truth' / 'image_6.png').unlink()
+    with pytest.raises(FileNotFoundError, match=r'no truth .* for 1 of 7 .*: image_6'):
+        judge(tmp_path, 'store')
+
+
+def test_wrong_files_are_named(tmp_path):
+    write_split(tmp_path)
+    truth = PredictionFolder(tmp_path / 'truth', tmp_path / 'truth', IDS, 4)[0]['gt_sem_seg']
+    height, width = truth['data'].shape[1:]
+    path = tmp_path / 'masks' / 'image_0.png'
+    write_mask(path, np.zeros((height + 1, width), np.uint8))
+    with pytest.raises(ValueError, match=rf'0.png is {height + 1} x {width} .* {height} x'):
+        judge(tmp_path, 'masks')
+    write_mask(path, np.full((height, width), 4, np.uint8))
+    with pytest.raises(ValueError, match=r'image_0.png holds the values \[4\], .* classes 0..3'):
+        judge(tmp_path, 'masks')
+    save_cam(tmp_path / 'store' / 'image_0.npz', np.array([0]), np.zeros((1, 4, 4)), (4, 4))
+    with pytest.raises(ValueError, match=r'image_0.npz belongs to an image of 4 x 4'):
+        judge(tmp_path, 'store')
+    np.save(tmp_path / 'official' / 'image_0.npy', {0: np.zeros((height, width + 3), 'f4')})
+    with pytest.raises(ValueError, match=rf'image_0.npy is {height} x {width + 3} '):
+        judge(tmp_path, 'official')
+    (tmp_path / 'masks' / 'image_1.npz').touch()
+    with pytest.raises(ValueError, match=r'masks holds \.png, \.npz files; expected one kind'):
+        judge(tmp_path, 'masks')
