@@ -31,6 +31,7 @@ EXTRAS = {
     'openmmlab': ['mmengine>=0.10.7', 'mmcv>=2.0.0', 'mmsegmentation>=1.2.2'],
     'coco': ['pycocotools>=2.0.7'],
     'crf': ['pydensecrf2>=1.1'],
+    'webui': ['gradio>=5'],
     'tests': ['pytest>=8.0', 'ruff>=0.9', 'setuptools>=70.1'],
     'docs': ['mkdocs>=1.6'],
 }

@@ -26,6 +26,15 @@ def parse_args() -> argparse.Namespace:
     kind.add_argument(
         '--gt-prob', type=float, help='masks -> masks, whose labels are certain to this degree'
     )
+    parser.add_argument(
+        '--confidence', type=float, help='maps -> masks: 255 where the posterior is below this'
+    )
+    parser.add_argument(
+        '--image',
+        choices=['true', 'wrapped'],
+        default='true',
+        help="maps -> masks: the image, or CLIP-ES's with the mean subtracted as bytes",
+    )
     parser.add_argument('--ids', help='text file of image ids (default: all of SOURCE)')
     parser.add_argument(
         '--processes', type=int, help='number of processes (default: one for every CPU)'
@@ -44,7 +53,8 @@ def main() -> None:
     elif args.gt_prob is not None:
         work = api.MasksFromMasks(args.gt_prob, crf)
     else:
-        work = api.MasksFromCAMs(1.0 if args.power is None else args.power, args.background, crf)
+        power = 1.0 if args.power is None else args.power
+        work = api.MasksFromCAMs(power, args.background, args.confidence, args.image, crf)
     ids = Path(args.ids).read_text().split() if args.ids else None
     count = api.crf_folder(work, args.source, args.images, args.out, ids, args.processes)
     print(f'\n{count} images done; results are in {args.out}')

@@ -23,10 +23,10 @@ stages = [
         out='work_dirs/psa_mini_cam/crf',
         low_high=(1, 4),
     ),
-    dict(name='affinity', run='train', config=affinity, init='classifier'),
+    dict(name='affinity', run='train', config=affinity),
     dict(name='walk', run='predict', config=affinity, checkpoint='affinity'),
     dict(name='mask', run='evaluate', predictions='work_dirs/psa_mini_affinity/masks', **train),
-    dict(name='network', run='train', config=network, init='classifier'),
+    dict(name='network', run='train', config=network),
     dict(name='val', run='test', config=network, checkpoint='network'),
     dict(name='val_crf', run='test', config=network, checkpoint='network', crf='deeplabv1'),
 ]

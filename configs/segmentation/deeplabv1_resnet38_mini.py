@@ -14,11 +14,7 @@ model = dict(
         dropout=(0.0, 0.0),
         norm_frozen=False,
         bn_momentum=0.1,
-        init_cfg=dict(
-            checkpoint='work_dirs/psa_mini_cam/iter_800.pth',
-            prefix='backbone.',
-            hint='Train configs/wsss/psa_mini_cam.py first.',
-        ),
+        init_cfg=dict(checkpoint='mmwsss://mini_resnet38', hint='Shipped with the package.'),
     ),
     decode_head=dict(
         in_channels=512,
@@ -31,7 +27,7 @@ model = dict(
     ),
 )
 train_dataloader = dict(batch_size=8)
-max_iters = 600
+max_iters = 400
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.01),
     paramwise_cfg=dict(_delete_=True, custom_keys=dict()),

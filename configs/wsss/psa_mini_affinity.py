@@ -1,6 +1,5 @@
-# AffinityNet on the embedded mini data set: a narrow ResNet-38 that starts from the classifier, as
-# there are no ImageNet weights of its width. Before: psa_mini_cam.py, and the dense CRF on its
-# maps. test.py writes the masks of the training images and judges them.
+# AffinityNet on the embedded mini data set, with a narrow ResNet-38. Before: psa_mini_cam.py, and
+# the dense CRF on its maps. test.py writes the masks of the training images and judges them.
 _base_ = [
     '../_base_/models/resnet38_aff.py',
     '../_base_/datasets/mini.py',
@@ -16,11 +15,7 @@ model = dict(
     backbone=dict(
         base_channels=8,
         dropout=(0, 0),
-        init_cfg=dict(
-            checkpoint='work_dirs/psa_mini_cam/iter_800.pth',
-            prefix='backbone.',
-            hint='Train configs/wsss/psa_mini_cam.py first.',
-        ),
+        init_cfg=dict(checkpoint='mmwsss://mini_resnet38', hint='Shipped with the package.'),
     ),
     decode_head=dict(in_channels=(64, 128, 512), channels=(32, 64, 128), radius=4),
     test_cfg=dict(alpha=2, beta=16, logt=3),

@@ -14,14 +14,17 @@ import numpy as np
 import torch
 from mmengine.utils import track_parallel_progress, track_progress
 from PIL import Image
+from torch import Tensor
 
 from mmwsss.datasets.cam_store import StoredCAM, load_cam
 from mmwsss.ops.cam import upsample
+from mmwsss.ops.crf_image import crf_image
 from mmwsss.ops.dense_crf import DenseCRF, refine_labels, unary_from_scores
 from mmwsss.ops.pseudo_label import add_background
 from mmwsss.utils.io import atomic_write, read_mask, write_mask
 
 SETTINGS = 'crf_settings.json'
+_DEEPLAB_MEAN = (122.675, 116.669, 104.008)  # RGB
 _IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.JPG', '.JPEG', '.PNG')
 
 
@@ -41,12 +44,16 @@ class MasksFromCAMs:
     Attributes:
         power: Background score ``(1 - max cam) ** power``, unless ``background`` is given.
         background: Constant background score.
+        confidence: Pixels whose best posterior is below it become 255 (0.95 in CLIP-ES).
+        image: ``'true'``, or ``'wrapped'`` as in CLIP-ES: :func:`mmwsss.ops.crf_image.crf_image`.
         crf: Arguments of :class:`mmwsss.ops.dense_crf.DenseCRF`.
         palette: Colours of the masks; None: grey.
     """
 
     power: float = 1.0
     background: float | None = None
+    confidence: float | None = None
+    image: str = 'true'
     crf: dict = field(default_factory=dict)
     palette: Sequence[Sequence[int]] | None = None
 
@@ -55,12 +62,34 @@ class MasksFromCAMs:
 
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         stored, cam = _read_cam(source, image)
+        write_mask(target, self.mask(image, stored.labels, cam), self.palette)
+
+    def mask(self, image: np.ndarray, labels: np.ndarray, cam: Tensor) -> np.ndarray:
+        """Label map of one image.
+
+        Args:
+            image: uint8 RGB ``(H, W, 3)``.
+            labels: ``(K,)``, 0-based foreground indices.
+            cam: ``(K, H, W)`` float on the CPU.
+
+        Returns:
+            uint8 ``(H, W)``: 0 background, class index + 1, or 255.
+        """
         scores = add_background(cam[None], self.power)[0]
         if self.background is not None:
             scores[0] = self.background
-        best = DenseCRF(torch.from_numpy(image), **self.crf)(unary_from_scores(scores)).argmax(0)
-        keys = np.concatenate([[0], stored.labels + 1]).astype(np.uint8)
-        write_mask(target, keys[best.numpy()], self.palette)
+        pixels = torch.from_numpy(image)
+        if self.image != 'true':
+            mean = torch.tensor(_DEEPLAB_MEAN)
+            centred = pixels.permute(2, 0, 1) - mean.view(3, 1, 1)
+            pixels = crf_image(centred, mean, torch.ones(3), self.image)
+        crf = DenseCRF(pixels, **self.crf)
+        best, place = crf(unary_from_scores(scores)).max(dim=0)
+        keys = np.concatenate([[0], labels + 1]).astype(np.uint8)
+        mask = keys[place.numpy()]
+        if self.confidence is not None:
+            mask[best.numpy() < self.confidence] = 255
+        return mask
 
 
 @dataclass(frozen=True)
@@ -191,7 +220,7 @@ def _single_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _read_cam(source: Path, image: np.ndarray) -> tuple[StoredCAM, torch.Tensor]:
+def _read_cam(source: Path, image: np.ndarray) -> tuple[StoredCAM, Tensor]:
     stored = load_cam(source, size=image.shape[:2])
     cam = torch.from_numpy(stored.cam.astype(np.float32))
     return stored, upsample(cam, stored.size)

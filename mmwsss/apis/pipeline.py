@@ -29,10 +29,10 @@ from .launch import load_config
 DEFAULT_ROOT = 'work_dirs'
 _CRF_KINDS = {'power', 'background', 'low_high', 'gt_prob'}
 _KEYS = {
-    'train': ({'config'}, {'init', 'options'}),
+    'train': ({'config'}, {'options'}),
     'predict': ({'config'}, {'checkpoint', 'options'}),
     'test': ({'config', 'checkpoint'}, {'crf', 'tta', 'options'}),
-    'dense_crf': ({'source', 'images', 'out'}, {'preset', *_CRF_KINDS}),
+    'dense_crf': ({'source', 'images', 'out'}, {'preset', 'confidence', 'image', *_CRF_KINDS}),
     'evaluate': ({'predictions', 'truth', 'split', 'classes'}, {'background'}),
 }
 
@@ -68,13 +68,14 @@ class Pipeline:
 
     A stage is a dict with ``name`` and ``run``:
 
-    - ``train``: train ``config``; its backbone starts from the weights of the stage ``init``.
+    - ``train``: train ``config``.
     - ``predict``: write what the test evaluators of ``config`` write, with the weights of the stage
       ``checkpoint`` (without it, as built); images that are done are skipped.
     - ``test``: metrics of ``config`` with the weights of the stage ``checkpoint``; ``crf`` (a
       preset) and ``tta`` as in test.py.
     - ``dense_crf``: ``source`` and ``images`` -> ``out``, with ``preset`` and one of ``power``,
-      ``background``, ``low_high`` and ``gt_prob`` (:mod:`mmwsss.apis.crf_folder`).
+      ``background`` (both may have ``confidence`` and ``image``), ``low_high`` and ``gt_prob``
+      (:mod:`mmwsss.apis.crf_folder`).
     - ``evaluate``: judge the folder ``predictions`` against the masks ``truth`` of a ``split``.
 
     Stages with a config may have ``options``, values to change in it, keys with dots.
@@ -151,8 +152,6 @@ class Pipeline:
 
     def _train(self, stage: dict) -> dict:
         cfg = self._config(stage)
-        if 'init' in stage:
-            cfg.model.backbone.init_cfg.checkpoint = self._weights(stage['init'])
         self._tool(stage, 'train.py', self._dump(cfg, stage), '--resume')
         return {}
 
@@ -194,7 +193,13 @@ class Pipeline:
         elif 'gt_prob' in stage:
             work = MasksFromMasks(stage['gt_prob'], crf)
         else:
-            work = MasksFromCAMs(stage.get('power', 1.0), stage.get('background'), crf)
+            work = MasksFromCAMs(
+                stage.get('power', 1.0),
+                stage.get('background'),
+                stage.get('confidence'),
+                stage.get('image', 'true'),
+                crf,
+            )
         crf_folder(work, stage['source'], stage['images'], stage['out'])
         print()
         return {}
@@ -293,11 +298,10 @@ class Pipeline:
                 )
             if run == 'dense_crf' and len(given & _CRF_KINDS) != 1:
                 raise ValueError(f'{self.path}: stage {name} needs one of {sorted(_CRF_KINDS)}')
-            for key in given & {'checkpoint', 'init'}:
-                if names.get(stage[key]) != 'train':
-                    raise ValueError(
-                        f'{self.path}: {key} of stage {name} must name a training stage before it'
-                    )
+            if 'checkpoint' in stage and names.get(stage['checkpoint']) != 'train':
+                raise ValueError(
+                    f'{self.path}: checkpoint of stage {name} must name a training stage before it'
+                )
             if 'config' in stage and not (self.path.parent / stage['config']).is_file():
                 raise FileNotFoundError(f'{self.path}: stage {name}: no config {stage["config"]}')
             for preset in {stage.get('preset'), stage.get('crf')} - {None}:

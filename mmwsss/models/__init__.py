@@ -1,4 +1,5 @@
 from .backbones import CeilPoolResNet, FrozenCLIP, ResNet38d, VGG16d
+from .data_preprocessor import AnySizePreProcessor
 from .decode_heads import (
     AffinityHead,
     CAMHead,
@@ -9,11 +10,21 @@ from .decode_heads import (
 )
 from .losses import AffinityLoss, BalancedCrossEntropy, PairAffinityLoss
 from .refiners import PAR, CLIPAffinityRefiner
-from .segmentors import AffinityNet, CAMClassifier, CLIPSegmentor, DeepLab, DenseCRFModel, WeCLIP
+from .segmentors import (
+    CLIPES,
+    AffinityNet,
+    CAMClassifier,
+    CLIPSegmentor,
+    DeepLab,
+    DenseCRFModel,
+    WeCLIP,
+)
 from .text_encoders import TextBank
 from .utils.strict_pretrained import StrictPretrained
 
 __all__ = [
+    'AnySizePreProcessor',
+    'CLIPES',
     'PAR',
     'AffinityHead',
     'AffinityLoss',

@@ -5,6 +5,7 @@ them, an image and its mirror image in one batch, and gives maps that are alread
 :func:`merge_logits` here and :func:`mmwsss.ops.cam.merge_cams` reduce them to one map.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import cv2
@@ -60,6 +61,27 @@ def make_resize(name: str, mean: Tensor | None = None, std: Tensor | None = None
     if name not in _RESIZES:
         raise ValueError(f'resize={name!r} is not one of {[*_RESIZES, "pil_cubic"]}')
     return _RESIZES[name]
+
+
+def resize_to_multiple(
+    image: Tensor, scale: float, multiple: int, mean: Tensor, std: Tensor
+) -> Tensor:
+    """Resize so that both sides are multiples of the patch (CLIP-ES).
+
+    Pillow's (antialiased) cubic filter on the exact uint8 image, to ``ceil(scale * side /
+    multiple) * multiple``; the aspect may change slightly.
+
+    Args:
+        image: Normalised, ``(3, H, W)``.
+        scale: Factor on the size.
+        multiple: Side of a patch.
+        mean, std: The normalisation, ``(3, 1, 1)``.
+
+    Returns:
+        ``(3, h, w)``.
+    """
+    size = tuple(math.ceil(scale * side / multiple) * multiple for side in image.shape[-2:])
+    return image if size == image.shape[-2:] else _resize_pixels(image[None], size, mean, std)[0]
 
 
 def view_batches(
@@ -198,6 +220,12 @@ def _resize_cv2(batch: Tensor, factor: float) -> Tensor:
 
 def _resize_pil(batch: Tensor, factor: float, mean: Tensor, std: Tensor) -> Tensor:
     height, width = (round(side * factor) for side in batch.shape[-2:])
+    return _resize_pixels(batch, (height, width), mean, std)
+
+
+def _resize_pixels(batch: Tensor, size: tuple[int, int], mean: Tensor, std: Tensor) -> Tensor:
+    """Pillow's cubic filter on the pixel values behind a normalised batch."""
+    height, width = size
 
     def resize(image: np.ndarray) -> np.ndarray:
         return np.asarray(Image.fromarray(image).resize((width, height), Image.BICUBIC))

@@ -9,6 +9,7 @@ checkpoints hold, and refuse everything else.
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
@@ -19,6 +20,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import checkpoint as mm_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
+ASSETS = Path(__file__).parents[1] / 'assets'
 _DTYPES = 'bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64'
 _STATISTICS = ('min', 'max', 'current', 'mean')
 
@@ -126,6 +128,16 @@ def load_from_zoo(filename: str, map_location: Any = None) -> Any:
     return load_from_http(urls[name], map_location)
 
 
+def load_from_package(filename: str, map_location: Any = None) -> Any:
+    """Loader of ``mmwsss://NAME``: weights shipped with the package, in single precision."""
+    name = filename.split('://', 1)[1]
+    path = ASSETS / f'{name}.safetensors'
+    if not path.is_file():
+        shipped = ', '.join(sorted(p.stem for p in ASSETS.glob('*.safetensors')))
+        raise FileNotFoundError(f'{filename}: shipped weights are {shipped}')
+    return {k: v.float() for k, v in load_checkpoint_file(path, map_location).items()}
+
+
 def load_from_refused(filename: str, map_location: Any = None) -> Any:
     """Take the place of the remaining loaders of mmengine, which unpickle anything."""
     raise ValueError(
@@ -139,5 +151,6 @@ def install_safe_loader() -> None:
         CheckpointLoader.register_scheme(prefix, load_from_refused, force=True)
     CheckpointLoader.register_scheme('', load_from_local, force=True)
     CheckpointLoader.register_scheme(['http://', 'https://'], load_from_http, force=True)
+    CheckpointLoader.register_scheme('mmwsss://', load_from_package, force=True)
     zoos = ['torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://']
     CheckpointLoader.register_scheme(zoos, load_from_zoo, force=True)

@@ -64,6 +64,17 @@ def test_constant_background(folders):
         assert (read_mask(out / 'a.png') > 0).any() == kept
 
 
+def test_unsure_pixels_are_ignored(folders):
+    work = MasksFromCAMs(power=2, confidence=0.9, crf=dict(preset='psa', iterations=0))
+    crf_folder(work, folders / 'cams', folders / 'images', folders / 'out', ['a'])
+    sure = MasksFromCAMs(power=2, crf=dict(preset='psa', iterations=0))
+    crf_folder(sure, folders / 'cams', folders / 'images', folders / 'sure', ['a'])
+    mask, all_sure = read_mask(folders / 'out/a.png'), read_mask(folders / 'sure/a.png')
+    ignored = mask == 255
+    assert 0 < ignored.mean() < 0.5
+    assert np.array_equal(mask[~ignored], all_sure[~ignored])
+
+
 def test_low_and_high(folders):
     work = LowHighFromCAMs(4, 32, dict(preset='psa'))
     crf_folder(work, folders / 'cams', folders / 'images', folders / 'out')

@@ -4,8 +4,8 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmwsss.ops.affinity import gated_attention, mean_attention, propagate, sinkhorn_symmetric
-from mmwsss.ops.box_mask import box_mask
+from mmwsss.ops.affinity import gated_attention, mean_attention
+from mmwsss.ops.caa import class_aware_affinity
 from mmwsss.registry import MODELS
 
 
@@ -76,6 +76,5 @@ class CLIPAffinityRefiner(BaseModule):
         Returns:
             ``(P, h, w)``, >= 0, not normalised.
         """
-        matrix = sinkhorn_symmetric(self.affinity(attn, predicted.float(), gated))
-        boxed = box_mask(cams, self.box_threshold) * cams
-        return propagate(matrix, boxed.flatten(1), image_index).view_as(cams)
+        affinity = self.affinity(attn, predicted.float(), gated)
+        return class_aware_affinity(affinity, cams, image_index, self.box_threshold)

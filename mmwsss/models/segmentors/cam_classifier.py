@@ -81,7 +81,10 @@ class CAMClassifier(BaseSegmentor):
             classes = labels[i].nonzero().flatten()
             size = sample.metainfo.get('ori_shape', inputs.shape[-2:])[:2]
             cam = merge_cams(
-                (view[i, classes] for view in views), size, self.test_cfg.get('merge', 'psa')
+                (view[i, classes] for view in views),
+                size,
+                self.test_cfg.get('merge', 'psa'),
+                self.test_cfg.get('flip', False),
             ).clamp(0, 1)
             sample.pred_cam = BaseDataElement(cam=cam, labels=classes)
             sample.pred_sem_seg = PixelData(data=self._decide(cam[None], classes[None]))

@@ -1,6 +1,6 @@
 """WeCLIP: frozen CLIP as a strong backbone for weakly supervised semantic segmentation."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from mmengine.logging import MessageHub
@@ -9,27 +9,13 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmwsss.models.backbones.clip_vit import CLIPFeatures
+from mmwsss.models.utils.clip_cam import CLIPCAMs, clip_cams
 from mmwsss.ops.cam import minmax_normalize, upsample
 from mmwsss.ops.pseudo_label import add_background, decide, pack_pairs
 from mmwsss.registry import MODELS
 from mmwsss.structures import stack_image_labels
 
 from .clip_segmentor import CLIPSegmentor
-
-
-@dataclass
-class PairCAMs:
-    """Maps of the (image, class) pairs of a batch, image-major, classes ascending.
-
-    Attributes:
-        maps: ``(P, h, w)``.
-        labels: ``(P,)`` foreground class index (from 0).
-        image_index: ``(P,)``.
-    """
-
-    maps: Tensor
-    labels: Tensor
-    image_index: Tensor
 
 
 @MODELS.register_module()
@@ -95,7 +81,7 @@ class WeCLIP(CLIPSegmentor):
     @torch.no_grad()
     def make_cams(
         self, features: CLIPFeatures, affinity: Tensor, image_labels: Tensor, gated: bool
-    ) -> tuple[PairCAMs, PairCAMs]:
+    ) -> tuple[CLIPCAMs, CLIPCAMs]:
         """Grad-CAM of every class in the image labels, and its refinement.
 
         Args:
@@ -107,24 +93,14 @@ class WeCLIP(CLIPSegmentor):
         Returns:
             Plain and refined maps at patch resolution, plain ones in [0, 1].
         """
-        image_index, labels = image_labels.nonzero(as_tuple=True)
         with torch.autocast(affinity.device.type, enabled=False):
-            seed = self.backbone.gradcam(
-                features.tokens[-1],
-                self.text.embeddings,
-                self.text.mask(image_labels),
-                image_index,
-                labels,
-            )
-            maps = seed.cam.relu().unflatten(1, features.grid)
-            maps = minmax_normalize(minmax_normalize(maps))  # twice, as CLIP-ES does
-            attn = torch.cat([features.attn, seed.attn[None, :, 1:, 1:]])
-            refined = self.refiner(maps, attn, affinity, image_index, gated)
-        return PairCAMs(maps, labels, image_index), PairCAMs(refined, labels, image_index)
+            plain = clip_cams(self.backbone, self.text, features, image_labels)
+            refined = self.refiner(plain.maps, plain.attn, affinity, plain.image_index, gated)
+        return plain, replace(plain, maps=refined)
 
     @torch.no_grad()
     def make_pseudo_label(
-        self, image: Tensor, refined: PairCAMs, size: tuple[int, int]
+        self, image: Tensor, refined: CLIPCAMs, size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
         """Refined maps -> full-size cams ``(P, H, W)`` and pseudo label ``(B, H, W)``."""
         with torch.autocast(image.device.type, enabled=False):
