@@ -1,0 +1,4 @@
+# DeepLabV2 on ResNet-101 from CLIP-ES' masks of train_aug: 71.1 mIoU on val as published (ImageNet
+# weights). Pixels that the CRF is unsure of are 255 in the masks and do not count (CGL).
+_base_ = './deeplabv2_r101_voc.py'
+train_dataloader = dict(dataset=dict(mask_dir='work_dirs/clip_es_voc/masks'))

@@ -1,0 +1,68 @@
+"""Maps and pseudo masks of any classes you can name, without training.
+
+    python demo/clip_es_demo.py photo.jpg --classes cat dog 'sofa=sofa couch' --out out
+
+IMAGE may be a folder. ``out/vis`` gets a picture for every image, ``out/pred`` the masks,
+``out/cams`` the maps. Without ``--labels`` CLIP chooses which of the classes each image shows.
+``--clip mini`` (with ``--config configs/wsss/clip_es_mini.py``) needs no download.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / 'configs/wsss/clip_es_voc.py'
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('image', help='image file or folder')
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        metavar='NAME[=PROMPT]',
+        help='class names; PROMPT is what CLIP reads for one (default: those of the config)',
+    )
+    parser.add_argument('--labels', nargs='+', metavar='NAME', help='classes that are shown')
+    parser.add_argument('--background', nargs='*', metavar='NAME', help='what is none of them')
+    parser.add_argument('--threshold', type=float, default=0.1, help='for predicting labels')
+    parser.add_argument('--config', default=str(DEFAULT_CONFIG), help='CLIP-ES config')
+    parser.add_argument('--clip', help='CLIP weights: a path, openai or mini')
+    parser.add_argument('--out', default='result', help='folder to write to')
+    parser.add_argument('--device', help='default: an accelerator if there is one, else cpu')
+    return parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> int:
+    from mmwsss.apis.wsss_inferencer import WSSSInferencer, read_class_arguments
+    from mmwsss.utils.images import list_images
+
+    image = Path(args.image)
+    images = list_images(image) if image.is_dir() else [image]
+    classes = read_class_arguments(args.classes) if args.classes else None
+    inferencer = WSSSInferencer(
+        args.config, classes, args.background, clip=args.clip, device=args.device
+    )
+    labels = [args.labels] * len(images) if args.labels else None
+    results = inferencer(images, labels, args.threshold, out_dir=args.out)
+    print()
+    for result in results['predictions']:
+        print(f'{args.out}/vis/{result.name}.png: {", ".join(result.label_names) or "no class"}')
+    for message in results['failed'].values():
+        print(f'failed: {message}', file=sys.stderr)
+    return 1 if results['failed'] else 0
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        code = run(args)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
+    raise SystemExit(code)
+
+
+if __name__ == '__main__':
+    main()

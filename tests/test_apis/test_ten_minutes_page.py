@@ -1,0 +1,82 @@
+"""The commands of docs/ten_minutes.md run, on a few images and for a few iterations."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mmwsss.datasets.mini import MiniDataset
+from mmwsss.datasets.mini_render import render_mini
+from mmwsss.utils.io import read_mask, write_mask
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / 'docs/ten_minutes.md').read_text(encoding='utf-8')
+# Rendering all images would take longer than everything else.
+SHORTER = {
+    'python tools/dataset_converters/mini.py data/mini\n': '',
+    'tools/train.py data/mine/train.py': 'tools/train.py data/mine/train.py --cfg-options '
+    'train_cfg.max_iters=2 default_hooks.checkpoint.interval=2 train_dataloader.batch_size=2',
+    'iter_1000.pth': 'iter_2.pth',
+}
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for name in ('configs', 'demo', 'tools'):
+        (tmp_path / name).symlink_to(ROOT / name)
+    mini = tmp_path / 'data/mini'
+    (mini / 'JPEGImages').mkdir(parents=True)
+    for i in range(6):
+        image, mask, _ = render_mini('train', i)
+        Image.fromarray(image).save(mini / f'JPEGImages/train_{i:04d}.png')
+        write_mask(mini / f'SegmentationClass/train_{i:04d}.png', mask)
+    return tmp_path
+
+
+def run(command: list[str] | str, folder: Path) -> str:
+    path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
+    done = subprocess.run(
+        ['bash', '-e', '-c', command] if isinstance(command, str) else command,
+        cwd=folder,
+        env={**os.environ, 'PATH': path, 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f'{command}\n{done.stdout}\n{done.stderr}'
+    return done.stdout
+
+
+def test_the_commands_of_the_page(folder):
+    blocks = re.findall(r'```shell\n(.*?)```', PAGE, flags=re.DOTALL)
+    assert len(blocks) == 6
+    commands = ''.join(blocks)
+    for old, new in SHORTER.items():
+        assert commands.count(old) == 1, old
+        commands = commands.replace(old, new)
+    output = run(commands, folder)
+    (code,) = re.findall(r'```python\n(.*?)```', PAGE, flags=re.DOTALL)
+    assert "['bird']" in run([sys.executable, '-c', code], folder)
+
+    assert (folder / 'first_look/vis/train_0000.png').is_file()
+    mine = folder / 'data/mine'
+    names = (mine / 'classes.txt').read_text().split()
+    assert ('background', *names) == MiniDataset.METAINFO['classes']
+    ids = (mine / 'train.txt').read_text().split()
+    assert len(ids) >= 5
+    for key in ids:
+        for written in (mine / 'masks', mine / 'network/masks'):
+            assert (
+                read_mask(written / f'{key}.png').shape
+                == render_mini('train', int(key[-4:]))[1].shape
+            )
+    assert (folder / 'network.png').is_file()
+    assert len(re.findall(r'^mIoU: ', output, flags=re.MULTILINE)) == 2
+
+
+def test_every_file_that_the_page_names_is_there():
+    for name in re.findall(r'(?:configs|tools|demo)/[\w/.-]+\.py', PAGE):
+        assert (ROOT / name).is_file(), name

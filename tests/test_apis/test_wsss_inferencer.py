@@ -1,0 +1,289 @@
+"""Any image, any class name: results, predicted labels, and bad input."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+from mmwsss.apis.wsss_inferencer import WSSSInferencer, read_class_arguments
+from mmwsss.datasets.cam_store import load_cam
+from mmwsss.datasets.mini import MiniDataset
+from mmwsss.datasets.mini_render import render_mini
+from mmwsss.ops.confusion import confusion_matrix, segmentation_scores
+from mmwsss.utils.io import read_mask
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'configs/wsss/clip_es_mini.py'
+CLASSES = list(MiniDataset.METAINFO['classes'][1:])
+GROUNDS = ['water', 'road', 'grass', 'sky', 'sand', 'snow']
+
+
+@pytest.fixture(scope='module')
+def inferencer() -> WSSSInferencer:
+    return WSSSInferencer(CONFIG, device='cpu')
+
+
+@pytest.fixture(scope='module')
+def scenes() -> list[tuple[np.ndarray, np.ndarray, list[str]]]:
+    """Images (RGB), masks and labels."""
+    found = []
+    for i in range(12):
+        image, mask, _ = render_mini('val', i)
+        names = [CLASSES[v - 1] for v in np.unique(mask) if 0 < v < 255]
+        found.append((image, mask, names))
+    return found
+
+
+def bgr(image: np.ndarray) -> np.ndarray:
+    return image[..., ::-1]
+
+
+def test_a_shipped_config_by_its_name():
+    assert WSSSInferencer('clip_es_mini', device='cpu').classes == ('background', *CLASSES)
+    with pytest.raises(FileNotFoundError, match=r"'clip_es_cifar'.*clip_es_mini"):
+        WSSSInferencer('clip_es_cifar')
+
+
+def test_masks_of_given_labels_are_good(inferencer, scenes):
+    images = [bgr(image) for image, _, _ in scenes]
+    out = inferencer(images, [names for _, _, names in scenes], batch_size=5, show_progress=False)
+    assert out['failed'] == {}
+    total = torch.zeros(11, 12, dtype=torch.int64)
+    for result, (image, truth, names) in zip(out['predictions'], scenes, strict=True):
+        assert np.array_equal(result.image, image)
+        assert result.label_names == names
+        assert result.cams.shape == (len(names), *truth.shape)
+        assert result.cams.dtype == np.float32
+        assert result.cams.min() >= 0 and result.cams.max() <= 1
+        assert set(np.unique(result.mask)) <= {0, *(CLASSES.index(n) + 1 for n in names)}
+        pred, truth = torch.from_numpy(result.mask), torch.from_numpy(truth)
+        total += confusion_matrix(pred.long(), truth.long(), 11)
+    assert segmentation_scores(total)['miou'] > 0.4
+
+
+def test_labels_are_predicted(inferencer, scenes):
+    out = inferencer([bgr(image) for image, _, _ in scenes], batch_size=4, show_progress=False)
+    found = [
+        (r.label_names, names) for r, (_, _, names) in zip(out['predictions'], scenes, strict=True)
+    ]
+    hits = sum(len(set(a) & set(b)) for a, b in found)
+    assert hits / sum(len(b) for _, b in found) > 0.7  # recall
+    assert hits / sum(len(a) for a, _ in found) > 0.7  # precision
+    for result in out['predictions']:
+        assert result.scores.shape == (10,)
+        assert result.labels.tolist() == np.flatnonzero(result.scores > 0.1).tolist()
+
+
+def test_threshold_of_predicted_labels(inferencer, scenes):
+    image = bgr(scenes[0][0])
+    everything = inferencer(image, label_threshold=0)['predictions']
+    assert everything.label_names == CLASSES
+    nothing = inferencer(image, label_threshold=1)['predictions']
+    assert nothing.cams.shape == (0, *image.shape[:2])
+    assert not nothing.mask.any()
+
+
+def test_a_batch_gives_what_single_images_give(inferencer, scenes):
+    images = [bgr(image) for image, _, _ in scenes[:5]]
+    names = [names for _, _, names in scenes[:5]]
+    names[2] = []  # no label
+    together = inferencer(images, names, batch_size=5, show_progress=False)['predictions']
+    for image, labels, result in zip(images, names, together, strict=True):
+        alone = inferencer(image, labels)['predictions']
+        assert alone.label_names == result.label_names
+        assert np.abs(alone.cams - result.cams).max(initial=0) < 1e-4
+        assert (alone.mask != result.mask).mean() < 1e-3
+
+
+def test_an_image_without_labels_is_background(inferencer, scenes):
+    result = inferencer(bgr(scenes[0][0]), [])['predictions']
+    assert result.cams.shape == (0, *result.image.shape[:2])
+    assert not result.mask.any()
+
+
+def test_classes_named_at_run_time(scenes):
+    inferencer = WSSSInferencer(CONFIG, {'animal': 'bird', 'ship': 'boat'}, GROUNDS, device='cpu')
+    assert inferencer.classes == ('background', 'animal', 'ship')
+    assert inferencer.model.text.class_names == ['bird', 'boat']
+    assert inferencer.model.text.background_names == GROUNDS
+    image, truth, _ = next(scene for scene in scenes if scene[2] == ['boat'])
+    result = inferencer(bgr(image))['predictions']
+    assert result.label_names == ['ship']
+    found, true = result.mask == 2, truth == CLASSES.index('boat') + 1
+    assert (found & true).sum() / (found | true).sum() > 0.3
+    inferencer.set_classes(['sky', 'boat'], ['sky', 'road'], ['{}'])
+    assert inferencer.classes == ('background', 'sky', 'boat')
+    assert inferencer.model.text.background_names == ['road']
+    assert inferencer.model.text.templates == ['{}']
+
+
+def test_the_model_is_kept_where_the_texts_are(inferencer):
+    model = inferencer.model
+    inferencer.set_classes({f'a {name}': name for name in CLASSES})
+    assert inferencer.model is model
+    assert inferencer.classes[1] == 'a boat'
+    inferencer.set_classes(CLASSES)
+
+
+def test_synonyms_stand_in_one_prompt():
+    inferencer = WSSSInferencer(CONFIG, {'ship': ['boat', 'ship']}, device='cpu')
+    assert inferencer.model.text.class_names == ['boat,ship']
+
+
+def test_the_given_config_stays_as_it_is():
+    cfg = Config.fromfile(CONFIG)
+    WSSSInferencer(cfg, ['cow'], ['sky'], device='cpu')
+    assert list(cfg.model.text.class_names) == CLASSES
+
+
+def test_results_of_mmseg_style(inferencer, scenes):
+    image, _, names = scenes[0]
+    out = inferencer(bgr(image), names, return_datasamples=True, return_vis=True)
+    sample = out['predictions']
+    assert sample.pred_cam.cam.shape == (len(names), *image.shape[:2])
+    assert sample.pred_sem_seg.data.shape == (1, *image.shape[:2])
+    assert out['visualization'].dtype == np.uint8
+    assert out['visualization'].shape[1] > image.shape[1] * 3
+
+
+def test_written_results(inferencer, scenes, tmp_path):
+    image, _, names = scenes[0]
+    Image.fromarray(image).save(tmp_path / 'a.png')
+    result = inferencer(tmp_path / 'a.png', names, out_dir=tmp_path / 'out')['predictions']
+    assert np.array_equal(read_mask(tmp_path / 'out/pred/a.png'), result.mask)
+    stored = load_cam(tmp_path / 'out/cams/a.npz', 10, image.shape[:2])
+    assert stored.labels.tolist() == result.labels.tolist()
+    assert np.abs(stored.cam - result.cams).max() < 1e-3
+    assert (tmp_path / 'out/vis/a.png').is_file()
+
+
+def test_large_images_are_shrunk_for_the_model(scenes):
+    image, _, names = scenes[0]
+    big = np.asarray(Image.fromarray(image).resize((image.shape[1] * 3, image.shape[0] * 3)))
+    large = WSSSInferencer(CONFIG, device='cpu', max_side=max(image.shape))
+    small = WSSSInferencer(CONFIG, device='cpu', max_side=max(image.shape), original_size=False)
+    result, seen = (i(bgr(big), names)['predictions'] for i in (large, small))
+    assert np.array_equal(result.image, big)
+    assert result.mask.shape == result.cams.shape[1:] == big.shape[:2]
+    assert seen.mask.shape == seen.cams.shape[1:] == seen.image.shape[:2] == image.shape[:2]
+
+
+@pytest.mark.parametrize('size', [(1, 1), (5, 7), (3, 200), (600, 2)])
+def test_images_smaller_than_a_patch(inferencer, size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    result = inferencer(image, ['cow'])['predictions']
+    assert result.mask.shape == size
+    assert result.cams.shape == (1, *size)
+    assert np.isfinite(result.cams).all()
+
+
+def save_kinds(image: np.ndarray, folder: Path) -> None:
+    """The same picture in every kind of file."""
+    picture = Image.fromarray(image)
+    picture.save(folder / 'rgb.png')
+    picture.convert('L').save(folder / 'grey.jpg')
+    picture.convert('RGBA').save(folder / 'rgba.png')
+    picture.quantize(64).save(folder / 'palette.png')
+    Image.fromarray(np.asarray(picture.convert('L')).astype(np.uint16) * 257).save(
+        folder / 'wide.png'
+    )
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.transpose(Image.Transpose.ROTATE_90).save(folder / 'turned.png', exif=exif)
+
+
+def test_every_kind_of_picture(inferencer, scenes, tmp_path):
+    image, _, names = scenes[0]
+    save_kinds(image, tmp_path)
+    labels = {p.stem: names for p in tmp_path.iterdir()}
+    out = inferencer(tmp_path, labels, show_progress=False)
+    results = {result.name: result for result in out['predictions']}
+    assert sorted(results) == sorted(labels)
+    for result in results.values():
+        assert result.mask.shape == image.shape[:2]
+    for same in ('rgba', 'turned'):
+        assert np.array_equal(results[same].mask, results['rgb'].mask)
+
+
+def test_a_broken_file_does_not_stop_the_others(inferencer, scenes, tmp_path):
+    for i in range(4):
+        Image.fromarray(scenes[i][0]).save(tmp_path / f'{i}.png')
+    path = tmp_path / '1.png'
+    path.write_bytes(path.read_bytes()[:300])
+    for batch_size in (1, 3):
+        out = inferencer(tmp_path, batch_size=batch_size, show_progress=False)
+        assert [result.name for result in out['predictions']] == ['0', '2', '3']
+        assert list(out['failed']) == [str(path)]
+        assert '1.png cannot be read' in out['failed'][str(path)]
+    with pytest.raises(ValueError, match=r'1\.png cannot be read'):
+        inferencer(path)
+    with pytest.raises(ValueError, match=r'nothing\.png'):
+        inferencer(tmp_path / 'nothing.png')
+
+
+@pytest.mark.parametrize(
+    ('classes', 'message'),
+    [
+        ([], 'at least one class name'),
+        (['cow', ' '], 'no empty one'),
+        (['cow', 'cat', 'cow '], 'more than once: cow'),
+        ({'cow': 'cow', 'cattle': 'cow'}, "given twice: .'cow'"),
+        (['background', 'cow'], "'background' is implied"),
+        ('cow', 'a list of names'),
+        ([f'class {i}' for i in range(255)], '254 classes at most'),
+        (['very ' * 80 + 'long'], '77'),
+    ],
+)
+def test_bad_class_names(inferencer, classes, message):
+    before = inferencer.classes
+    with pytest.raises(ValueError, match=message):
+        inferencer.set_classes(classes)
+    assert inferencer.classes == before
+    assert len(inferencer.cfg.model.text.class_names) == 10
+
+
+@pytest.mark.parametrize(
+    ('labels', 'message'),
+    [
+        (['caw'], "unknown class 'caw'; did you mean 'c"),
+        ([['cow'], ['cat']], 'expected 1 lists'),
+        ({'other': ['cow']}, '1 of 1 images have no entry'),
+    ],
+)
+def test_bad_image_labels(inferencer, scenes, labels, message):
+    with pytest.raises(ValueError, match=message):
+        inferencer(bgr(scenes[0][0]), labels)
+
+
+def test_two_files_of_one_name_cannot_be_written(inferencer, scenes, tmp_path):
+    for name in ('a.png', 'a.bmp'):
+        Image.fromarray(scenes[0][0]).save(tmp_path / name)
+    with pytest.raises(ValueError, match='more than once: a'):
+        inferencer(tmp_path, out_dir=tmp_path / 'out', show_progress=False)
+
+
+def test_class_arguments():
+    given = read_class_arguments(['cat', 'person=person with clothes,people'])
+    assert given == {'cat': 'cat', 'person': 'person with clothes,people'}
+    with pytest.raises(ValueError, match='more than once: cat'):
+        read_class_arguments(['cat', 'cat=kitten'])
+
+
+def test_demo(scenes, tmp_path):
+    (tmp_path / 'photos').mkdir()
+    for i in range(2):
+        Image.fromarray(scenes[i][0]).save(tmp_path / f'photos/{i}.png')
+    (tmp_path / 'photos/bad.png').write_bytes(b'no picture')
+    command = [sys.executable, ROOT / 'demo/clip_es_demo.py', 'photos', '--out', 'out']
+    command += ['--config', CONFIG, '--device', 'cpu', '--classes', *CLASSES]
+    done = subprocess.run(map(str, command), cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert 'bad.png cannot be read' in done.stderr
+    for folder, suffix in (('vis', 'png'), ('pred', 'png'), ('cams', 'npz')):
+        names = {path.name for path in (tmp_path / 'out' / folder).iterdir()}
+        assert names == {f'{i}.{suffix}' for i in range(2)}

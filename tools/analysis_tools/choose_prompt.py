@@ -1,0 +1,102 @@
+"""Rank prompt templates, or other words for a class, by the sharpness of CLIP's scores.
+
+Lower is better: CLIP-ES chose 'a clean origami {}.' so. Only image labels are used.
+
+    python tools/analysis_tools/choose_prompt.py configs/wsss/clip_es_voc.py \
+        --templates 'a clean origami {}.' 'a photo of a {}.' --synonym 'bird=bird avian'
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmengine.utils import track_iter_progress
+from prettytable import PrettyTable
+
+from mmwsss.apis.launch import load_config
+from mmwsss.models.segmentors import CLIPES
+from mmwsss.models.text_encoders import TextBank
+from mmwsss.ops.multi_view import resize_to_multiple
+from mmwsss.ops.sharpness import score_sharpness
+from mmwsss.registry import MODELS
+from mmwsss.structures import stack_image_labels
+
+
+def candidates(cfg: Config, templates: Sequence[str], synonyms: Sequence[str]) -> dict[str, dict]:
+    """Text bank settings by what is different in them: the config's, then one change each.
+
+    Raises:
+        ValueError: A synonym is not ``TEXT=OTHER`` or TEXT is no class text of the config.
+    """
+    text = cfg.model.text
+    found = {f'config: {", ".join(text.templates)}': dict(text)}
+    for template in templates:
+        found[template] = dict(text, templates=[template])
+    for synonym in synonyms:
+        old, equals, new = synonym.partition('=')
+        if not equals or old not in text.class_names:
+            raise ValueError(f'--synonym {synonym!r}: expected TEXT=OTHER, TEXT one of '
+                             f'{", ".join(text.class_names)}')  # fmt: skip
+        names = [new if name == old else name for name in text.class_names]
+        found[synonym] = dict(text, class_names=names)
+    return found
+
+
+@torch.no_grad()
+def rank(cfg: Config, settings: dict[str, dict], device: str = 'cpu') -> dict[str, float]:
+    """Sharpness of every candidate over the images of ``test_dataloader``."""
+    init_default_scope(cfg.default_scope)
+    model: CLIPES = MODELS.build(cfg.model).eval()
+    clip = MODELS.build(cfg.model.backbone)  # the model has dropped its text tower
+    banks: dict[str, TextBank] = {name: MODELS.build(text) for name, text in settings.items()}
+    for bank in banks.values():
+        bank.encode(clip)
+        bank.to(device)
+    model.to(device)
+    backbone, norm = model.backbone, model.data_preprocessor
+    none = torch.zeros(0, dtype=torch.long, device=device)
+    probs: dict[str, list] = {name: [] for name in banks}
+    labels = []
+    loader = Runner.build_dataloader(cfg.test_dataloader)
+    for batch in track_iter_progress((loader, len(loader))):
+        data = norm(batch)
+        hot = stack_image_labels(data['data_samples'], model.text.num_classes)
+        for image, one in zip(data['inputs'], hot[:, None], strict=True):
+            if one.sum() < 2:
+                continue
+            view = resize_to_multiple(image, 1.0, backbone.patch_size, norm.mean, norm.std)
+            tokens = backbone.encode(view[None]).tokens[-1]
+            labels.append(one)
+            for name, bank in banks.items():
+                seed = backbone.gradcam(tokens, bank.embeddings, bank.mask(one), none, none)
+                probs[name].append(seed.prob[:, : bank.num_classes])
+    if not labels:
+        raise ValueError('no image has two classes: sharpness compares classes of one image')
+    hot = torch.cat(labels)
+    return {name: float(score_sharpness(torch.cat(p), hot)) for name, p in probs.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='a config of CLIP-ES')
+    parser.add_argument('--templates', nargs='*', default=[], help="sentences with '{}'")
+    parser.add_argument('--synonym', nargs='*', default=[], help='TEXT=OTHER for one class')
+    parser.add_argument('--device', default='cpu')
+    args = parser.parse_args()
+    cfg = load_config(args.config)
+    scores = rank(cfg, candidates(cfg, args.templates, args.synonym), args.device)
+    table = PrettyTable(['prompt', 'sharpness (lower is better)'])
+    for name, score in sorted(scores.items(), key=lambda item: item[1]):
+        table.add_row([name, f'{score:.4f}'])
+    print(f'\n{table}')
+
+
+if __name__ == '__main__':
+    main()
