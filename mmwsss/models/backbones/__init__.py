@@ -1,6 +1,14 @@
 from .ceil_pool_resnet import CeilPoolResNet
 from .clip_vit import CLIPFeatures, FrozenCLIP
+from .mit_attn import MixVisionTransformerAttn
 from .resnet38d import ResNet38d
 from .vgg16d import VGG16d
 
-__all__ = ['CLIPFeatures', 'CeilPoolResNet', 'FrozenCLIP', 'ResNet38d', 'VGG16d']
+__all__ = [
+    'CLIPFeatures',
+    'CeilPoolResNet',
+    'FrozenCLIP',
+    'MixVisionTransformerAttn',
+    'ResNet38d',
+    'VGG16d',
+]

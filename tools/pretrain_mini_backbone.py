@@ -1,15 +1,17 @@
-"""Pre-train the narrow ResNet-38d of the mini configs, in the place that ImageNet has for the real.
+"""Pre-train a narrow backbone of the mini configs, in the place that ImageNet has for the real.
 
 Single objects on any ground, and grounds alone, are classified by one label an image, as ImageNet
 is. Every image is freshly rendered, none is of the mini data set. The weights are shipped as
-``mmwsss/assets/mini_resnet38.safetensors``.
+``mmwsss/assets/mini_<arch>.safetensors``.
 
-    python tools/pretrain_mini_resnet.py work_dirs/mini_resnet38
+    python tools/pretrain_mini_backbone.py resnet38 work_dirs/mini_resnet38
+    python tools/pretrain_mini_backbone.py mit work_dirs/mini_mit
 """
 
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -21,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmwsss.datasets.mini_render import CLASSES, GROUNDS, render_scene
-from mmwsss.models.backbones import ResNet38d
+from mmwsss.models.backbones import MixVisionTransformerAttn, ResNet38d
 from mmwsss.utils.io import atomic_write
 
 NAMES = CLASSES + GROUNDS
@@ -57,21 +59,51 @@ def _sample(rng: np.random.Generator) -> tuple[np.ndarray, int]:
     return image, NAMES.index(ground if alone else names[0])
 
 
-class Classifier(nn.Module):
-    """Backbone, global average pooling and a linear layer."""
+def resnet38() -> tuple[nn.Module, int]:
+    backbone = ResNet38d(
+        base_channels=8, dropout=(0, 0), frozen_stages=-1, norm_eval=False, norm_frozen=False
+    )
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+    return backbone, 512
 
-    def __init__(self) -> None:
+
+def mit() -> tuple[nn.Module, int]:
+    backbone = MixVisionTransformerAttn(
+        embed_dims=24,
+        num_layers=(2, 2, 2, 2),
+        num_heads=(1, 2, 5, 8),
+        strides=(4, 2, 1, 1),
+        sr_ratios=(4, 2, 2, 1),
+        norm_frozen=False,
+    )
+    backbone.init_weights()
+    return backbone, 192
+
+
+def sgd(parameters, lr: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
+
+
+def adamw(parameters, lr: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameters, lr, weight_decay=0.05)
+
+
+# network, optimizer, learning rate, steps
+ARCHS = {'resnet38': (resnet38, sgd, 0.1, 1200), 'mit': (mit, adamw, 1e-3, 2000)}
+
+
+class Classifier(nn.Module):
+    """Backbone, global average pooling of its last map and a linear layer."""
+
+    def __init__(self, build: Callable[[], tuple[nn.Module, int]]) -> None:
         super().__init__()
-        self.backbone = ResNet38d(
-            base_channels=8, dropout=(0, 0), frozen_stages=-1, norm_eval=False, norm_frozen=False
-        )
-        for module in self.backbone.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
-        self.classifier = nn.Linear(512, len(NAMES))
+        self.backbone, channels = build()
+        self.classifier = nn.Linear(channels, len(NAMES))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classifier(self.backbone(images)[0].mean(dim=(2, 3)))
+        return self.classifier(self.backbone(images)[-1].mean(dim=(2, 3)))
 
 
 @torch.no_grad()
@@ -87,11 +119,10 @@ def accuracy(model: Classifier, steps: int) -> float:
 
 def train(args: argparse.Namespace) -> Classifier:
     torch.manual_seed(SEED)
-    model = Classifier()
-    optimizer = torch.optim.SGD(
-        model.parameters(), args.lr, momentum=0.9, weight_decay=5e-4, nesterov=True
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=args.steps)
+    build, make_optimizer, lr, _ = ARCHS[args.arch]
+    model = Classifier(build)
+    optimizer = make_optimizer(model.parameters(), lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=args.steps)
     last = args.work_dir / 'last.pth'
     start = 0
     if last.exists():
@@ -128,12 +159,14 @@ def train(args: argparse.Namespace) -> Classifier:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('arch', choices=ARCHS)
     parser.add_argument('work_dir', type=Path, help='where last.pth (for resuming) is kept')
-    parser.add_argument('--out', type=Path, default=Path('mmwsss/assets/mini_resnet38.safetensors'))
-    parser.add_argument('--steps', type=int, default=1200)
+    parser.add_argument('--out', type=Path, help='default: mmwsss/assets/mini_<arch>.safetensors')
+    parser.add_argument('--steps', type=int, help='default: 1200 (resnet38), 2000 (mit)')
     parser.add_argument('--batch', type=int, default=32)
-    parser.add_argument('--lr', type=float, default=0.1)
     args = parser.parse_args()
+    args.steps = args.steps or ARCHS[args.arch][-1]
+    args.out = args.out or Path(f'mmwsss/assets/mini_{args.arch}.safetensors')
     model = train(args)
     figures = dict(seed=SEED, steps=args.steps, accuracy=round(accuracy(model, 20), 4))
     weights = {

@@ -1,0 +1,138 @@
+"""SegFormer's encoder with its attention exposed."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmseg.models.backbones import MixVisionTransformer
+from mmseg.models.backbones.mit import EfficientMultiheadAttention, TransformerEncoderLayer
+from mmseg.models.utils import nchw_to_nlc, nlc_to_nchw
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmwsss.ops.clip_vit import split_heads
+from mmwsss.registry import MODELS
+
+
+def attend(
+    attn: EfficientMultiheadAttention, x: Tensor, grid: tuple[int, int], need_logits: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Self-attention with spatially reduced keys and values, and its logits.
+
+    Args:
+        attn: Holds the weights.
+        x: ``(B, N, C)`` normalised tokens of ``grid``.
+        grid: (h, w).
+        need_logits: Without them the ``N x M`` matrix is never formed.
+
+    Returns:
+        ``(B, N, C)`` before the shortcut, and ``q k^T`` ``(B, heads, M, M)``, neither scaled nor
+        normalised, or None. M = N without reduction; else queries are averaged over the area of a
+        key.
+    """
+    weight, bias = attn.attn.in_proj_weight, attn.attn.in_proj_bias
+    channels = x.shape[-1]
+    reduced = x
+    if attn.sr_ratio > 1:
+        reduced = attn.norm(nchw_to_nlc(attn.sr(nlc_to_nchw(x, grid))))
+    bias_q, bias_kv = (None, None) if bias is None else (bias[:channels], bias[channels:])
+    q = F.linear(x, weight[:channels], bias_q)
+    k, v = F.linear(reduced, weight[channels:], bias_kv).chunk(2, dim=-1)
+    head_first = [split_heads(t, attn.num_heads) for t in (q, k, v)]
+    dropout = attn.attn.dropout if attn.training else 0.0
+    if need_logits and attn.sr_ratio == 1:
+        logits = head_first[0] @ head_first[1].transpose(-2, -1)
+        prob = (logits * head_first[0].shape[-1] ** -0.5).softmax(dim=-1)
+        out = F.dropout(prob, dropout, attn.training) @ head_first[2]
+    else:
+        out = F.scaled_dot_product_attention(*head_first, dropout_p=dropout)
+        logits = None
+        if need_logits:
+            area = nchw_to_nlc(F.avg_pool2d(nlc_to_nchw(q, grid), attn.sr_ratio))
+            logits = split_heads(area, attn.num_heads) @ head_first[1].transpose(-2, -1)
+    return attn.attn.out_proj(out.transpose(1, 2).flatten(2)), logits
+
+
+def run_block(
+    block: TransformerEncoderLayer, x: Tensor, grid: tuple[int, int], need_logits: bool
+) -> tuple[Tensor, Tensor | None]:
+    """One encoder block on tokens ``(B, N, C)``, and the logits of :func:`attend`."""
+    attn = block.attn
+    out, logits = attend(attn, block.norm1(x), grid, need_logits)
+    x = x + attn.dropout_layer(attn.proj_drop(out))
+    return block.ffn(block.norm2(x), grid, identity=x), logits
+
+
+@MODELS.register_module()
+class MixVisionTransformerAttn(MixVisionTransformer):
+    """mmseg's ``MixVisionTransformer`` that also gives attention logits (AFA, arXiv 2203.02664).
+
+    Same modules and parameter names; attention never forms the ``N x M`` matrices that nobody
+    asked for. LayerNorms of the patch embeddings and behind the spatial reduction have epsilon
+    1e-5 as in SegFormer's own code, the others that of ``norm_cfg``.
+
+    Args:
+        num_attn_blocks: Logits of this many last blocks are given by :meth:`forward_with_attn`.
+        norm_frozen: LayerNorms are not trained (AFA).
+        strides: Strides of the patch embeddings; AFA keeps the last stage at stride 16.
+        kwargs: Arguments of ``MixVisionTransformer``.
+
+    Raises:
+        ValueError: ``num_attn_blocks`` is negative or larger than the number of blocks.
+    """
+
+    def __init__(
+        self,
+        num_attn_blocks: int = 2,
+        norm_frozen: bool = True,
+        strides: Sequence[int] = (4, 2, 2, 1),
+        **kwargs,
+    ) -> None:
+        super().__init__(strides=strides, **kwargs)
+        depth = sum(self.num_layers)
+        if not 0 <= num_attn_blocks <= depth:
+            raise ValueError(f'num_attn_blocks must be in 0..{depth}, got {num_attn_blocks}')
+        self.num_attn_blocks = num_attn_blocks
+        for embed, blocks, _ in self.layers:
+            embed.norm.eps = 1e-5
+            for block in blocks:
+                if block.attn.sr_ratio > 1:
+                    block.attn.norm.eps = 1e-5
+        if norm_frozen:
+            for module in self.modules():
+                if isinstance(module, nn.LayerNorm):
+                    module.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Normalised images ``(B, 3, H, W)`` -> the maps of ``out_indices``, finest first."""
+        return self._run(x, 0)[0]
+
+    def forward_with_attn(self, x: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Maps as :meth:`forward`, and the logits of the last ``num_attn_blocks`` blocks.
+
+        Returns:
+            The logits are ``(B, heads, M, M)`` each, see :func:`attend`, last block last.
+        """
+        return self._run(x, self.num_attn_blocks)
+
+    def _run(self, x: Tensor, num_logits: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        first = sum(self.num_layers) - num_logits
+        maps, attn, index = [], [], 0
+        for i, (embed, blocks, norm) in enumerate(self.layers):
+            x, grid = embed(x)
+            for block in blocks:
+                x, logits = self._block(block, x, grid, index >= first)
+                if logits is not None:
+                    attn.append(logits)
+                index += 1
+            x = nlc_to_nchw(norm(x), grid)
+            if i in self.out_indices:
+                maps.append(x)
+        return tuple(maps), tuple(attn)
+
+    def _block(
+        self, block: TransformerEncoderLayer, x: Tensor, grid: tuple[int, int], need_logits: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint(run_block, block, x, grid, need_logits, use_reentrant=False)
+        return run_block(block, x, grid, need_logits)
