@@ -30,7 +30,7 @@ WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'mmseg.models', 'mmwsss.mode
 
 OPTIMIZERS = _child('OPTIMIZERS', 'mmseg.engine')
 OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'mmseg.engine')
-OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'mmseg.engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'mmseg.engine', 'mmwsss.engine')
 PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'mmseg.engine', 'mmwsss.engine')
 
 METRICS = _child('METRICS', 'mmseg.evaluation', 'mmwsss.evaluation')

@@ -1,3 +1,3 @@
-from . import hooks, schedulers
+from . import hooks, optimizers, schedulers
 
-__all__ = ['hooks', 'schedulers']
+__all__ = ['hooks', 'optimizers', 'schedulers']

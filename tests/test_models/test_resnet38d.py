@@ -69,7 +69,7 @@ def test_shortcut_with_convolution_starts_from_the_activated_input():
     torch.testing.assert_close(out, block.conv_branch1(activated))
 
 
-@pytest.mark.parametrize('kwargs', [dict(out_indices=(4,)), dict(frozen_stages=7)])
+@pytest.mark.parametrize('kwargs', [dict(out_indices=(5,)), dict(frozen_stages=7)])
 def test_bad_arguments(kwargs):
     with pytest.raises(ValueError, match=next(iter(kwargs))):
         tiny(**kwargs)

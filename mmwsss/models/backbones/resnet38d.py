@@ -83,9 +83,9 @@ class ResNet38d(BaseModule):
 
     Taps, with the channels for ``base_channels=64``: 0 ``conv3`` (256, stride 4), 1 ``conv4``
     (512), 2 ``conv5`` (1024), 3 ``conv6`` (4096), the last three at stride 8. The first three
-    are the activated inputs of the blocks ``b4``, ``b5`` and ``b6``. Attributes have the official
-    names, so that state dicts differ by a prefix only. An odd input size n gives ceil(n / 2) at
-    every stride.
+    are the activated inputs of the blocks ``b4``, ``b5`` and ``b6``; tap 4 is the input of ``b4``
+    before norm and ReLU (256, stride 4). Attributes have the official names, so that state dicts
+    differ by a prefix only. An odd input size n gives ceil(n / 2) at every stride.
 
     Args:
         base_channels: Channels of the first convolution; every other width is a multiple of it.
@@ -120,8 +120,8 @@ class ResNet38d(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if not out_indices or not set(out_indices) <= {0, 1, 2, 3}:
-            raise ValueError(f'out_indices must be some of 0, 1, 2, 3, got {tuple(out_indices)}')
+        if not out_indices or not set(out_indices) <= {0, 1, 2, 3, 4}:
+            raise ValueError(f'out_indices must be some of 0..4, got {tuple(out_indices)}')
         if not -1 <= frozen_stages <= 6:
             raise ValueError(f'frozen_stages must be in -1..6, got {frozen_stages}')
         self.out_indices = tuple(out_indices)
@@ -169,10 +169,14 @@ class ResNet38d(BaseModule):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Normalised images ``(B, 3, H, W)`` -> the taps of ``out_indices``, in their order."""
         x = self.conv1a(x)
-        taps = {}
+        taps = []
         for name in chain(*self._stages[1:]):
+            before = x
             x, activated = getattr(self, name)(x)
-            taps[name] = activated
+            if name in ('b4', 'b5', 'b6'):
+                taps.append(activated)
+            if name == 'b4':
+                conv3_raw = before
         conv6 = F.relu(self.bn7(x), inplace=True)
-        outputs = (taps['b4'], taps['b5'], taps['b6'], conv6)
+        outputs = (*taps, conv6, conv3_raw)
         return tuple(outputs[i] for i in self.out_indices)

@@ -15,9 +15,10 @@ class VGG16d(BaseModule):
 
     The pools are 3x3 with strides 2, 2, 2, 1 behind the stages 1 to 4. Taps: 0 ``conv4`` (512
     channels, activated ``conv4_3``), 1 ``conv5`` (512), 2 ``conv5fc`` (1024, activated ``fc7``; or
-    pooled ``conv5``, see ``fc6_dilation``), all at stride 8. Attributes have the official names.
+    pooled ``conv5``, see ``fc6_dilation``), all at stride 8; 3 ``conv3`` (256, activated
+    ``conv3_3``, stride 4). Attributes have the official names.
 
-    Input: BGR minus (104.008, 116.669, 122.675), not divided.
+    Input in PSA and DeepLab: BGR minus (104.008, 116.669, 122.675), not divided.
 
     Args:
         fc6_dilation: Dilation of ``fc6``: 1 in PSA's classifier, 4 in its AffinityNet. None puts
@@ -41,8 +42,8 @@ class VGG16d(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if not out_indices or not set(out_indices) <= {0, 1, 2}:
-            raise ValueError(f'out_indices must be some of 0, 1, 2, got {tuple(out_indices)}')
+        if not out_indices or not set(out_indices) <= {0, 1, 2, 3}:
+            raise ValueError(f'out_indices must be some of 0..3, got {tuple(out_indices)}')
         if not 0 <= frozen_stages <= 5:
             raise ValueError(f'frozen_stages must be in 0..5, got {frozen_stages}')
         self.out_indices = tuple(out_indices)
@@ -61,16 +62,18 @@ class VGG16d(BaseModule):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images ``(B, 3, H, W)`` -> the taps of ``out_indices``, in their order."""
+        activated = None
         for stage, stride in enumerate(self._POOL_STRIDES, 1):
-            conv4 = self._stage(stage, x)
-            x = F.max_pool2d(conv4, 3, stride, padding=1)
+            before, activated = activated, self._stage(stage, x)
+            x = F.max_pool2d(activated, 3, stride, padding=1)
+        conv3, conv4 = before, activated
         conv5 = self._stage(5, x)
         if self.with_fc:
             last = self.drop6(F.relu(self.fc6(conv5), inplace=True))
             last = F.relu(self.fc7(last), inplace=True)
         else:
             last = F.max_pool2d(conv5, 3, 1, padding=1)
-        outputs = (conv4, conv5, last)
+        outputs = (conv4, conv5, last, conv3)
         return tuple(outputs[i] for i in self.out_indices)
 
     def _stage(self, stage: int, x: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
 from .clip_affinity import CLIPAffinityRefiner
+from .pamr import PAMR
 from .par import PAR
 
-__all__ = ['PAR', 'CLIPAffinityRefiner']
+__all__ = ['PAMR', 'PAR', 'CLIPAffinityRefiner']

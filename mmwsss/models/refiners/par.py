@@ -1,12 +1,11 @@
-"""Pixel-adaptive refinement as a module."""
+"""Pixel-adaptive refinement (PAR) as a module."""
 
 from collections.abc import Sequence
 
-import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmwsss.ops.pixel_adaptive import pixel_adaptive_refine
+from mmwsss.ops.pixel_adaptive import DILATIONS, pixel_adaptive_refine
 from mmwsss.registry import MODELS
 
 
@@ -16,17 +15,23 @@ class PAR(BaseModule):
 
     Args:
         dilations: Distances of the neighbours.
-        iterations: Rounds of averaging.
+        iterations: Rounds of averaging: 20 (WeCLIP), 10 or 15 (AFA on VOC or COCO).
+        resize: What is resized if the sizes differ, ``'image'`` (WeCLIP) or ``'masks'`` (AFA).
     """
 
     def __init__(
-        self, dilations: Sequence[int] = (1, 2, 4, 8, 12, 24), iterations: int = 20
+        self,
+        dilations: Sequence[int] = DILATIONS,
+        iterations: int = 20,
+        resize: str = 'image',
     ) -> None:
         super().__init__()
         self.dilations = tuple(dilations)
         self.iterations = iterations
+        self.resize = resize
 
-    @torch.no_grad()
     def forward(self, image: Tensor, scores: Tensor) -> Tensor:
-        """``(B, 3, h, w)`` image and ``(B, C, H, W)`` scores -> refined scores."""
-        return pixel_adaptive_refine(image, scores, self.dilations, self.iterations)
+        """``(B, 3, h, w)`` image and ``(B, C, H, W)`` scores -> refined scores, no gradient."""
+        return pixel_adaptive_refine(
+            image, scores, self.dilations, self.iterations, resize=self.resize
+        )

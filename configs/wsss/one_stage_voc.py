@@ -1,0 +1,18 @@
+# 1-Stage on PASCAL VOC 2012, ResNet-38; published: 59.7 mIoU on val, 62.7 with CRF (test.py --tta).
+_base_ = [
+    '../_base_/models/one_stage_resnet38.py',
+    '../_base_/datasets/voc12.py',
+    '../_base_/schedules/sgd_constant_one_stage.py',
+    '../_base_/default_runtime.py',
+]
+train_pipeline = [
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='mmwsss.LoadImageLabels'),
+    dict(type='mmwsss.RandomResizedCropPIL', crop_size=321, scale=(0.9, 1.0), fallback='square'),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='mmwsss.ColorJitter', brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1),
+    dict(type='mmwsss.PackWSSSInputs'),
+]
+train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
+optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=dict(lr_mults=(1, 2, 10, 20)))
+train_cfg = dict(max_iters=16525)  # 25 epochs

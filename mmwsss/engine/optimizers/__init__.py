@@ -1,0 +1,3 @@
+from .four_group import FourGroupOptimWrapperConstructor
+
+__all__ = ['FourGroupOptimWrapperConstructor']

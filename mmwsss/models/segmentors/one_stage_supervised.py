@@ -1,0 +1,31 @@
+"""The network of 1-Stage trained on true masks."""
+
+import torch
+import torch.nn.functional as F
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from mmwsss.registry import MODELS
+from mmwsss.structures import stack_image_labels
+
+from .one_stage import OneStage
+
+
+@MODELS.register_module()
+class OneStageSupervised(OneStage):
+    """Upper bound of :class:`OneStage`: its network and its test, learning from ``gt_sem_seg``.
+
+    The classification loss stays, because the test decides by the class scores what may appear.
+    """
+
+    def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Classification loss against the image labels, cross-entropy against the masks."""
+        image_labels = stack_image_labels(data_samples, self.decode_head.num_classes)
+        logits = self.encode_decode(inputs)
+        scores = self.decode_head.scores(logits, logits.softmax(dim=1))
+        label = torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples])
+        resized = F.interpolate(logits, label.shape[-2:], mode='bilinear', align_corners=True)
+        return dict(
+            loss_cls=F.multilabel_soft_margin_loss(scores, image_labels),
+            loss_mask=F.cross_entropy(resized, label, ignore_index=255),
+        )

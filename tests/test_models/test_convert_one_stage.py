@@ -1,0 +1,98 @@
+"""Official 1-Stage checkpoints in our names."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmwsss.models.utils.convert_one_stage import convert_one_stage
+from mmwsss.registry import MODELS
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / 'tests/golden/one_stage'
+RESNETS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+VGG = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+CONFIGS = {
+    'resnet38_ae': 'one_stage_voc',
+    'resnet50_ae': 'one_stage_voc_r50',
+    'resnet50_bsl': 'one_stage_baseline_voc_r50',
+}
+
+
+def manifest(name: str) -> dict[str, list[int]]:
+    return json.loads((GOLDEN / f'net_{name}.manifest.json').read_text())
+
+
+def decoder(deep: int) -> dict[str, list[int]]:
+    """The decoder's keys on a backbone with so many deep channels."""
+    parts = ('aspp.', 'shallow_mask.', 'fc8_', 'last_conv.')
+    keys = {k: list(v) for k, v in manifest('resnet50_ae').items() if k.startswith(parts)}
+    for shape in keys.values():
+        if len(shape) == 4 and shape[1] == 2048:
+            shape[1] = deep
+    return keys
+
+
+def vgg16() -> dict[str, list[int]]:
+    keys, channels = decoder(1024), 3
+    for stage, (depth, width) in enumerate(VGG, 1):
+        for i in range(1, depth + 1):
+            keys[f'conv{stage}_{i}.weight'] = [width, channels, 3, 3]
+            keys[f'conv{stage}_{i}.bias'] = [width]
+            channels = width
+    keys.update({'fc6.weight': [1024, 512, 3, 3], 'fc7.weight': [1024, 1024, 1, 1]})
+    return {**keys, 'fc6.bias': [1024], 'fc7.bias': [1024]}
+
+
+def resnet101() -> dict[str, list[int]]:
+    keys = manifest('resnet50_ae')
+    last = {k: v for k, v in keys.items() if k.startswith('layer3.5.')}
+    for i in range(RESNETS[50][2], RESNETS[101][2]):
+        keys.update({k.replace('layer3.5.', f'layer3.{i}.'): v for k, v in last.items()})
+    return keys
+
+
+@pytest.mark.parametrize(
+    ('keys', 'config'),
+    [
+        *((manifest(name), config) for name, config in CONFIGS.items()),
+        (resnet101(), 'one_stage_voc_r101'),
+        (vgg16(), 'one_stage_voc_vgg16'),
+    ],
+    ids=[*CONFIGS, 'resnet101_ae', 'vgg16_ae'],
+)
+def test_every_tensor_of_the_shipped_models_is_found(keys, config):
+    init_default_scope('mmseg')
+    with torch.device('meta'):
+        model = MODELS.build(Config.fromfile(ROOT / f'configs/wsss/{config}.py').model)
+    converted = convert_one_stage({f'module.{key}': shape for key, shape in keys.items()})
+    ours = {key: list(value.shape) for key, value in model.state_dict().items()}
+    assert converted == ours
+
+
+def test_constants_and_aliases_are_left_out():
+    names = ('_aff.aff_x.kernel', '_aff.aff_std.kernel', 'cls_branch.2.weight', 'mask_branch.0.a')
+    assert convert_one_stage(dict.fromkeys((*names, 'fc8.weight'))) == {
+        'decode_head.classifier.weight': None
+    }
+
+
+@pytest.mark.parametrize('key', ['fc8.bias', 'layer5.0.conv1.weight', 'head.weight', 'fc.weight'])
+def test_unknown_key(key):
+    with pytest.raises(ValueError, match=f'{key} is no key'):
+        convert_one_stage({key: None})
+
+
+def test_converter_writes_a_checkpoint(tmp_path, monkeypatch, capsys):
+    source, target = tmp_path / 'model_enc.pth', tmp_path / 'ours.pth'
+    torch.save({'fc8_x.0.weight': torch.ones(2), '_aff.aff_x.kernel': torch.ones(1)}, source)
+    monkeypatch.setattr(sys, 'argv', ['one_stage.py', str(source), str(target)])
+    runpy.run_path(str(ROOT / 'tools/model_converters/one_stage.py'), run_name='__main__')
+    state = torch.load(target, weights_only=True)['state_dict']
+    assert list(state) == ['decode_head.merge.0.weight']
+    assert '1 tensors' in capsys.readouterr().out
