@@ -1,8 +1,12 @@
 """What the benchmarks share: time and peak memory of a function."""
 
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+
+import torch
 
 
 class PeakMemory:
@@ -34,3 +38,27 @@ def measure(function: Callable, repeat: int) -> tuple[float, float, object]:
         function()
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds), memory.peak, result
+
+
+def measure_apart(
+    function: Callable, threads: int, repeat: int, warm_up: Callable | None = None
+) -> tuple[float, float, object]:
+    """:func:`measure` in a process of its own, whose memory nothing else has used before.
+
+    Args:
+        function: Can be pickled; its result, too.
+        threads: Of torch.
+        warm_up: Called before, for what is loaded and compiled only once.
+    """
+    spawn = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        return pool.submit(_measure_with_threads, function, threads, repeat, warm_up).result()
+
+
+def _measure_with_threads(
+    function: Callable, threads: int, repeat: int, warm_up: Callable | None
+) -> tuple[float, float, object]:
+    torch.set_num_threads(threads)
+    if warm_up is not None:
+        warm_up()
+    return measure(function, repeat)

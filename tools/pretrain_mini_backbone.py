@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -90,8 +91,29 @@ def adamw(parameters, lr: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW(parameters, lr, weight_decay=0.05)
 
 
-# network, optimizer, learning rate, steps, first step with CutMix
-ARCHS = {'resnet38': (resnet38, sgd, 0.1, 1200, None), 'mit': (mit, adamw, 1e-3, 2000, 1250)}
+@dataclass(frozen=True)
+class Phase:
+    """A part of the training with a one-cycle schedule of its own.
+
+    Attributes:
+        steps: Batches.
+        lr: Highest learning rate.
+        warmup: Share of the steps before it.
+        mix_start: First step at which rectangles of another image are pasted; None: never.
+        by_region: Rectangle and rest are classified each, not their mixture.
+    """
+
+    steps: int
+    lr: float
+    warmup: float = 0.3
+    mix_start: int | None = None
+    by_region: bool = False
+
+
+ARCHS = {
+    'resnet38': (resnet38, sgd, [Phase(1200, 0.1)]),
+    'mit': (mit, adamw, [Phase(2000, 1e-3, mix_start=1250), Phase(600, 5e-4, 0.1, 0, True)]),
+}
 
 
 class Classifier(nn.Module):
@@ -105,25 +127,42 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.classifier(self.backbone(images)[-1].mean(dim=(2, 3)))
 
+    def regions(self, images: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits ``(B, classes)`` of the cells in ``mask`` (h, w) and of the others."""
+        features = self.backbone(images)[-1]
+        means = [(features * m).sum((2, 3)) / m.sum() for m in (mask, 1 - mask)]
+        return tuple(map(self.classifier, means))
 
-def cut_mix(images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
-    """CutMix (Yun et al., arXiv 1905.04899): every image gets a rectangle of another one.
 
-    A transformer that averages its tokens learns from it to say in each token what is there.
+def cut_mix(images: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """CutMix (Yun et al., arXiv 1905.04899): every image gets a rectangle of the one before.
 
     Returns:
-        The images, and ``(B, classes)`` shares of the area.
+        The images, and which cells of 8 pixels are pasted, 0 or 1, ``(h, w)``.
     """
     rng = np.random.default_rng((SEED, step))
-    height, width = images.shape[-2:]
-    shares = F.one_hot(labels, len(NAMES)).float()
-    ratio = np.sqrt(rng.uniform(0.1, 0.6))
-    h, w = int(ratio * height), int(ratio * width)
-    y, x = rng.integers(height - h + 1), rng.integers(width - w + 1)
-    images = images.clone()
-    images[:, :, y : y + h, x : x + w] = images.roll(1, 0)[:, :, y : y + h, x : x + w]
-    area = h * w / (height * width)
-    return images, (1 - area) * shares + area * shares.roll(1, 0)
+    cells = images.shape[-1] // 8
+    h, w = rng.integers(4, 9, 2)
+    y, x = rng.integers(cells - h + 1), rng.integers(cells - w + 1)
+    mask = torch.zeros(cells, cells)
+    mask[y : y + h, x : x + w] = 1
+    pixels = mask.repeat_interleave(8, 0).repeat_interleave(8, 1).bool()
+    return torch.where(pixels, images.roll(1, 0), images), mask
+
+
+def mixed_loss(
+    model: Classifier, images: Tensor, labels: Tensor, step: int, phase: Phase
+) -> Tensor:
+    """Cross-entropy with both labels, weighted by area.
+
+    By region, each part of the image has to be recognised from its own cells (token labels, Jiang
+    et al., arXiv 2104.10858): a transformer learns from it to say in each cell what is there.
+    """
+    images, mask = cut_mix(images, step)
+    inside, outside = model.regions(images, mask) if phase.by_region else (model(images),) * 2
+    area = mask.mean()
+    pasted = F.cross_entropy(inside, labels.roll(1, 0))
+    return area * pasted + (1 - area) * F.cross_entropy(outside, labels)
 
 
 @torch.no_grad()
@@ -139,28 +178,46 @@ def accuracy(model: Classifier, steps: int) -> float:
 
 def train(args: argparse.Namespace) -> Classifier:
     torch.manual_seed(SEED)
-    build, make_optimizer, lr, _, mix_start = ARCHS[args.arch]
+    build, make_optimizer, phases = ARCHS[args.arch]
     model = Classifier(build)
-    optimizer = make_optimizer(model.parameters(), lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=args.steps)
-    last = args.work_dir / 'last.pth'
+    first = 0  # batches are numbered through all phases
+    for number, phase in enumerate(phases):
+        optimizer = make_optimizer(model.parameters(), phase.lr)
+        run_phase(args, model, optimizer, phase, args.work_dir / f'phase{number}.pth', first)
+        first += phase.steps
+    return model
+
+
+def run_phase(
+    args: argparse.Namespace,
+    model: Classifier,
+    optimizer: torch.optim.Optimizer,
+    phase: Phase,
+    last: Path,
+    first: int,
+) -> None:
+    """Train, or continue from the checkpoint ``last``."""
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, phase.lr, total_steps=phase.steps, pct_start=phase.warmup
+    )
     start = 0
     if last.exists():
         saved = torch.load(last, weights_only=True)
         start = saved['step']
         for name, part in dict(model=model, optimizer=optimizer, schedule=schedule).items():
             part.load_state_dict(saved[name])
-        print(f'resumed at step {start}')
+        print(f'{last}: resumed at step {start}')
     loader = DataLoader(
-        FreshImages(args.steps, args.batch, SEED), None, sampler=range(start, args.steps),
-        num_workers=1, prefetch_factor=4,
+        FreshImages(first + phase.steps, args.batch, SEED), None,
+        sampler=range(first + start, first + phase.steps), num_workers=1, prefetch_factor=4,
     )  # fmt: skip
     began, losses = time.time(), []
     for step, (images, labels) in enumerate(loader, start=start):
         model.train()
-        if mix_start is not None and step >= mix_start:
-            images, labels = cut_mix(images, labels, step)
-        loss = F.cross_entropy(model(images), labels)
+        if phase.mix_start is not None and step >= phase.mix_start:
+            loss = mixed_loss(model, images, labels, first + step, phase)
+        else:
+            loss = F.cross_entropy(model(images), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -168,29 +225,27 @@ def train(args: argparse.Namespace) -> Classifier:
         losses.append(loss.item())
         if (step + 1) % 50 == 0:
             pace = (time.time() - began) / (step + 1 - start)
-            print(f'step {step + 1}/{args.steps} loss {np.mean(losses):.3f} {pace:.2f} s/step',
+            print(f'step {step + 1}/{phase.steps} loss {np.mean(losses):.3f} {pace:.2f} s/step',
                   flush=True)  # fmt: skip
             losses = []
-        if (step + 1) % 250 == 0 or step + 1 == args.steps:
+        if (step + 1) % 250 == 0 or step + 1 == phase.steps:
             state = dict(model=model, optimizer=optimizer, schedule=schedule)
             state = {name: part.state_dict() for name, part in state.items()}
             with atomic_write(last) as temporary:
                 torch.save(dict(state, step=step + 1), temporary)
-    return model
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('arch', choices=ARCHS)
-    parser.add_argument('work_dir', type=Path, help='where last.pth (for resuming) is kept')
+    parser.add_argument('work_dir', type=Path, help='where phase*.pth (for resuming) are kept')
     parser.add_argument('--out', type=Path, help='default: mmwsss/assets/mini_<arch>.safetensors')
-    parser.add_argument('--steps', type=int, help='default: 1200 (resnet38), 2000 (mit)')
     parser.add_argument('--batch', type=int, default=32)
     args = parser.parse_args()
-    args.steps = args.steps or ARCHS[args.arch][3]
     args.out = args.out or Path(f'mmwsss/assets/mini_{args.arch}.safetensors')
     model = train(args)
-    figures = dict(seed=SEED, steps=args.steps, accuracy=round(accuracy(model, 20), 4))
+    steps = sum(phase.steps for phase in ARCHS[args.arch][-1])
+    figures = dict(seed=SEED, steps=steps, accuracy=round(accuracy(model, 20), 4))
     weights = {
         k: v.half() if v.is_floating_point() else v
         for k, v in model.backbone.state_dict().items()

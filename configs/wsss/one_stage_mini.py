@@ -32,6 +32,6 @@ train_pipeline = [
 train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
 max_iters = 800
 optim_wrapper = dict(optimizer=dict(lr=5e-3), paramwise_cfg=dict(lr_mults=(1, 2, 10, 20)))
-train_cfg = dict(max_iters=max_iters, val_interval=200)
+train_cfg = dict(max_iters=max_iters, val_interval=400)
 default_hooks = dict(checkpoint=dict(interval=max_iters, save_best=None, rule=None))
 tta_cfg = dict(scales=[1.0, 0.75, 1.25, 1.5], canvas=192)

@@ -102,29 +102,62 @@ def radius_mask(grid: tuple[int, int], radius: int, device: torch.device | None 
         ``(h*w, h*w)`` bool.
     """
     h, w = grid
-    row = torch.arange(h, device=device).repeat_interleave(w)
-    col = torch.arange(w, device=device).repeat(h)
-    near_row = (row[:, None] - row[None]).abs() <= radius
-    return near_row & ((col[:, None] - col[None]).abs() <= radius)
+
+    def near(side: int) -> Tensor:
+        index = torch.arange(side, device=device)
+        return (index[:, None] - index).abs() <= radius
+
+    mask = near(h)[:, None, :, None] & near(w)[None, :, None, :]  # (h, w, h, w)
+    return mask.view(h * w, h * w)
 
 
-def affinity_label(
-    label: Tensor, grid: tuple[int, int], radius: int, ignore_index: int = 255
-) -> Tensor:
+def affinity_label(label: Tensor, grid: tuple[int, int], radius: int | None) -> Tensor:
     """Affinity targets from a label map (AFA, section 3.3; used by WeCLIP).
 
     The label of a cell is that of its top-left pixel (nearest resize).
 
     Args:
-        label: ``(B, H, W)`` integer.
+        label: ``(B, H, W)`` integer, 255 ignored.
         grid: (h, w) of the cells.
-        radius: Pairs further apart (Chebyshev) are ignored.
+        radius: Pairs further apart (Chebyshev) are ignored; None: no pair is.
 
     Returns:
-        ``(B, N, N)`` int64: 1 same class, 0 different, ``ignore_index`` elsewhere.
+        ``(B, N, N)`` uint8: 1 same class, 0 different, 255 elsewhere.
     """
     cells = F.interpolate(label[:, None].float(), size=grid, mode='nearest').flatten(1)
-    same = (cells[:, :, None] == cells[:, None, :]).long()
-    known = cells != ignore_index
-    valid = known[:, :, None] & known[:, None, :] & radius_mask(grid, radius, label.device)
-    return same.masked_fill(~valid, ignore_index)
+    target = (cells[:, :, None] == cells[:, None, :]).view(torch.uint8)
+    unknown = 255 * (cells == 255).view(torch.uint8)
+    target |= unknown[:, :, None]  # 255 with any other bits is 255
+    target |= unknown[:, None, :]
+    if radius is not None:
+        target |= 255 * (~radius_mask(grid, radius, label.device)).view(torch.uint8)
+    return target
+
+
+def random_walk_step(
+    scores: Tensor,
+    affinity: Tensor,
+    radius: int | None = None,
+    power: int = 2,
+    eps: float = 0.1,
+) -> Tensor:
+    """One step of a random walk over the cells (AFA, section 3.3).
+
+    ``P'_j = sum_i P_i T_ij`` with ``T = (A * M) ** power`` (elementwise), its columns divided by
+    their sums + ``eps``; M are the pairs within the radius.
+
+    Args:
+        scores: ``(B, M, h, w)``; the channels are independent.
+        affinity: ``(B, h*w, h*w)`` in [0, 1].
+        radius: See :func:`radius_mask`; None for no limit.
+        eps: 0.1 with a background channel, 1e-4 in AFA's variant without.
+
+    Returns:
+        ``(B, M, h, w)``.
+    """
+    grid = scores.shape[-2:]
+    if radius is not None:
+        affinity = affinity * radius_mask(grid, radius, affinity.device)
+    walk = affinity**power
+    walk = walk / (walk.sum(dim=1, keepdim=True) + eps)
+    return (scores.flatten(2) @ walk).unflatten(2, grid)

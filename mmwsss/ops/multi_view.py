@@ -130,6 +130,13 @@ def view_maps(
             yield maps
 
 
+def pair_means(views: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Mean of each view and its mirror image (:func:`view_maps` with ``flip``)."""
+    views = iter(views)
+    for plain, mirrored in zip(views, views, strict=True):
+        yield (plain + mirrored) / 2
+
+
 def merge_logits(
     views: Iterable[Tensor],
     size: tuple[int, int] | None = None,

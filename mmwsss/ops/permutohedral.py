@@ -14,17 +14,20 @@ from .permutohedral_grid import key_grid
 
 
 class PermutohedralLattice:
-    """Normalised Gaussian filter ``n * K (n * values)``, ``n = (K 1 + 1e-20) ** -1/2``.
+    """Gaussian filter ``n * K (n * values)``, ``n = (K 1 + 1e-20) ** -1/2`` or 1.
 
     Args:
         features: ``(P, d)`` float32 >= 0, coordinates in standard deviations.
         group: ``(P,)`` int64; points of different groups do not see each other. None: one group.
+        normalise: Whether n is not 1.
 
     Raises:
         ValueError: The features span too many standard deviations to number the vertices.
     """
 
-    def __init__(self, features: Tensor, group: Tensor | None = None) -> None:
+    def __init__(
+        self, features: Tensor, group: Tensor | None = None, normalise: bool = True
+    ) -> None:
         d = features.shape[1]
         groups = 1 if group is None else int(group.max()) + 1
         grid = key_grid(features.amax(dim=0).cpu().numpy(), groups)
@@ -41,8 +44,9 @@ class PermutohedralLattice:
         self._links = torch.stack(
             [_find(vertices, vertices + sign * int(s)) for s in grid.steps for sign in (-1, 1)]
         ).unflatten(0, (d + 1, 2))
-        norm = self.filter(torch.ones_like(features[:, :1]))
-        self._weight = self._weight / (norm + 1e-20).sqrt()
+        if normalise:
+            norm = self.filter(torch.ones_like(features[:, :1]))
+            self._weight = self._weight / (norm + 1e-20).sqrt()
 
     def filter(self, values: Tensor) -> Tensor:
         """``(P, C)`` -> ``(P, C)``."""

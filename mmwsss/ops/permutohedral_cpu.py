@@ -268,6 +268,31 @@ def _pass(
                 store(far_splat, row, both)
 
 
+@compiled()
+def _splat(values, index, weight, vertex, lanes):  # pragma: no cover - compiled
+    """Add the rows of ``values`` (N * blocks, lanes) to the corners of their points."""
+    blocks = len(values) // len(index)
+    for p in range(len(index)):
+        for block in range(blocks):
+            value = load(values, p * blocks + block, lanes)
+            for k in range(index.shape[1]):
+                row = index[p, k] * blocks + block
+                store(vertex, row, add_scaled(load(vertex, row, lanes), weight[p, k], value))
+
+
+@compiled()
+def _slice(vertex, index, weight, alpha, values, lanes):  # pragma: no cover - compiled
+    """Read the points' values from their corners, times ``alpha``."""
+    blocks = len(values) // len(index)
+    for p in range(len(index)):
+        for block in range(blocks):
+            total = zero(lanes)
+            for k in range(index.shape[1]):
+                row = index[p, k] * blocks + block
+                total = add_scaled(total, alpha * weight[p, k], load(vertex, row, lanes))
+            store(values, p * blocks + block, total)
+
+
 @dataclass
 class _Lattice:
     """Lattice of N points: corners and their weights ``(N, d + 1)``, chains ``(d + 1, M)``."""
@@ -280,20 +305,29 @@ class _Lattice:
     def corners(self) -> tuple[int, ...]:
         return (0,) * self.index.shape[1]
 
+    @property
+    def alpha(self) -> float:
+        """Factor that a filtered value gets (Adams et al.)."""
+        return 1 / (1 + 2.0 ** (1 - self.index.shape[1]))
 
-def _build(features: np.ndarray, compat: float) -> _Lattice:
+
+def _build(features: np.ndarray) -> _Lattice:
     count, d = features.shape
     grid = key_grid(features.max(axis=0))
     index, weight = np.empty((count, d + 1), np.int32), np.empty((count, d + 1), np.float32)
     table, size = _splice(features, grid.scale, grid.low, grid.strides, index, weight)
     chains = np.empty((d + 1, size), np.int32)
     _chain(table, grid.steps, chains)
-    lattice = _Lattice(index, weight, chains)
+    return _Lattice(index, weight, chains)
+
+
+def _normalised(lattice: _Lattice, compat: float) -> _Lattice:
+    """The same lattice, whose weights are changed in place; see :func:`_normalize`."""
     ones = _Vertices(lattice, blocks=1, lanes=(0,) * 4, threads=1)
-    _splat_ones(index, weight, ones.splats[0])
+    _splat_ones(lattice.index, lattice.weight, ones.splats[0])
     ones.blur((0, 1))
     ones.swap()
-    _normalize(index, weight, ones.result, 1 / (1 + 2.0**-d), compat)
+    _normalize(lattice.index, lattice.weight, ones.result, lattice.alpha, compat)
     return lattice
 
 
@@ -318,7 +352,7 @@ class _Vertices:
 @lru_cache(maxsize=4)
 def _position_lattice(height: int, width: int, sxy: float, compat: float) -> _Lattice:
     """Lattice of the Gaussian term, the same for all images of one size."""
-    return _build(_positions(height, width, sxy), compat)
+    return _normalised(_build(_positions(height, width, sxy)), compat)
 
 
 def _positions(height: int, width: int, sxy: float) -> np.ndarray:
@@ -348,7 +382,7 @@ class CPUMeanField:
         colour = image.reshape(-1, 3).astype(np.float32) / np.float32(srgb)
         features = np.concatenate([_positions(height, width, sxy), colour], axis=1)
         self.near = _position_lattice(height, width, *gaussian)
-        self.far = _build(features, compat)
+        self.far = _normalised(_build(features), compat)
         self.threads = threads
 
     def infer(self, unary: np.ndarray, iterations: int) -> np.ndarray:
@@ -385,3 +419,30 @@ class CPUMeanField:
         out = np.empty_like(unary)
         _from_rows(scores, out)
         return out
+
+
+def gaussian_filter(features: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Gaussian filter on the lattice, not normalised, each point's own value included.
+
+    Args:
+        features: ``(N, d)`` float32 >= 0, coordinates in standard deviations.
+        values: ``(C, N)`` float32.
+
+    Returns:
+        ``(C, N)`` float32.
+
+    Raises:
+        ValueError: The features span too many standard deviations to number the vertices.
+    """
+    lattice = _build(features)
+    lanes = (0,) * (4 if len(values) <= 4 else 8)
+    blocks = -(-len(values) // len(lanes))
+    rows = np.zeros((values.shape[1], blocks * len(lanes)), np.float32)
+    rows[:, : len(values)] = values.T
+    rows = rows.reshape(-1, len(lanes))
+    vertices = _Vertices(lattice, blocks, lanes, threads=1)
+    _splat(rows, lattice.index, lattice.weight, vertices.splats[0], lanes)
+    vertices.blur((0, blocks))
+    vertices.swap()
+    _slice(vertices.result, lattice.index, lattice.weight, np.float32(lattice.alpha), rows, lanes)
+    return np.ascontiguousarray(rows.reshape(values.shape[1], -1)[:, : len(values)].T)

@@ -96,11 +96,67 @@ def threshold_label(
     label = label.masked_fill(best <= low, 0)
     if box is None:
         return label
-    y = torch.arange(height, device=cams.device)[None, :, None]
-    x = torch.arange(width, device=cams.device)[None, None, :]
-    y0, y1, x0, x1 = (side[:, None, None] for side in box.to(cams.device).unbind(1))
-    inside = (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
+    inside = inside_box(box.to(cams.device), (height, width))
     return label.masked_fill(~inside, ignore_index)
+
+
+def inside_box(box: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pixels inside boxes.
+
+    Args:
+        box: ``(B, 4)`` y0, y1, x0, x1; ends are exclusive and may lie beyond the map.
+        size: (H, W) of the maps.
+
+    Returns:
+        ``(B, H, W)`` bool.
+    """
+    y = torch.arange(size[0], device=box.device)[None, :, None]
+    x = torch.arange(size[1], device=box.device)[None, None, :]
+    y0, y1, x0, x1 = (side[:, None, None] for side in box.unbind(1))
+    return (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
+
+
+def region_level(cams: Tensor, classes: Tensor, low: float, high: float) -> Tensor:
+    """How sure a pixel is to be foreground (ToCo, arXiv 2303.01267: where crops are taken).
+
+    With m the largest cam of a pixel: 0 where m <= low, 2 where m >= high, else 1.
+
+    Args:
+        cams: ``(B, K, H, W)`` in [0, 1].
+        classes: ``(B, K)`` 0-based foreground class of each channel, -1 for none.
+        low, high: Thresholds.
+
+    Returns:
+        ``(B, H, W)`` int64.
+    """
+    if cams.shape[1] == 0:
+        return cams.new_zeros(len(cams), *cams.shape[2:], dtype=torch.int64)
+    best = cams.masked_fill((classes < 0)[:, :, None, None], -torch.inf).amax(dim=1)
+    return (best >= high).long() + ((best > low) | (best >= high)).long()
+
+
+def region_label(
+    cams: Tensor,
+    classes: Tensor,
+    low: float,
+    high: float,
+    box: Tensor | None = None,
+    ignore_index: int = 255,
+    unsure_index: int = -1,
+) -> Tensor:
+    """Label map that tells unsure pixels from those outside the image (SeCo, CVPR 2024).
+
+    Args:
+        cams, classes, low, high, box: See :func:`threshold_label`.
+
+    Returns:
+        ``(B, H, W)`` int64: 0 background, class index + 1, ``unsure_index`` between the
+        thresholds, ``ignore_index`` outside the box.
+    """
+    label = threshold_label(cams, classes, low, high, ignore_index=unsure_index)
+    if box is None:
+        return label
+    return label.masked_fill(~inside_box(box.to(cams.device), cams.shape[-2:]), ignore_index)
 
 
 def confident_label(foreground: Tensor, background: Tensor, ignore_index: int = 255) -> Tensor:

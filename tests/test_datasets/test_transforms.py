@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from mmcv.transforms import Compose
 from mmengine.registry import init_default_scope
+from mmseg.structures import SegDataSample
 from PIL import Image
 
-from mmwsss.datasets.transforms import RandomPadCrop, RandomScalePIL
+from mmwsss.datasets.transforms import PackWSSSInputs, RandomPadCrop, RandomScalePIL
 from mmwsss.datasets.transforms.geometric import pad_crop, scale_pil
+from mmwsss.structures import stack_image_boxes
 
 
 def picture(height, width, seed=0):
@@ -94,6 +96,19 @@ def test_random_pad_crop_moves_image_and_mask_together():
         assert padded.sum() == 12 * 32
         corners.add((int((~padded).any(1).argmax()), image.tobytes()))
     assert len(corners) > 10
+
+
+def test_the_box_of_the_image_reaches_the_model():
+    np.random.seed(0)
+    for size in ((20, 50), (50, 20), (9, 11), (40, 40)):
+        results = RandomPadCrop(crop_size=32)({**sample(*size), 'ori_shape': size})
+        meta = PackWSSSInputs()(results)['data_samples'].metainfo
+        y0, y1, x0, x1 = meta['img_box']
+        inside = np.zeros((32, 32), bool)
+        inside[y0:y1, x0:x1] = True
+        np.testing.assert_array_equal(inside, (results['img'] > 0).any(-1))
+    boxes = [SegDataSample(metainfo=dict(img_box=(1, 2, 3, 4))), SegDataSample()]
+    assert stack_image_boxes(boxes, (7, 9)).tolist() == [[1, 2, 3, 4], [0, 7, 0, 9]]
 
 
 @pytest.mark.parametrize('side', [6, 10])

@@ -3,6 +3,7 @@ import torch
 from mmseg.models.backbones import MixVisionTransformer
 
 from mmwsss.models.backbones import MixVisionTransformerAttn
+from mmwsss.ops.attention_logits import AttentionLogits
 
 TINY = dict(
     embed_dims=8,
@@ -51,8 +52,9 @@ def test_logits_give_the_attention_that_the_stock_layer_reports():
     maps, attn = ours.forward_with_attn(x)
     tokens = seen[0].transpose(0, 1)
     _, expected = block.attn.attn(tokens, tokens, tokens, average_attn_weights=False)
-    torch.testing.assert_close((attn[-1] / 8**0.5).softmax(-1), expected, atol=1e-5, rtol=1e-4)
-    assert [tuple(a.shape) for a in attn] == [(1, h, m, m) for h, m in zip(
+    prob = (attn[-1].dense() / 8**0.5).softmax(-1)
+    torch.testing.assert_close(prob, expected, atol=1e-5, rtol=1e-4)
+    assert [tuple(a.dense().shape) for a in attn] == [(1, h, m, m) for h, m in zip(
         (1, 2, 3, 4, 4), (4, 4, 4, 16, 16), strict=True)]  # fmt: skip
     for mine, plain in zip(maps, ours(x), strict=True):
         torch.testing.assert_close(mine, plain, atol=1e-5, rtol=1e-5)
@@ -73,14 +75,14 @@ def test_reduced_logits_are_means_over_the_queries_of_a_key():
     reduced = block.attn.norm(reduced.flatten(2).transpose(1, 2))
     k = reduced @ weight[8:16].T + bias[8:16]
     full = (q @ k.transpose(1, 2)).unflatten(1, (2, 8, 2, 8)).mean(dim=(2, 4)).flatten(1, 2)
-    torch.testing.assert_close(attn[0][:, 0], full, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(attn[0].dense()[:, 0], full, atol=1e-5, rtol=1e-4)
 
 
 def test_norms_are_frozen_and_the_rest_trains_through_the_logits():
     ours, _ = pair(with_cp=True)
     ours.train()
     maps, attn = ours.forward_with_attn(torch.randn(1, 3, 32, 32))
-    (maps[-1].sum() + sum(a.sum() for a in attn)).backward()
+    (maps[-1].sum() + sum(a.dense().sum() for a in attn)).backward()
     for name, module in ours.named_modules():
         if isinstance(module, torch.nn.LayerNorm):
             assert not any(p.requires_grad for p in module.parameters()), name
@@ -92,3 +94,11 @@ def test_norms_are_frozen_and_the_rest_trains_through_the_logits():
 def test_too_many_attention_blocks_is_an_error():
     with pytest.raises(ValueError, match='num_attn_blocks must be in'):
         MixVisionTransformerAttn(num_attn_blocks=6, **TINY)
+
+
+def test_mixing_is_the_weighted_sum_of_the_heads():
+    logits = AttentionLogits(torch.randn(2, 3, 5, 4), torch.randn(2, 3, 5, 4))
+    weight = torch.randn(3)
+    expected = torch.einsum('bhij,h->bij', logits.dense(), weight)
+    torch.testing.assert_close(logits.mix(weight), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(logits[1:].mix(weight), expected[1:], atol=1e-5, rtol=1e-5)

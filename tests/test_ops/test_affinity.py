@@ -5,6 +5,7 @@ from mmwsss.ops.affinity import (
     gated_attention,
     propagate,
     radius_mask,
+    random_walk_step,
     sinkhorn_symmetric,
 )
 
@@ -45,3 +46,21 @@ def test_affinity_label():
 def test_radius_mask():
     mask = radius_mask((1, 4), 1)
     assert mask.sum(1).tolist() == [2, 3, 3, 2]
+
+
+def test_without_a_radius_every_known_pair_has_a_label():
+    label = torch.tensor([[[0, 3], [3, 255]]])
+    expected = [[1, 0, 0, 255], [0, 1, 1, 255], [0, 1, 1, 255], [255] * 4]
+    assert affinity_label(label, (2, 2), None)[0].tolist() == expected
+
+
+def test_random_walk_step():
+    torch.manual_seed(0)
+    affinity, scores = torch.rand(2, 12, 12), torch.rand(2, 5, 3, 4)
+    mask = radius_mask((3, 4), 1).float()
+    walk = (affinity * mask) ** 2
+    walk = walk / (walk.sum(dim=1, keepdim=True) + 0.1)
+    expected = torch.einsum('bmi,bij->bmj', scores.flatten(2), walk).view_as(scores)
+    torch.testing.assert_close(random_walk_step(scores, affinity, radius=1), expected)
+    alone = random_walk_step(scores, torch.eye(12).expand(2, -1, -1), eps=0.0)
+    torch.testing.assert_close(alone, scores)

@@ -9,6 +9,7 @@ from mmwsss.ops.multi_view import (
     make_resize,
     mean_of_views,
     merge_logits,
+    pair_means,
     resize_long_side,
     view_batches,
     view_maps,
@@ -113,3 +114,12 @@ def test_merge_logits_errors():
         merge_logits([torch.zeros(1, 2, 3, 3)], mode='mean')
     with pytest.raises(ValueError, match='no view'):
         merge_logits([])
+
+
+def test_pair_means():
+    views = torch.rand(4, 2, 3)
+    first, second = pair_means(iter(views))
+    assert torch.equal(first, (views[0] + views[1]) / 2)
+    assert torch.equal(second, (views[2] + views[3]) / 2)
+    with pytest.raises(ValueError, match='shorter'):
+        list(pair_means(views[:3]))

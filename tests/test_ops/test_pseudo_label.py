@@ -5,7 +5,10 @@ from mmwsss.ops.pseudo_label import (
     add_background,
     confident_label,
     decide,
+    inside_box,
     pack_pairs,
+    region_label,
+    region_level,
     threshold_label,
 )
 
@@ -63,3 +66,29 @@ def test_thresholds_without_classes_give_background():
 def test_confident_label():
     foreground, background = torch.tensor([3, 0, 0, 3]), torch.tensor([3, 3, 0, 0])
     assert confident_label(foreground, background).tolist() == [3, 255, 0, 3]
+
+
+def test_boxes_may_exceed_the_map():
+    box = torch.tensor([[1, 9, -3, 2], [0, 2, 3, 3], [0, 1, 0, 3]])
+    inside = inside_box(box, (2, 3))
+    assert inside.long().tolist() == [[[0, 0, 0], [1, 1, 0]], [[0] * 3] * 2, [[1] * 3, [0] * 3]]
+
+
+def test_region_level_includes_the_high_threshold_but_not_the_low():
+    cams = torch.tensor([[[0.2, 0.25, 0.3, 0.7, 0.9]], [[0.0, 0.0, 0.0, 0.0, 1.0]]])[None]
+    level = region_level(cams, torch.tensor([[4, -1]]), 0.25, 0.7)
+    assert level.tolist() == [[[0, 0, 1, 2, 2]]]
+
+
+def test_region_label_tells_unsure_pixels_from_those_outside():
+    cams = torch.tensor([[[0.2, 0.25, 0.7, 0.71, 0.9]]])[None]
+    classes = torch.tensor([[4]])
+    assert region_label(cams, classes, 0.25, 0.7).tolist() == [[[0, 0, -1, 5, 5]]]
+    box = torch.tensor([[0, 1, 1, 4]])
+    assert region_label(cams, classes, 0.25, 0.7, box).tolist() == [[[255, 0, -1, 5, 255]]]
+
+
+def test_regions_without_classes_are_background():
+    none, cams = torch.empty(2, 0, dtype=torch.long), torch.zeros(2, 0, 3, 4)
+    for label in (region_label(cams, none, 0.25, 0.7), region_level(cams, none, 0.25, 0.7)):
+        assert label.shape == (2, 3, 4) and (label == 0).all()

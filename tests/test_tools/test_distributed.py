@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ddp_step import train, train_in_process
 from tiny_run import write_mini_run, write_tiny_run
 
 from mmwsss.apis import load_config, test_from_cfg, train_from_cfg
@@ -64,3 +65,39 @@ def test_weclip_trains_and_tests_in_two_processes(tmp_path, run_tool):
     assert {'mIoU', 'mIoU_fg', 'pAcc'} <= single.keys()
     for name, value in single.items():
         assert both[name] == pytest.approx(value, abs=1e-4, nan_ok=True), name
+
+
+def in_two_processes(folder: Path, method: str, iterations: list[int]) -> list[dict]:
+    """Results of the processes, which must have the same weights."""
+    arguments = (2, free_port(), method, iterations, str(folder))
+    torch.multiprocessing.spawn(train_in_process, arguments, nprocs=2)
+    both = [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(2)]
+    for name, weight in both[0]['weights'].items():
+        assert torch.equal(weight, both[1]['weights'][name]), name
+    return both
+
+
+def test_afa_classifies_in_two_processes_like_one(tmp_path):
+    """While the classification loss is alone; the others average over pixels of a batch."""
+    iterations = [0, 1, 2, 10**6]  # the last one with all losses
+    two = in_two_processes(tmp_path, 'afa', iterations)[0]
+    one = train('afa', iterations)
+    first, second = one['losses'][0]['loss_cls'], one['losses'][2]['loss_cls']
+    assert second < first
+    for single, both in zip(one['losses'], two['losses'], strict=True):
+        assert both['loss_cls'] == pytest.approx(single['loss_cls'], rel=1e-4)
+    last = two['losses'][-1]
+    assert last['loss_seg'] > 0 and last['loss_affinity'] > 0
+
+
+def test_one_stage_trains_in_two_processes_like_one(tmp_path):
+    """With fixed batch norms both losses are means over images."""
+    iterations = [0, 1, 2]
+    two = in_two_processes(tmp_path, 'one_stage', iterations)[0]
+    one = train('one_stage', iterations)
+    for single, both in zip(one['losses'], two['losses'], strict=True):
+        assert single['mask_images'] > 0 and single['loss_mask'] > 0
+        for name in ('loss_cls', 'loss_mask', 'mask_images'):
+            assert both[name] == pytest.approx(single[name], rel=1e-4), name
+    for name, weight in one['weights'].items():
+        torch.testing.assert_close(two['weights'][name], weight, rtol=1e-3, atol=1e-5)

@@ -12,6 +12,7 @@ from .dense_crf import DenseCRFMask
 from .formatting import PackWSSSInputs
 from .geometric import RandomPadCrop, RandomScalePIL
 from .loading import LoadImageLabels
+from .resized_crop import RandomResizedCropPIL
 from .seed_sample import SeedSample
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     'RandomPadCrop',
     'RandomPadCropScores',
     'RandomResizeLong',
+    'RandomResizedCropPIL',
     'RandomScaleCV2',
     'RandomScalePIL',
     'SeedSample',

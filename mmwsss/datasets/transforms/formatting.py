@@ -33,8 +33,9 @@ class PackWSSSInputs(PackSegInputs):
     """``PackSegInputs`` that also packs image labels.
 
     ``results['gt_image_labels']``, float32 ``(num_foreground,)``, becomes
-    ``data_sample.gt_image_labels``, a ``LabelData`` with the field ``label``. A ground-truth mask
-    of another size than its image is an error.
+    ``data_sample.gt_image_labels``, a ``LabelData`` with the field ``label``;
+    ``results['img_box']`` of :class:`RandomPadCrop` goes into the meta information. A ground-truth
+    mask of another size than its image is an error.
     """
 
     def transform(self, results: dict) -> dict:
@@ -45,4 +46,6 @@ class PackWSSSInputs(PackSegInputs):
             packed['data_samples'].gt_image_labels = LabelData(
                 label=torch.from_numpy(results['gt_image_labels'])
             )
+        if 'img_box' in results:
+            packed['data_samples'].set_metainfo(dict(img_box=results['img_box']))
         return packed

@@ -122,7 +122,8 @@ class RandomPadCrop(BaseTransform):
     padding has the raw pixel value ``pad_val`` on all sides. A ``gt_seg_map``, if there is one,
     is padded with 255.
 
-    Modified keys: ``img``, ``img_shape``, ``gt_seg_map``. Added key: ``pad_shape``.
+    Modified keys: ``img``, ``img_shape``, ``gt_seg_map``. Added keys: ``pad_shape`` and
+    ``img_box``, (y0, y1, x0, x1) of the image inside the crop; flip before, not after.
 
     Args:
         crop_size: Side of the square crop, or (height, width).
@@ -155,7 +156,9 @@ class RandomPadCrop(BaseTransform):
         pad, start = self._random_offsets(*image.shape[:2])
         if np.any(np.mod(self.pad_val, 1)):
             image = image.astype(np.float32)
-        results['img'], _ = pad_crop(image, self.crop_size, pad, start, self.pad_val)
+        results['img'], results['img_box'] = pad_crop(
+            image, self.crop_size, pad, start, self.pad_val
+        )
         results['img_shape'] = results['pad_shape'] = self.crop_size
         if results.get('gt_seg_map') is not None:
             results['gt_seg_map'], _ = pad_crop(

@@ -10,25 +10,27 @@ from mmseg.models.utils import nchw_to_nlc, nlc_to_nchw
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmwsss.ops.attention_logits import AttentionLogits
 from mmwsss.ops.clip_vit import split_heads
 from mmwsss.registry import MODELS
+
+Maps = tuple[Tensor, ...]
 
 
 def attend(
     attn: EfficientMultiheadAttention, x: Tensor, grid: tuple[int, int], need_logits: bool
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, AttentionLogits | None]:
     """Self-attention with spatially reduced keys and values, and its logits.
 
     Args:
         attn: Holds the weights.
         x: ``(B, N, C)`` normalised tokens of ``grid``.
         grid: (h, w).
-        need_logits: Without them the ``N x M`` matrix is never formed.
+        need_logits: Whether to return the logits.
 
     Returns:
-        ``(B, N, C)`` before the shortcut, and ``q k^T`` ``(B, heads, M, M)``, neither scaled nor
-        normalised, or None. M = N without reduction; else queries are averaged over the area of a
-        key.
+        ``(B, N, C)`` before the shortcut, and the logits of M x M keys, or None. M = N without
+        reduction; else queries are averaged over the area of a key.
     """
     weight, bias = attn.attn.in_proj_weight, attn.attn.in_proj_bias
     channels = x.shape[-1]
@@ -36,26 +38,23 @@ def attend(
     if attn.sr_ratio > 1:
         reduced = attn.norm(nchw_to_nlc(attn.sr(nlc_to_nchw(x, grid))))
     bias_q, bias_kv = (None, None) if bias is None else (bias[:channels], bias[channels:])
-    q = F.linear(x, weight[:channels], bias_q)
-    k, v = F.linear(reduced, weight[channels:], bias_kv).chunk(2, dim=-1)
-    head_first = [split_heads(t, attn.num_heads) for t in (q, k, v)]
+    tokens = F.linear(x, weight[:channels], bias_q)
+    kv = F.linear(reduced, weight[channels:], bias_kv).chunk(2, dim=-1)
+    query, key, value = (split_heads(t, attn.num_heads) for t in (tokens, *kv))
     dropout = attn.attn.dropout if attn.training else 0.0
-    if need_logits and attn.sr_ratio == 1:
-        logits = head_first[0] @ head_first[1].transpose(-2, -1)
-        prob = (logits * head_first[0].shape[-1] ** -0.5).softmax(dim=-1)
-        out = F.dropout(prob, dropout, attn.training) @ head_first[2]
-    else:
-        out = F.scaled_dot_product_attention(*head_first, dropout_p=dropout)
-        logits = None
-        if need_logits:
-            area = nchw_to_nlc(F.avg_pool2d(nlc_to_nchw(q, grid), attn.sr_ratio))
-            logits = split_heads(area, attn.num_heads) @ head_first[1].transpose(-2, -1)
-    return attn.attn.out_proj(out.transpose(1, 2).flatten(2)), logits
+    out = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+    out = attn.attn.out_proj(out.transpose(1, 2).flatten(2))
+    if not need_logits:
+        return out, None
+    if attn.sr_ratio > 1:
+        area = nchw_to_nlc(F.avg_pool2d(nlc_to_nchw(tokens, grid), attn.sr_ratio))
+        query = split_heads(area, attn.num_heads)
+    return out, AttentionLogits(query, key)
 
 
 def run_block(
     block: TransformerEncoderLayer, x: Tensor, grid: tuple[int, int], need_logits: bool
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, AttentionLogits | None]:
     """One encoder block on tokens ``(B, N, C)``, and the logits of :func:`attend`."""
     attn = block.attn
     out, logits = attend(attn, block.norm1(x), grid, need_logits)
@@ -67,9 +66,9 @@ def run_block(
 class MixVisionTransformerAttn(MixVisionTransformer):
     """mmseg's ``MixVisionTransformer`` that also gives attention logits (AFA, arXiv 2203.02664).
 
-    Same modules and parameter names; attention never forms the ``N x M`` matrices that nobody
-    asked for. LayerNorms of the patch embeddings and behind the spatial reduction have epsilon
-    1e-5 as in SegFormer's own code, the others that of ``norm_cfg``.
+    Same modules and parameter names, but no ``N x M`` matrix is ever formed. LayerNorms of the
+    patch embeddings and behind the spatial reduction have epsilon 1e-5 as in SegFormer's own
+    code, the others that of ``norm_cfg``.
 
     Args:
         num_attn_blocks: Logits of this many last blocks are given by :meth:`forward_with_attn`.
@@ -103,19 +102,20 @@ class MixVisionTransformerAttn(MixVisionTransformer):
                 if isinstance(module, nn.LayerNorm):
                     module.requires_grad_(False)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> Maps:
         """Normalised images ``(B, 3, H, W)`` -> the maps of ``out_indices``, finest first."""
         return self._run(x, 0)[0]
 
-    def forward_with_attn(self, x: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    def forward_with_attn(self, x: Tensor) -> tuple[Maps, tuple[AttentionLogits, ...]]:
         """Maps as :meth:`forward`, and the logits of the last ``num_attn_blocks`` blocks.
 
         Returns:
-            The logits are ``(B, heads, M, M)`` each, see :func:`attend`, last block last.
+            The logits are factors of ``(B, heads, M, M)`` each, see :func:`attend`, last block
+            last.
         """
         return self._run(x, self.num_attn_blocks)
 
-    def _run(self, x: Tensor, num_logits: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    def _run(self, x: Tensor, num_logits: int) -> tuple[Maps, tuple[AttentionLogits, ...]]:
         first = sum(self.num_layers) - num_logits
         maps, attn, index = [], [], 0
         for i, (embed, blocks, norm) in enumerate(self.layers):
@@ -132,7 +132,7 @@ class MixVisionTransformerAttn(MixVisionTransformer):
 
     def _block(
         self, block: TransformerEncoderLayer, x: Tensor, grid: tuple[int, int], need_logits: bool
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, AttentionLogits | None]:
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint(run_block, block, x, grid, need_logits, use_reentrant=False)
         return run_block(block, x, grid, need_logits)

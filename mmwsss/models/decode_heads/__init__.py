@@ -1,14 +1,20 @@
 from .affinity_head import AffinityHead
+from .attention_affinity_head import AttentionAffinityHead
 from .cam_head import CAMHead
 from .large_fov_head import LargeFOVHead
+from .one_stage_head import OneStageHead
+from .segformer_mlp_head import SegformerMLPHead
 from .sum_aspp_head import SumASPPHead
 from .two_dilated_conv_head import TwoDilatedConvHead
 from .weclip_head import WeCLIPHead
 
 __all__ = [
     'AffinityHead',
+    'AttentionAffinityHead',
     'CAMHead',
     'LargeFOVHead',
+    'OneStageHead',
+    'SegformerMLPHead',
     'SumASPPHead',
     'TwoDilatedConvHead',
     'WeCLIPHead',

@@ -1,5 +1,6 @@
 from .affinity_loss import AffinityLoss
 from .balanced_cross_entropy import BalancedCrossEntropy
+from .dense_energy_loss import DenseEnergyLoss
 from .pair_affinity_loss import PairAffinityLoss
 
-__all__ = ['AffinityLoss', 'BalancedCrossEntropy', 'PairAffinityLoss']
+__all__ = ['AffinityLoss', 'BalancedCrossEntropy', 'DenseEnergyLoss', 'PairAffinityLoss']

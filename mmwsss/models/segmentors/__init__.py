@@ -1,17 +1,25 @@
+from .afa import AFA
 from .affinity_net import AffinityNet
 from .cam_classifier import CAMClassifier
 from .clip_es import CLIPES
 from .clip_segmentor import CLIPSegmentor
 from .deeplab import DeepLab
 from .dense_crf_model import DenseCRFModel
+from .one_stage import OneStage
+from .one_stage_supervised import OneStageSupervised
+from .single_stage import SingleStageWSSS
 from .weclip import WeCLIP
 
 __all__ = [
+    'AFA',
     'CLIPES',
     'AffinityNet',
     'CAMClassifier',
     'CLIPSegmentor',
     'DeepLab',
     'DenseCRFModel',
+    'OneStage',
+    'OneStageSupervised',
+    'SingleStageWSSS',
     'WeCLIP',
 ]

@@ -1,0 +1,24 @@
+# Upper bound of AFA on mini: the same encoder and decoder, trained on true masks.
+_base_ = '../wsss/afa_mini.py'
+model = dict(
+    _delete_=True,
+    type='EncoderDecoder',
+    data_preprocessor={{_base_.data_preprocessor}},
+    backbone={{_base_.model.backbone}},
+    decode_head={{_base_.model.decode_head}},
+    test_cfg=dict(mode='whole'),
+)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='mmwsss.RandomScalePIL', scale_range=(0.75, 1.5)),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='mmwsss.RandomPadCrop', crop_size={{_base_.crop_size}}, pad_val=0),
+    dict(type='mmwsss.PackWSSSInputs'),
+]
+train_dataloader = dict(
+    dataset=dict(
+        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
+        pipeline=train_pipeline,
+    )
+)

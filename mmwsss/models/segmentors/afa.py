@@ -1,0 +1,201 @@
+"""AFA: affinity from attention."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from mmwsss.ops.affinity import random_walk_step
+from mmwsss.ops.cam import upsample
+from mmwsss.ops.multi_scale_cam import multi_scale_cams
+from mmwsss.ops.pseudo_label import decide, threshold_label
+from mmwsss.ops.two_threshold import (
+    background_softmax,
+    refine_at_half,
+    refine_in_box,
+    two_threshold_label,
+)
+from mmwsss.registry import MODELS
+from mmwsss.structures import stack_image_boxes, stack_image_labels
+
+from .single_stage import SingleStageWSSS, label_samples
+
+
+class CellAffinity(NamedTuple):
+    """Affinity ``matrix`` (B, h*w, h*w) of the cells of a ``grid`` (h, w)."""
+
+    matrix: Tensor
+    grid: tuple[int, int]
+
+
+@MODELS.register_module()
+class AFA(SingleStageWSSS):
+    """A transformer whose attention, made an affinity, repairs the CAMs that train its decoder.
+
+    Paper: Ru et al., "Learning Affinity from Attention: End-to-End Weakly-Supervised Semantic
+    Segmentation with Transformers", CVPR 2022, arXiv 2203.02664. Official code: rulixiang/afa.
+
+    Where paper and code differ the code is followed: attention logits are neither scaled nor
+    normalised, the affinity loss counts one pair more on each side, one random-walk step with the
+    squared affinity. Different here: a batch without foreground or background has a finite loss,
+    the passes that make CAMs leave the decoder alone (``bn_stats_from_cam_passes``), and none is
+    made while no loss needs its labels.
+
+    Args:
+        backbone: :class:`mmwsss.models.backbones.MixVisionTransformerAttn`.
+        affinity_head: :class:`mmwsss.models.decode_heads.AttentionAffinityHead`.
+        par: :class:`mmwsss.models.refiners.PAR` with ``resize='masks'``.
+        loss_energy: Optional :class:`mmwsss.models.losses.DenseEnergyLoss`, the regulariser of
+            the paper. Its start and weight belong into ``loss_schedule``, as those of the others.
+        high, low: Background scores of the pseudo labels.
+        refined_start: From this iteration (from 0) on the segmentation learns from the CAMs
+            propagated by the affinity, before from the CAMs.
+        affinity_from_refined: From then on the affinity does, too (COCO).
+        bn_stats_from_cam_passes: Run the decoder in the passes that make CAMs, from the first
+            iteration on, so that they update its batch-norm statistics, as the official code does.
+        kwargs: Arguments of :class:`SingleStageWSSS`. ``test_cfg`` also has ``cam``, the pseudo
+            mask of ``mode='cam'``: ``'refined'``, the propagated CAMs with the background score
+            ``low``, or ``'plain'``, the CAMs with ``background`` (0.45).
+    """
+
+    def __init__(
+        self,
+        affinity_head: dict,
+        par: dict,
+        loss_energy: dict | None = None,
+        high: float = 0.55,
+        low: float = 0.35,
+        refined_start: int = 6001,
+        affinity_from_refined: bool = False,
+        bn_stats_from_cam_passes: bool = False,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.affinity_head = MODELS.build(affinity_head)
+        self.par = MODELS.build(par)
+        self.loss_energy = MODELS.build(loss_energy) if loss_energy else None
+        self.high = high
+        self.low = low
+        self.refined_start = refined_start
+        self.affinity_from_refined = affinity_from_refined
+        self.bn_stats_from_cam_passes = bn_stats_from_cam_passes
+
+    def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Losses against the image labels and the pseudo labels of this very iteration."""
+        self._check_crop(inputs.shape[-2:])
+        image_labels = stack_image_labels(data_samples, self.cam_head.num_classes)
+        box = stack_image_boxes(data_samples, inputs.shape[-2:], inputs.device)
+        features, attn = self.backbone.forward_with_attn(inputs)
+        seg_logits, affinity = self.decode_head(features), self.affinity_head(attn)
+        seg_label, affinity_label = self.make_labels(inputs, image_labels, box)
+        losses = self.cam_head.loss(features, image_labels)
+        losses.update(self.decode_head.loss_by_feat(seg_logits, label_samples(seg_label)))
+        losses.update(self.affinity_head.loss(affinity, affinity_label, features[-1].shape[-2:]))
+        if self.loss_energy and self.loss_weight('loss_energy'):
+            upsampled = upsample(seg_logits, inputs.shape[-2:])
+            losses['loss_energy'] = self.loss_energy(upsampled, self.pixels(inputs), seg_label, box)
+        return self.weigh_losses(losses)
+
+    def _check_crop(self, size: tuple[int, int]) -> None:
+        cell, scale = math.prod(self.backbone.strides), max(self.cam_scales)
+        if any(side % cell or int(side * scale) % cell for side in size):
+            raise ValueError(
+                f'AFA cannot train on crops of {size[0]}x{size[1]} pixels: the sides, and '
+                f'{scale:g} times the sides (the largest of cam_scales), must be multiples of the '
+                f'{cell} pixels of a cell; {2 * cell} divides both for the default scales. Change '
+                'crop_size of mmwsss.RandomPadCrop and the size of the data preprocessor'
+            )
+
+    @torch.no_grad()
+    def make_labels(
+        self, inputs: Tensor, image_labels: Tensor, box: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Label maps ``(B, H, W)`` of this iteration for the segmentation and for the affinity.
+
+        All pixels are ignored while no loss needs them.
+        """
+        users = ['loss_seg', 'loss_affinity'] + ['loss_energy'] * (self.loss_energy is not None)
+        if not self.bn_stats_from_cam_passes and not any(map(self.loss_weight, users)):
+            ignored = torch.full_like(inputs[:, 0], 255, dtype=torch.int64)
+            return ignored, ignored
+        refined = self.iteration >= self.refined_start
+        affinity_scale = max(self.cam_scales) if refined else None
+        cams, classes, affinity = self.make_cams(inputs, image_labels, affinity_scale)
+        image = self.pixels(inputs)
+        with torch.autocast(inputs.device.type, enabled=False):
+            if not refined:
+                label = self.cam_label(image, cams, classes, box)
+                return label, label
+            label = self.refined_label(image, cams, classes, affinity, box)
+            if self.affinity_from_refined:
+                return label, label
+            return label, self.cam_label(image, cams, classes, box)
+
+    @torch.no_grad()
+    def make_cams(
+        self, inputs: Tensor, image_labels: Tensor, affinity_scale: float | None
+    ) -> tuple[Tensor, Tensor, CellAffinity | None]:
+        """Multi-scale CAMs of the present classes, and the affinity of one scale.
+
+        Args:
+            inputs: ``(B, 3, H, W)``.
+            image_labels: Multi-hot ``(B, C_fg)``.
+            affinity_scale: One of ``cam_scales``, or None for no affinity.
+
+        Returns:
+            Cams ``(B, K, H, W)`` in [0, 1], classes ``(B, K)`` and the affinity.
+        """
+        affinity = None
+
+        def forward(batch: Tensor, scale: float) -> Tensor:
+            nonlocal affinity
+            if scale == affinity_scale:
+                features, attn = self.backbone.forward_with_attn(batch)
+                matrix = self.affinity_head([logits[: len(inputs)] for logits in attn])
+                affinity = CellAffinity(matrix.float(), features[-1].shape[-2:])
+            else:
+                features = self.extract_feat(batch)
+            if self.training and self.bn_stats_from_cam_passes:
+                self.decode_head(features)
+            return self.cam_head.scores(features)
+
+        cams, classes = multi_scale_cams(forward, inputs, image_labels, self.cam_scales)
+        return cams, classes, affinity
+
+    def cam_label(self, image: Tensor, cams: Tensor, classes: Tensor, box: Tensor) -> Tensor:
+        """CAMs, refined by PAR, -> two-threshold label ``(B, H, W)``."""
+        half = [side // 2 for side in cams.shape[-2:]]
+        scores = background_softmax(upsample(cams, half), classes, (self.high, self.low))
+        return two_threshold_label(refine_at_half(self.par, image, scores), classes, box)
+
+    def refined_label(
+        self, image: Tensor, cams: Tensor, classes: Tensor, affinity: CellAffinity, box: Tensor
+    ) -> Tensor:
+        """CAMs, propagated and refined by PAR, -> two-threshold label ``(B, H, W)``."""
+        scores = self.propagate(cams, classes, affinity, (self.high, self.low))
+        return two_threshold_label(refine_in_box(self.par, image, scores, box), classes, box)
+
+    def propagate(
+        self, cams: Tensor, classes: Tensor, affinity: CellAffinity, backgrounds: Sequence[float]
+    ) -> Tensor:
+        """One random-walk step on the cells, for each background score.
+
+        Returns:
+            ``(B, T * (1 + K), H, W)`` (see :mod:`mmwsss.ops.two_threshold`).
+        """
+        scores = background_softmax(upsample(cams, affinity.grid), classes, backgrounds)
+        walked = random_walk_step(scores, affinity.matrix, self.affinity_head.radius)
+        return upsample(walked, cams.shape[-2:])
+
+    def predict_cams(self, inputs: Tensor, image_labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Plain CAMs, their classes, and the pseudo mask that ``test_cfg.cam`` asks for."""
+        refined = self.test_cfg.get('cam', 'refined') == 'refined'
+        cams, classes, affinity = self.make_cams(inputs, image_labels, 1.0 if refined else None)
+        if refined:
+            label = decide(self.propagate(cams, classes, affinity, (self.low,)), classes)
+        else:
+            label = threshold_label(cams, classes, self.test_cfg.get('background', 0.45))
+        return cams, classes, label

@@ -1,0 +1,101 @@
+"""A few training steps of a shipped mini model, in one process or in several."""
+
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
+from mmengine.structures import LabelData
+from mmseg.structures import SegDataSample
+from torch import nn
+
+from mmwsss import register_all_modules
+from mmwsss.registry import MODELS
+
+CONFIGS = Path(__file__).parents[2] / 'configs' / 'wsss'
+BATCH, CROP = 4, 64
+# without chance, and, for 1-Stage, with labels although the weights are random
+CHANGES = {
+    'afa': {
+        'backbone.drop_path_rate': 0.0,
+        'decode_head.dropout_ratio': 0.0,
+        'backbone.init_cfg': None,
+    },
+    'one_stage': {
+        'backbone.init_cfg': None,
+        'decode_head.gate_rate': 0.0,
+        'decode_head.dropout': (0.0, 0.0, 0.0),
+        'mask_loss_start': 0,
+        'label_low': 0.0,
+        'label_foreground': 0.9,
+        'label_background': 0.9,
+        'refiner.iterations': 2,
+    },
+}
+
+
+def build(method: str) -> nn.Module:
+    """The model in training mode, its batch norms in evaluation mode."""
+    register_all_modules()
+    cfg = Config.fromfile(CONFIGS / f'{method}_mini.py')
+    cfg.merge_from_dict({f'model.{key}': value for key, value in CHANGES[method].items()})
+    cfg.model.data_preprocessor = dict(cfg.data_preprocessor, size=(CROP, CROP))
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    if method == 'one_stage':
+        model.decode_head.last[-1].weight.data *= 10
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    return model
+
+
+def batch(rank: int, processes: int) -> dict:
+    """This process's part of the images, each with two classes."""
+    generator = torch.Generator().manual_seed(1)
+    images = F.interpolate(torch.rand(BATCH, 3, 8, 8, generator=generator), size=CROP) * 255
+    samples = []
+    for i in range(BATCH):
+        label = torch.zeros(10)
+        label[[i, i + 3]] = 1
+        meta = dict(img_shape=(CROP, CROP), ori_shape=(CROP, CROP))
+        samples.append(SegDataSample(metainfo=meta, gt_image_labels=LabelData(label=label)))
+    mine = slice(rank * BATCH // processes, (rank + 1) * BATCH // processes)
+    return dict(inputs=list(images.to(torch.uint8)[mine]), data_samples=samples[mine])
+
+
+def train(method: str, iterations: list[int], rank: int = 0, processes: int = 1) -> dict:
+    """Steps at the given iterations -> ``losses``, means over the processes, and ``weights``."""
+    model = build(method)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = OptimWrapper(torch.optim.SGD(trained, lr=0.02))
+    step_of = model
+    if processes > 1:
+        step_of = MMDistributedDataParallel(model, broadcast_buffers=False)
+    data, hub, losses = batch(rank, processes), MessageHub.get_current_instance(), []
+    for iteration in iterations:
+        hub.update_info('iter', iteration)
+        logged = step_of.train_step(data, optimizer)
+        values = torch.stack([logged[name].detach() for name in sorted(logged)])
+        if processes > 1:
+            dist.all_reduce(values)
+        losses.append(dict(zip(sorted(logged), (values / processes).tolist(), strict=True)))
+    hub.update_info('iter', 0)
+    return dict(losses=losses, weights=model.state_dict())
+
+
+def train_in_process(
+    rank: int, processes: int, port: str, method: str, iterations: list[int], folder: str
+) -> None:
+    """:func:`train` in one of several processes; every one saves its result."""
+    torch.set_num_threads(1)
+    address = f'tcp://127.0.0.1:{port}'
+    dist.init_process_group('gloo', init_method=address, rank=rank, world_size=processes)
+    torch.save(train(method, iterations, rank, processes), f'{folder}/{rank}.pt')
+    dist.destroy_process_group()
