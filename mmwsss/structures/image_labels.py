@@ -30,6 +30,6 @@ def stack_image_labels(data_samples: list[SegDataSample], num_classes: int) -> T
     if labels.shape[1] != num_classes:
         raise ValueError(
             f'the data set has {labels.shape[1]} foreground classes, the model {num_classes}; '
-            'make the data set\'s metainfo.classes and the model\'s text.class_names agree'
+            'make metainfo.classes of the data set and the classes of the model agree'
         )  # fmt: skip
     return labels

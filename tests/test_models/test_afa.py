@@ -223,6 +223,8 @@ def test_cam_mode_predicts_the_pseudo_mask(cam):
         assert set(sample.pred_sem_seg.data.unique().tolist()) <= classes
         cams = sample.pred_cam.cam
         assert len(cams) == len(classes) - 1 and ((cams >= 0) & (cams <= 1)).all()
+    with pytest.raises(ValueError, match='without image labels'):
+        model.predict(images(3, size))
 
 
 def test_views_of_the_test():
@@ -259,7 +261,14 @@ def test_wrong_test_settings(cfg):
 def test_wrong_settings():
     with pytest.raises(ValueError, match=r'cam_scales must contain 1\.0'):
         tiny_afa(cam_scales=(0.5, 1.5))
+    with pytest.raises(ValueError, match='loss_schedule has loss_aff, but'):
+        tiny_afa(loss_schedule=dict(loss_aff=[(5, 0.1)]))
+    with pytest.raises(ValueError, match="needs resize='masks'"):
+        tiny_afa(par=dict(type='mmwsss.PAR'))
     model = tiny_afa()
+    model.decode_head.loss_decode.loss_name = 'loss_bce'
+    with pytest.raises(ValueError, match='cannot know loss_bce'):
+        model.loss(images(), samples((0,), (1,), (2,)))
     with pytest.raises(ValueError, match='3 foreground classes, the model 2'):
         model.cam_head.num_classes = 2
         model.loss(images(), samples((0,), (1,), (2,)))
@@ -310,3 +319,14 @@ def test_parameter_groups_of_the_recipe(name):
             assert rate[id(parameter)] == pytest.approx(expected), key
     norms = [m for m in model.modules() if isinstance(m, torch.nn.LayerNorm)]
     assert norms and not any(p.requires_grad for m in norms for p in m.parameters())
+
+
+@pytest.mark.parametrize('refined_start', [0, 10])
+def test_mixed_precision_step_is_finite(at, refined_start):
+    energy = dict(type='mmwsss.DenseEnergyLoss')
+    model = tiny_afa(refined_start=refined_start, loss_energy=energy).train()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        losses = model.loss(images(), samples((0,), (1, 2), ()))
+    total(losses).backward()
+    assert all(value.dtype == torch.float32 and value.isfinite() for value in losses.values())
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)

@@ -235,6 +235,13 @@ def test_seg_mode_never_looks_at_image_labels():
     for a, b in zip(with_labels, without, strict=True):
         assert torch.equal(a.pred_sem_seg.data, b.pred_sem_seg.data)
         assert 'pred_cam' not in a
+    model.test_cfg['with_cam'] = True
+    pictured = model.predict(pictures(), samples((0,), (1, 2), size=SIZE))
+    for a, b, labels in zip(pictured, without, ([0], [1, 2]), strict=True):
+        assert torch.equal(a.pred_sem_seg.data, b.pred_sem_seg.data)
+        assert a.pred_cam.labels.tolist() == labels
+        assert a.pred_cam.cam.shape == (len(labels), *SIZE)
+    assert 'pred_cam' not in model.predict(pictures())[0]
 
 
 @torch.no_grad()
@@ -294,3 +301,13 @@ def test_original_size():
     data_samples = samples((0,), size=(30, 42))
     found = segmentor(test_cfg=dict(mode='cam')).eval().predict(pictures(1), data_samples)[0]
     assert found.pred_cam.cam.shape[1:] == found.pred_sem_seg.data.shape[1:] == (30, 42)
+
+
+def test_mixed_precision_step_is_finite(at_iteration):
+    model = segmentor(mask_loss_start=0).train()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        losses = model.loss(pictures(), samples((0,), (1, 2), size=SIZE))
+    model.parse_losses(losses)[0].backward()
+    assert losses['mask_images'] > 0
+    assert all(value.dtype == torch.float32 and value.isfinite() for value in losses.values())
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)

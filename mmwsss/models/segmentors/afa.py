@@ -59,7 +59,12 @@ class AFA(SingleStageWSSS):
         kwargs: Arguments of :class:`SingleStageWSSS`. ``test_cfg`` also has ``cam``, the pseudo
             mask of ``mode='cam'``: ``'refined'``, the propagated CAMs with the background score
             ``low``, or ``'plain'``, the CAMs with ``background`` (0.45).
+
+    Raises:
+        ValueError: ``par`` resizes the image, or see :class:`SingleStageWSSS`.
     """
+
+    loss_names = ('loss_cls', 'loss_seg', 'loss_affinity', 'loss_energy')
 
     def __init__(
         self,
@@ -76,6 +81,8 @@ class AFA(SingleStageWSSS):
         super().__init__(**kwargs)
         self.affinity_head = MODELS.build(affinity_head)
         self.par = MODELS.build(par)
+        if self.par.resize != 'masks':
+            raise ValueError("AFA refines at half size of the image: par needs resize='masks'")
         self.loss_energy = MODELS.build(loss_energy) if loss_energy else None
         self.high = high
         self.low = low

@@ -1,12 +1,11 @@
 """Frozen CLIP with a trained decoder."""
 
 import torch
-import torch.nn.functional as F
 from mmseg.models.segmentors import BaseSegmentor
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmwsss.models.utils.crf import refine_with_crf
+from mmwsss.models.utils.crf import full_size_scores
 from mmwsss.ops.multi_view import mean_of_views, resize_long_side
 from mmwsss.registry import MODELS
 
@@ -73,20 +72,18 @@ class CLIPSegmentor(BaseSegmentor):
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
     ) -> list[SegDataSample]:
         """Fill in ``seg_logits`` and ``pred_sem_seg`` at the images' original size."""
-        seg_logits = mean_of_views(
+        return self.postprocess_result(self.seg_scores(inputs), data_samples)
+
+    def seg_scores(self, inputs: Tensor) -> Tensor:
+        """Logits, or the CRF's posterior, ``(B, C, H, W)`` at the size of the input."""
+        logits = mean_of_views(
             self.encode_decode,
             self._test_view(inputs),
             self.test_cfg.get('scales', (1.0,)),
             self.test_cfg.get('flip', False),
         )
-        seg_logits = F.interpolate(
-            seg_logits.float(), size=inputs.shape[-2:], mode='bilinear', align_corners=False
-        )
         crf = self.test_cfg.get('crf')
-        if crf:
-            prob = seg_logits.softmax(dim=1)
-            seg_logits = refine_with_crf(inputs, prob, self.data_preprocessor, **crf)
-        return self.postprocess_result(seg_logits, data_samples)
+        return full_size_scores(logits, inputs, self.data_preprocessor, crf)
 
     def _test_view(self, inputs: Tensor) -> Tensor:
         long_side = self.test_cfg.get('long_side')

@@ -8,6 +8,7 @@ from mmseg.models.segmentors import BaseSegmentor
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mmwsss.models.utils.cam_modes import MODES
 from mmwsss.models.utils.crf import refine_with_crf
 from mmwsss.ops.cam import upsample
 from mmwsss.ops.canvas_views import canvas_views, merge_canvas_views, restrict_classes
@@ -17,8 +18,6 @@ from mmwsss.ops.pseudo_label import pack_pairs
 from mmwsss.ops.relative_label import relative_label
 from mmwsss.registry import MODELS
 from mmwsss.structures import stack_image_labels
-
-MODES = ('seg', 'cam')
 
 
 @MODELS.register_module()
@@ -44,8 +43,9 @@ class OneStage(BaseSegmentor):
             :func:`mmwsss.ops.relative_label.relative_label`.
         test_cfg: ``mode`` ``'seg'``: the classes whose probability is above ``score_threshold``
             in any view may appear, image labels are never looked at; ``'cam'``: the classes in the
-            image labels ("clean" masks), with ``pred_cam``. The views: ``scales``, ``flip``,
-            ``pad``, ``canvas``, as in :func:`mmwsss.ops.canvas_views.canvas_views`, and
+            image labels ("clean" masks), with ``pred_cam``; ``with_cam=True`` adds ``pred_cam`` to
+            samples with image labels in ``'seg'`` mode, for pictures. The views: ``scales``,
+            ``flip``, ``pad``, ``canvas``, as in :func:`mmwsss.ops.canvas_views.canvas_views`, and
             ``views_per_batch``. ``background_power`` sharpens the background; ``crf`` (arguments of
             :func:`mmwsss.models.utils.crf.refine_with_crf`, or None) comes last.
         data_preprocessor: mmseg's, with the statistics the backbone was trained with.
@@ -210,12 +210,14 @@ class OneStage(BaseSegmentor):
             data_samples = self.postprocess_result(merged, data_samples)
             for sample in data_samples:
                 sample.seg_logits.data = sample.seg_logits.data.clamp(min=1e-5).log()
-        if with_labels:
-            self._add_cams(merged, present, data_samples)
+        has_labels = all('gt_image_labels' in sample for sample in data_samples)
+        if with_labels or (cfg.get('with_cam', False) and has_labels):
+            self._add_cams(masks, data_samples)
         return data_samples
 
-    def _add_cams(self, merged: Tensor, present: Tensor, data_samples: list[SegDataSample]) -> None:
-        for maps, mine, sample in zip(merged[:, 1:], present, data_samples, strict=True):
+    def _add_cams(self, masks: Tensor, data_samples: list[SegDataSample]) -> None:
+        image_labels = stack_image_labels(data_samples, self.decode_head.num_classes)
+        for maps, mine, sample in zip(masks[:, 1:], image_labels, data_samples, strict=True):
             labels = mine.nonzero().flatten()
             cam = upsample(maps[labels], sample.metainfo['ori_shape'][:2])
             sample.pred_cam = BaseDataElement(cam=cam, labels=labels)

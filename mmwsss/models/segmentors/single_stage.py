@@ -9,15 +9,15 @@ from mmseg.models.segmentors import BaseSegmentor
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmwsss.models.utils.crf import refine_with_crf
-from mmwsss.ops.cam import upsample
+from mmwsss.models.utils.cam_modes import CAMModes
+from mmwsss.models.utils.crf import full_size_scores
 from mmwsss.ops.multi_view import merge_logits, pair_means, resize_long_side, view_maps
 from mmwsss.ops.two_threshold import truncated_pixels
 from mmwsss.registry import MODELS
 from mmwsss.structures import stack_image_labels
 
 
-class SingleStageWSSS(BaseSegmentor):
+class SingleStageWSSS(CAMModes, BaseSegmentor):
     """A backbone with a CAM head and a segmentation head that learns from its CAMs.
 
     A method gives :meth:`loss`, which makes its labels itself, and :meth:`predict_cams`.
@@ -29,7 +29,8 @@ class SingleStageWSSS(BaseSegmentor):
         loss_schedule: ``{loss: [(start, weight), ...]}``: from iteration ``start`` (from 0) on a
             loss has this weight, and 0 before the first start. A loss that is not named has
             weight 1. While a weight is 0 the loss stays in the graph, so that its parameters get
-            zero gradients, and AdamW's decay and step count, as in the official codes.
+            zero gradients, and AdamW's decay and step count, as in the official codes. The names
+            are those in ``loss_names`` of the method.
         cam_scales: Scales of the multi-scale CAMs, 1 among them.
         train_cfg, pretrained: Not used; mmseg's ``init_model`` sets them.
         test_cfg: ``mode``: ``'seg'`` predicts with the segmentation head and never looks at image
@@ -43,11 +44,12 @@ class SingleStageWSSS(BaseSegmentor):
         data_preprocessor: mmseg's, with the statistics the method was published with.
 
     Raises:
-        ValueError: The heads do not have the same classes, or scale 1 is missing.
+        ValueError: The heads do not have the same classes, scale 1 is missing, or
+            ``loss_schedule`` names a loss that there is not.
     """
 
     align_corners = False
-    cam_kinds: tuple[str, ...] = ('refined', 'plain')
+    loss_names: tuple[str, ...] = ('loss_cls', 'loss_seg')
 
     def __init__(
         self,
@@ -75,6 +77,10 @@ class SingleStageWSSS(BaseSegmentor):
             )
         if 1 not in self.cam_scales:
             raise ValueError(f'cam_scales must contain 1.0, got {self.cam_scales}')
+        if unknown := sorted(set(self.loss_schedule) - set(self.loss_names)):
+            raise ValueError(
+                f'loss_schedule has {", ".join(unknown)}, but the losses are {self.loss_names}'
+            )
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """Feature maps of the backbone."""
@@ -98,9 +104,19 @@ class SingleStageWSSS(BaseSegmentor):
         return next((w for start, w in sorted(steps, reverse=True) if self.iteration >= start), 0.0)
 
     def weigh_losses(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Multiply every ``loss_*`` by its weight in this iteration."""
+        """Multiply every ``loss_*`` by its weight in this iteration.
+
+        Raises:
+            ValueError: A head gives a loss another name than ``loss_names``.
+        """
+        names = {name for name in losses if name.startswith('loss')}
+        if unknown := sorted(names - set(self.loss_names)):
+            raise ValueError(
+                f'loss_schedule cannot know {", ".join(unknown)}: the losses are '
+                f'{self.loss_names}; set decode_head.loss_decode.loss_name to loss_seg'
+            )
         return {
-            name: self.loss_weight(name) * value if name.startswith('loss') else value
+            name: self.loss_weight(name) * value if name in names else value
             for name, value in losses.items()
         }
 
@@ -112,33 +128,19 @@ class SingleStageWSSS(BaseSegmentor):
     def predict_cams(self, inputs: Tensor, image_labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cams ``(B, K, H, W)`` in [0, 1], classes ``(B, K)`` and pseudo mask ``(B, H, W)``."""
 
-    def predict(
-        self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
-    ) -> list[SegDataSample]:
-        """See ``test_cfg``."""
-        mode = self._checked_mode()
-        if mode == 'seg':
-            data_samples = self.postprocess_result(self.seg_scores(inputs), data_samples)
-            has_labels = all('gt_image_labels' in sample for sample in data_samples)
-            if not (self.test_cfg.get('with_cam', False) and has_labels):
-                return data_samples
+    def add_cams(self, inputs: Tensor, data_samples: list[SegDataSample]) -> None:
+        """Fill in ``pred_cam`` and ``pred_pseudo_mask`` for the classes in the image labels."""
         image_labels = stack_image_labels(data_samples, self.cam_head.num_classes)
         cams, classes, label = self.predict_cams(inputs, image_labels)
         for i, sample in enumerate(data_samples):
             known = classes[i] >= 0
             sample.pred_cam = BaseDataElement(cam=cams[i, known], labels=classes[i, known])
             sample.pred_pseudo_mask = PixelData(data=label[i : i + 1])
-            if mode == 'cam':
-                sample.pred_sem_seg = sample.pred_pseudo_mask
-        return data_samples
 
     def seg_scores(self, inputs: Tensor) -> Tensor:
         """Logits, or the CRF's posterior, ``(B, 1 + C_fg, H, W)`` at the size of the input."""
-        scores = upsample(self.merged_logits(inputs).float(), inputs.shape[-2:])
-        crf = self.test_cfg.get('crf')
-        if not crf:
-            return scores
-        return refine_with_crf(inputs, scores.softmax(dim=1), self.data_preprocessor, **crf)
+        logits = self.merged_logits(inputs)
+        return full_size_scores(logits, inputs, self.data_preprocessor, self.test_cfg.get('crf'))
 
     def merged_logits(self, inputs: Tensor) -> Tensor:
         """Logits of all views of ``test_cfg`` together, at the resolution of the head."""
@@ -149,18 +151,6 @@ class SingleStageWSSS(BaseSegmentor):
         flip = cfg.get('flip', False)
         views = view_maps(self.encode_decode, view, scales, flip)
         return merge_logits(pair_means(views) if flip else views, mode='logit_max')
-
-    def _checked_mode(self) -> str:
-        cfg = self.test_cfg
-        for key, values in (('mode', ('seg', 'cam')), ('cam', self.cam_kinds)):
-            if cfg.get(key, values[0]) not in values:
-                raise ValueError(f'test_cfg.{key} must be one of {values}, not {cfg[key]!r}')
-        several = cfg.get('flip') or cfg.get('crf') or tuple(cfg.get('scales', (1.0,))) != (1.0,)
-        if cfg.get('mode') == 'cam' and several:
-            raise ValueError(
-                "test_cfg: scales, flip (--tta) and crf are for mode='seg'; remove them for 'cam'"
-            )
-        return cfg.get('mode', 'seg')
 
 
 def label_samples(label: Tensor) -> list[SegDataSample]:

@@ -9,6 +9,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmwsss.models.backbones.clip_vit import CLIPFeatures
+from mmwsss.models.utils.cam_modes import CAMModes
 from mmwsss.models.utils.clip_cam import CLIPCAMs, clip_cams
 from mmwsss.ops.cam import minmax_normalize, upsample
 from mmwsss.ops.pseudo_label import add_background, decide, pack_pairs
@@ -19,7 +20,7 @@ from .clip_segmentor import CLIPSegmentor
 
 
 @MODELS.register_module()
-class WeCLIP(CLIPSegmentor):
+class WeCLIP(CAMModes, CLIPSegmentor):
     """Frozen CLIP gives features and Grad-CAM seeds; a light decoder learns from pseudo labels
     that are refined online with CLIP's attention and the decoder's own affinity.
 
@@ -47,6 +48,8 @@ class WeCLIP(CLIPSegmentor):
     Raises:
         ValueError: If the head's classes are not the text bank's plus background.
     """
+
+    cam_kinds = ('refined', 'gradcam')
 
     def __init__(self, text: dict, refiner: dict, par: dict, **kwargs) -> None:
         super().__init__(**kwargs)
@@ -108,35 +111,8 @@ class WeCLIP(CLIPSegmentor):
             packed, classes = pack_pairs(cams, refined.labels, refined.image_index, len(image))
             return cams, decide(self.par(image, add_background(packed)), classes)
 
-    def predict(
-        self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
-    ) -> list[SegDataSample]:
-        """See ``test_cfg``."""
-        mode = self._checked_mode()
-        if mode == 'seg':
-            data_samples = super().predict(inputs, data_samples)
-            has_labels = all('gt_image_labels' in sample for sample in data_samples)
-            if not (self.test_cfg.get('with_cam', False) and has_labels):
-                return data_samples
-        self._add_cams(inputs, data_samples)
-        if mode == 'cam':
-            for sample in data_samples:
-                sample.pred_sem_seg = sample.pred_pseudo_mask
-        return data_samples
-
-    def _checked_mode(self) -> str:
-        cfg = self.test_cfg
-        for key, values in (('mode', ('seg', 'cam')), ('cam', ('refined', 'gradcam'))):
-            if cfg.get(key, values[0]) not in values:
-                raise ValueError(f'test_cfg.{key} must be one of {values}, not {cfg[key]!r}')
-        several = cfg.get('flip') or cfg.get('crf') or tuple(cfg.get('scales', (1.0,))) != (1.0,)
-        if cfg.get('mode') == 'cam' and several:
-            raise ValueError(
-                "test_cfg: scales, flip (--tta) and crf are for mode='seg'; remove them for 'cam'"
-            )
-        return cfg.get('mode', 'seg')
-
-    def _add_cams(self, inputs: Tensor, data_samples: list[SegDataSample]) -> None:
+    def add_cams(self, inputs: Tensor, data_samples: list[SegDataSample]) -> None:
+        """Fill in ``pred_cam`` and ``pred_pseudo_mask`` for the classes in the image labels."""
         image_labels = stack_image_labels(data_samples, self.text.num_classes)
         view = self._test_view(inputs)
         features = self.backbone.encode(view, self.refiner.num_attn(gated=True) - 1)

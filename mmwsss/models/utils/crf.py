@@ -1,9 +1,12 @@
 """Dense CRF on the scores of a segmentor."""
 
+from collections.abc import Mapping
+
 import torch
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from torch import Tensor
 
+from mmwsss.ops.cam import upsample
 from mmwsss.ops.crf_image import crf_image
 from mmwsss.ops.dense_crf import dense_crf
 
@@ -29,3 +32,25 @@ def refine_with_crf(
     """
     mean, std = data_preprocessor.mean, data_preprocessor.std
     return dense_crf(torch.stack([crf_image(x, mean, std, image) for x in inputs]), prob, **crf)
+
+
+def full_size_scores(
+    logits: Tensor,
+    inputs: Tensor,
+    data_preprocessor: SegDataPreProcessor,
+    crf: Mapping | None = None,
+) -> Tensor:
+    """Logits at the size of the images, or the posterior of the CRF.
+
+    Args:
+        logits: ``(B, C, h, w)`` of any size.
+        inputs, data_preprocessor: See :func:`refine_with_crf`.
+        crf: Arguments of :func:`refine_with_crf`, or None.
+
+    Returns:
+        ``(B, C, H, W)`` float32.
+    """
+    scores = upsample(logits.float(), inputs.shape[-2:])
+    if not crf:
+        return scores
+    return refine_with_crf(inputs, scores.softmax(dim=1), data_preprocessor, **crf)
