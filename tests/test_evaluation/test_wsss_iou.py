@@ -92,6 +92,18 @@ def test_equals_mmseg_iou_metric():
     assert ours['pAcc'] == pytest.approx(theirs['aAcc'], abs=0.01)
 
 
+def test_another_field_is_judged_alike():
+    samples = [make_sample(i) for i in range(4)]
+    expected = judge(WSSSIoUMetric(), samples)
+    for sample in samples:
+        sample.pred_pseudo_mask = sample.pred_sem_seg
+        sample.pred_sem_seg = PixelData(data=torch.zeros_like(sample.pred_pseudo_mask.data))
+    both = [WSSSIoUMetric(prefix='seg'), WSSSIoUMetric(prefix='mask', field='pred_pseudo_mask')]
+    scores = judge(both, samples)
+    assert scores['mask/mIoU'] == pytest.approx(expected['mIoU'])
+    assert scores['seg/mIoU'] < expected['mIoU']
+
+
 @pytest.mark.parametrize('pred_ignore', ['miss', 'exclude', 'background'])
 def test_every_key_equals_plain_loops(pred_ignore):
     samples = [make_sample(i, pred_255=True) for i in range(5)]

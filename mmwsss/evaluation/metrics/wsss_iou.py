@@ -59,6 +59,8 @@ class WSSSIoUMetric(BaseMetric):
             thresholds, a picture of the curve.
         tags: Free facts for the report: split, label source, CRF preset, rule of the truth.
         prefix: Prefix of the keys, needed when an evaluator holds this metric twice.
+        field: The prediction that is judged; ``'pred_pseudo_mask'`` with
+            ``model.test_cfg.with_cam=True`` for the pseudo masks. Not used with thresholds.
     """
 
     def __init__(
@@ -71,8 +73,10 @@ class WSSSIoUMetric(BaseMetric):
         output_dir: str | None = None,
         tags: dict | None = None,
         prefix: str | None = None,
+        field: str = 'pred_sem_seg',
     ) -> None:
         super().__init__(prefix=prefix)
+        self.field = field
         _check_choice('empty', empty, EMPTY_CONVENTIONS)
         _check_choice('pred_ignore', pred_ignore, PRED_IGNORE_CONVENTIONS)
         self.ignore_index = ignore_index
@@ -125,7 +129,7 @@ class WSSSIoUMetric(BaseMetric):
         truth = _field(sample, 'gt_sem_seg', path, REMEDY_TRUTH)['data']
         try:
             if self.thresholds is None:
-                pred = _field(sample, 'pred_sem_seg', path, REMEDY_PREDICTION)['data']
+                pred = _field(sample, self.field, path, REMEDY_PREDICTION)['data']
                 truth = truth.to(pred.device)
                 return confusion_matrix(
                     pred.squeeze(0), truth.squeeze(0), len(self.classes), self.ignore_index
