@@ -33,7 +33,7 @@ model = dict(
     test_cfg=dict(long_side=None),
 )
 train_dataloader = dict(batch_size=8)
-max_iters = 750
+max_iters = 650
 optim_wrapper = dict(optimizer=dict(lr=4e-4))
 param_scheduler = [
     dict(
@@ -44,5 +44,5 @@ param_scheduler = [
         by_epoch=False,
     )
 ]
-train_cfg = dict(max_iters=max_iters, val_interval=250)
+train_cfg = dict(max_iters=max_iters, val_interval=325)
 default_hooks = dict(checkpoint=dict(interval=max_iters, save_best=None))
