@@ -1,24 +1,43 @@
 """Weights that are shipped with the package."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 
 from mmwsss.models.backbones import ResNet38d
+from mmwsss.registry import MODELS
 from mmwsss.utils.checkpoint import install_safe_loader
 
 
-def test_mini_resnet_loads_and_is_trained():
+def shipped(name: str) -> dict:
     install_safe_loader()
-    state = CheckpointLoader.load_checkpoint('mmwsss://mini_resnet38', map_location='cpu')
+    state = CheckpointLoader.load_checkpoint(f'mmwsss://{name}', map_location='cpu')
+    assert all(v.dtype == torch.float32 for v in state.values())
+    return state
+
+
+def test_mini_resnet_loads_and_is_trained():
+    state = shipped('mini_resnet38')
     backbone = ResNet38d(base_channels=8)
     own = {k for k in backbone.state_dict() if 'num_batches_tracked' not in k}
     assert own == set(state)
-    assert all(v.dtype == torch.float32 for v in state.values())
     assert (state['bn7.running_var'] != 1).all()
+
+
+def test_mini_mit_loads_and_is_trained():
+    state = shipped('mini_mit')
+    cfg = Config.fromfile(Path(__file__).parents[2] / 'configs/wsss/afa_mini.py')
+    init_default_scope('mmseg')
+    backbone = MODELS.build(cfg.model.backbone)
+    backbone.load_state_dict(state, strict=True)
+    assert (state['layers.3.2.weight'] != 1).all()
 
 
 def test_unknown_name_lists_what_there_is():
     install_safe_loader()
-    with pytest.raises(FileNotFoundError, match='shipped weights are mini_clip, mini_resnet38'):
+    with pytest.raises(FileNotFoundError, match='are mini_clip, mini_mit, mini_resnet38'):
         CheckpointLoader.load_checkpoint('mmwsss://resnet', map_location='cpu')
