@@ -5,7 +5,7 @@ model = dict(
     data_preprocessor=data_preprocessor,
     backbone=dict(frozen_stages=0, norm_cfg=dict(type='BN', requires_grad=False)),
     decode_head=dict(
-        dropout_ratio=0.5, init_cfg=dict(type='Xavier', layer='Conv2d', distribution='uniform')
+        _delete_=True, type='mmwsss.CAMHead', in_channels=2048, num_classes=20, dropout_ratio=0.5
     ),
     test_cfg=dict(_delete_=True, mode='seg', resize='pil_cubic', merge='psa', background=0.1),
 )
