@@ -111,6 +111,19 @@ def agree(share: float) -> Compare:
 exact = agree(1.0)
 
 
+def unpack_present(scores: torch.Tensor, classes: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Packed scores ``(B, 1 + K, H, W)`` at the channels of all classes, zero elsewhere.
+
+    Args:
+        classes: ``(B, K)`` 0-based, -1 for none.
+    """
+    out = scores.new_zeros(len(scores), 1 + num_classes, *scores.shape[2:])
+    out[:, 0] = scores[:, 0]
+    image, slot = (classes >= 0).nonzero(as_tuple=True)
+    out[image, 1 + classes[image, slot]] = scores[image, 1 + slot]
+    return out
+
+
 def find_cases() -> list[Path]:
     """Golden cases of the methods that have adapters, without those of parts still to come."""
     found = []

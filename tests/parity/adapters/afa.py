@@ -33,7 +33,7 @@ from mmwsss.registry import MODELS
 from ..afa_ops import ADAPTERS as OPS
 from ..afa_ops import GIVEN as OPS_GIVEN
 from ..afa_ops import TOLERANCES as OPS_TOLERANCES
-from ..harness import agree, close, exact
+from ..harness import agree, close, exact, unpack_present
 from ..psa_classifier import _schedule
 from ..seeded_weights import seeded_state_dict
 
@@ -45,6 +45,8 @@ NETWORKS = {
     'mit_b1': {},
     'mit_b2': dict(num_layers=(3, 4, 6, 3)),
     'mit_b3': dict(num_layers=(3, 4, 18, 3)),
+    'mit_b4': dict(num_layers=(3, 8, 27, 3)),
+    'mit_b5': dict(num_layers=(3, 6, 40, 3)),
 }
 GRADIENTS = (
     'encoder.patch_embed1.proj.weight',
@@ -118,15 +120,6 @@ def _packed(case, key='in_cam'):
     return pack_present(case.tensor(key), case.tensor('in_cls_label'))
 
 
-def _unpacked(scores, classes, num_classes):
-    """Scores of the present classes among all ``1 + num_classes`` channels, zero elsewhere."""
-    out = scores.new_zeros(len(scores), 1 + num_classes, *scores.shape[2:])
-    out[:, 0] = scores[:, 0]
-    image, slot = (classes >= 0).nonzero(as_tuple=True)
-    out[image, 1 + classes[image, slot]] = scores[image, 1 + slot]
-    return out
-
-
 def cam_to_label(case):
     cams, classes = _packed(case)
     box, bkg = case.tensor('in_img_box').long(), float(case['param_bkg_score'])
@@ -171,7 +164,7 @@ def refine_two_thresholds(case):
     return dict(
         out_image_denorm_x255=image,
         out_label=two_threshold_label(refine_at_half(refine, image, scores), classes, box),
-        out_refined=_unpacked(refined, classes, case['in_cam'].shape[1]),
+        out_refined=unpack_present(refined, classes, case['in_cam'].shape[1]),
         out_refined_label=decide(refined, classes),
     )
 
@@ -238,7 +231,7 @@ def propagate(case):
     scores = background_softmax(cams, classes, (float(case['param_bkg_score']),))
     plain = case.tensor('in_cam') * case.tensor('in_cls_label')[:, :, None, None]
     with_background = {
-        name: _unpacked(random_walk_step(scores, affinity, limit), classes, num_classes)
+        name: unpack_present(random_walk_step(scores, affinity, limit), classes, num_classes)
         for name, limit in (('', radius), ('_no_mask', None))
     }
     return dict(

@@ -23,7 +23,7 @@ from mmwsss.ops.relative_label import relative_label
 from mmwsss.ops.stochastic_gate import mean_gate, stochastic_gate
 from mmwsss.registry import MODELS
 
-from ..harness import agree, close, exact
+from ..harness import agree, close, exact, unpack_present
 from ..one_stage_data import ADAPTERS as DATA
 from ..one_stage_data import TOLERANCES as DATA_TOLERANCES
 from ..one_stage_data import check_groups
@@ -220,15 +220,6 @@ def _step(model, wrapper, gradients, probes):
     )
 
 
-def _all_classes(refined, classes, num_classes):
-    """Packed masks ``(B, 1 + M, H, W)`` at the channels of all classes."""
-    out = refined.new_zeros(len(refined), 1 + num_classes, *refined.shape[-2:])
-    out[:, 0] = refined[:, 0]
-    image, slot = (classes >= 0).nonzero(as_tuple=True)
-    out[image, 1 + classes[image, slot]] = refined[image, 1 + slot]
-    return out
-
-
 def net_train(case):
     model, cfg, groups = _network(case, True)
     wrapper = check_groups(case, groups, model, cfg, convert_one_stage)
@@ -257,7 +248,7 @@ def net_train(case):
         out_scores=model.decode_head.scores(logits, masks),
         out_fg_stat=labelled_mask_size(masks[:, 1:], image_labels),
         out_mask_cam=(upsample(masks, inputs.shape[-2:], True) * kept)[:, :, ::stride, ::stride],
-        out_mask_dec=_all_classes(refined, classes, image_labels.shape[1]),
+        out_mask_dec=unpack_present(refined, classes, image_labels.shape[1]),
         out_pseudo_label=label,
         out_loss_cls=losses['loss_cls'].detach(),
         out_loss_mask_per_image=class_balanced_cross_entropy(logits, label, image_labels),
