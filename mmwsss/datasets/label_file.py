@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..utils.io import atomic_write
+from ..utils.text import read_json
 
 
 def read_label_file(path: str | os.PathLike) -> dict[str, list[str]]:
@@ -18,19 +19,15 @@ def read_label_file(path: str | os.PathLike) -> dict[str, list[str]]:
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: Not JSON, or not of the form ``{id: [name, ...]}``.
+        ValueError: Not JSON, an id twice, or not of the form ``{id: [name, ...]}``.
     """
-    try:
-        with open(path, encoding='utf-8') as file:
-            labels = json.load(file)
-    except FileNotFoundError:
+    if not os.path.isfile(path):
         raise FileNotFoundError(
             f'Label file {path} does not exist. Make it with one of the converters in '
             'tools/dataset_converters (voc_labels.py, mask_labels.py, coco.py), or correct '
             '`label_file` and `data_root` of the dataset.'
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f'Label file {path} is not valid JSON: {error}.') from error
+        )
+    labels = read_json(path, 'Label file')
     if not isinstance(labels, dict):
         raise ValueError(
             f'Label file {path} must hold an object {{image id: [class name, ...]}}, '

@@ -1,26 +1,43 @@
-"""Reading any picture as 8-bit RGB, the way up in which a viewer shows it."""
+"""Reading any picture as 8-bit RGB, the way up in which a viewer shows it; folders of pictures."""
 
 from __future__ import annotations
 
+import io
+import logging
 import os
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 import numpy as np
+from mmengine.logging import print_log
 from PIL import Image, ImageOps
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif')
+from .checks import some
+
+IMAGE_SUFFIXES = (
+    '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif',
+)  # fmt: skip
+# Pictures that are not read here, but whose names stand in annotations.
+_OTHER_PICTURES = ('.heic', '.heif', '.avif', '.jp2', '.j2k', '.dng', '.raw', '.ppm', '.pgm')
+# What lies beside pictures and is none: annotations, lists, what file managers leave.
+_COMPANIONS = (
+    '.xml', '.json', '.txt', '.csv', '.tsv', '.yaml', '.yml', '.md', '.npz', '.npy', '.db', '.ini',
+)  # fmt: skip
 ImageInput = str | os.PathLike | Image.Image | np.ndarray
 
 
-def read_rgb(source: ImageInput) -> np.ndarray:
+def read_rgb(source: ImageInput | bytes, name: str | None = None) -> np.ndarray:
     """Read a picture of any mode: grey, paletted, transparent, 16 bits, rotated by EXIF.
 
     Transparent pixels are laid on white, 16-bit values lose their low byte (as OpenCV does), of an
     animation the first frame is taken.
 
     Args:
-        source: Path, PIL image, or array uint8 or uint16 ``(H, W)``, ``(H, W, 1)``, or BGR as
-            OpenCV and ``mmcv.imread`` give it, ``(H, W, 3)`` or ``(H, W, 4)``.
+        source: Path, content of a file, PIL image, or array uint8 or uint16 ``(H, W)``,
+            ``(H, W, 1)``, or BGR as OpenCV and ``mmcv.imread`` give it, ``(H, W, 3)`` or
+            ``(H, W, 4)``.
+        name: Where ``bytes`` came from, for messages.
 
     Returns:
         uint8 RGB ``(H, W, 3)``.
@@ -34,35 +51,188 @@ def read_rgb(source: ImageInput) -> np.ndarray:
         return _from_array(source)
     if isinstance(source, Image.Image):
         return _from_pil(source)
+    if isinstance(source, bytes):
+        return _decode(io.BytesIO(source), name or 'in memory')
     path = os.fspath(source)
     if '://' in path:
         raise ValueError(f'{path}: images are read from files only; download it first')
     if not os.path.isfile(path):
-        raise FileNotFoundError(f'image {path} does not exist')
+        raise FileNotFoundError(f'image {some([path])} does not exist')
+    return _decode(path, path)
+
+
+def _decode(file: str | io.BytesIO, name: str) -> np.ndarray:
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             return _from_pil(image)
     except Exception as error:  # PIL's decoders raise whatever the broken bytes lead to
-        reason = f'{type(error).__name__}: {error}'
-        raise ValueError(f'image {path} cannot be read, it is broken ({reason})') from error
+        raise _unreadable(name, error) from error
 
 
-def list_images(folder: str | os.PathLike) -> list[Path]:
-    """The pictures of a folder by their suffix, sorted; hidden files and subfolders are left out.
+def _unreadable(name: str | os.PathLike, error: Exception) -> ValueError:
+    return ValueError(
+        f'image {some([name])} cannot be read, it is broken ({type(error).__name__}: {error}). '
+        'Repair or replace it, or take it out of the folder and the split list.'
+    )
+
+
+def picture_size(path: str | os.PathLike) -> tuple[int, int]:
+    """Height and width of a picture as :func:`read_rgb` gives it, from the head of the file.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: No picture.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    return (width, height) if turned else (height, width)
+
+
+def image_id_of(name: str) -> str:
+    """Image id of a file name in an annotation: without folders of any system, without suffix.
+
+    Only the suffix of a picture counts as one: dots may be part of the id.
+
+    Example:
+        >>> image_id_of('data/a.jpg'), image_id_of('2019.05.11_x'), image_id_of('b.1.PNG')
+        ('a', '2019.05.11_x', 'b.1')
+    """
+    base = PurePosixPath(name.strip().replace('\\', '/')).name
+    stem, dot, suffix = base.rpartition('.')
+    known = f'.{suffix.lower()}' in (*IMAGE_SUFFIXES, *_OTHER_PICTURES)
+    return stem if dot and stem and known else base
+
+
+@dataclass
+class ImageFolder:
+    """The pictures of a folder.
+
+    Attributes:
+        folder: The folder.
+        found: Paths by image id (the file name without suffix), in the order of the names.
+        left_out: What was not taken, by its kind: files of other suffixes, broken links,
+            subfolders, names that cannot be written down.
+    """
+
+    folder: Path
+    found: dict[str, Path] = field(default_factory=dict)
+    left_out: dict[str, list[Path]] = field(default_factory=dict)
+
+    def describe_left_out(self) -> str:
+        """One line that counts by kind and names some; empty if there is nothing."""
+        parts = [
+            f'{len(paths)} x {kind} ({some(p.name for p in paths)})'
+            for kind, paths in self.left_out.items()
+        ]
+        return f'left out in {self.folder}: {"; ".join(parts)}' if parts else ''
+
+
+def scan_images(folder: str | os.PathLike, skip: Iterable[str | os.PathLike] = ()) -> ImageFolder:
+    """Find the pictures of a folder by their suffix, and what else is there.
+
+    Hidden files, and files of the kinds that usually lie beside pictures (annotations, lists),
+    count as neither.
+
+    Args:
+        folder: The folder; subfolders are not searched.
+        skip: Subfolders that are not reported, such as one that is written to.
 
     Raises:
         FileNotFoundError: No such folder, or no picture in it.
+        ValueError: Two pictures have the same image id; names both.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'image folder {folder} does not exist')
-    found = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and path.name[0] != '.'
-    )
-    if not found:
-        raise FileNotFoundError(f'{folder} holds no image ({", ".join(IMAGE_SUFFIXES)})')
+    result = ImageFolder(folder)
+    skipped = {os.path.realpath(path) for path in skip}
+    for path in sorted(folder.iterdir()):
+        if path.name[0] == '.' or os.path.realpath(path) in skipped:
+            continue
+        kind = _why_left_out(path)
+        if kind:
+            result.left_out.setdefault(kind, []).append(path)
+        elif kind is None and result.found.setdefault(path.stem, path) != path:
+            raise ValueError(
+                f'{result.found[path.stem]} and {path} have the same image id {path.stem!r}; '
+                'rename one, or take it out of the folder'
+            )
+    if not result.found:
+        rest = f'; {result.describe_left_out()}' if result.left_out else ''
+        raise FileNotFoundError(f'{folder} holds no image ({", ".join(IMAGE_SUFFIXES)}){rest}')
+    return result
+
+
+def _why_left_out(path: Path) -> str | None:
+    """The kind of what is left out; ``''`` for what is no matter of pictures; None: a picture."""
+    suffix = path.suffix.lower()
+    if path.is_symlink() and not path.exists():
+        return 'broken link'
+    if path.is_dir():
+        return 'subfolder'
+    if suffix in _COMPANIONS:
+        return ''
+    if suffix not in IMAGE_SUFFIXES:
+        return f'unsupported {suffix or "file without suffix"}'
+    if not path.is_file():
+        return 'no regular file'
+    return unwritable_name(path.stem)
+
+
+def unwritable_name(image_id: str) -> str | None:
+    """Why an image id cannot stand in a list with one id per line; None if it can."""
+    try:
+        image_id.encode('utf-8')
+    except UnicodeEncodeError:
+        return 'name that is not UTF-8'
+    if image_id != image_id.strip() or len(image_id.splitlines()) != 1:
+        return 'name with blanks at its ends or line breaks'
+    return None
+
+
+def list_images(folder: str | os.PathLike) -> list[Path]:
+    """The pictures of a folder, sorted; what is left out is logged as a warning.
+
+    Raises:
+        FileNotFoundError: No such folder, or no picture in it.
+        ValueError: Two pictures have the same image id.
+    """
+    scanned = scan_images(folder)
+    if scanned.left_out:
+        print_log(scanned.describe_left_out(), 'current', logging.WARNING)
+    return list(scanned.found.values())
+
+
+def find_images(folder: str | os.PathLike, ids: Iterable[str]) -> dict[str, Path]:
+    """The pictures of given ids, whatever else lies in the folder.
+
+    Raises:
+        FileNotFoundError: No such folder, or pictures are missing (counted and named).
+        ValueError: Two pictures have one of the ids; names both.
+    """
+    folder, wanted = Path(folder), set(ids)
+    if not folder.is_dir():
+        raise FileNotFoundError(f'image folder {folder} does not exist')
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.stem in wanted and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+            if path.name[0] == '.' or found.setdefault(path.stem, path) == path:
+                continue
+            raise ValueError(
+                f'{found[path.stem]} and {path} have the same image id {path.stem!r}: which is '
+                'the picture? Move the other one, a mask for example, to a folder of its own.'
+            )
+    missing = sorted(wanted - set(found))
+    if missing:
+        raise FileNotFoundError(
+            f'{folder} has no image for {len(missing)} of {len(wanted)} ids: {some(missing)}'
+        )
     return found
 
 

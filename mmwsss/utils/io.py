@@ -1,5 +1,6 @@
 """Reading and writing files: atomic writes and label-map PNGs."""
 
+import io
 import os
 import uuid
 from collections.abc import Iterator, Sequence
@@ -7,7 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
+
+IGNORE = 255
+BINARY_HINT = (
+    '{what} holds a class, but there is 255 ({at}), which means ignored. If these are binary masks '
+    'of 0 and 255, store the object as 1 (divide by 255).'
+)
 
 
 @contextmanager
@@ -43,28 +50,107 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         tmp.unlink(missing_ok=True)
 
 
-def read_mask(path: str | os.PathLike) -> np.ndarray:
+def read_mask(
+    source: str | os.PathLike | bytes, num_classes: int | None = None, name: str | None = None
+) -> np.ndarray:
     """Read a label map stored as a paletted or grey PNG.
 
+    Args:
+        source: Path, or the content of a file.
+        num_classes: Background included: other values than its indices and 255 are an error.
+            None: not checked.
+        name: Where ``bytes`` came from, for messages.
+
     Returns:
-        uint8 ``(H, W)``, the palette indices or grey values.
+        uint8 ``(H, W)``, the palette indices or grey values, turned as EXIF says.
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: The file is not a readable picture, or not a single-channel 8-bit one.
+        ValueError: The file is not a readable picture, not a single-channel 8-bit one, or holds
+            values that are no classes.
     """
+    name = name or (repr(source[:8]) if isinstance(source, bytes) else os.fspath(source))
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             if image.mode not in ('P', 'L', '1'):
                 raise ValueError(
-                    f'{path} is not a label map: its mode is {image.mode}, expected a paletted '
+                    f'{name} is not a label map: its mode is {image.mode}, expected a paletted '
                     'or 8-bit grey PNG whose values are class indices.'
                 )
-            return np.array(image, dtype=np.uint8)
+            mask = np.array(ImageOps.exif_transpose(image), dtype=np.uint8)
     except FileNotFoundError:
         raise
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f'{path} cannot be read as a picture: {error}') from error
+    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise ValueError(f'{name} cannot be read as a picture: {error}') from error
+    if num_classes is not None:
+        check_mask_values(mask, num_classes, name)
+    return mask
+
+
+def check_mask_values(mask: np.ndarray, num_classes: int, name: str) -> None:
+    """Raise ValueError, naming them, if a label map holds values that are no classes.
+
+    Args:
+        mask: Of any integer type.
+        num_classes: Background included; 0 to ``num_classes - 1`` and 255 are allowed.
+        name: What the message calls the map.
+    """
+    strange = (mask < 0) | ((mask >= num_classes) & (mask != IGNORE))
+    if strange.any():
+        values = np.unique(mask[strange])
+        raise ValueError(
+            f'{name} holds the values {values[:10].tolist()}, which are none of the {num_classes} '
+            f'classes 0..{num_classes - 1} nor 255 (ignored); check the class list, and whether '
+            'the mask stores class indices'
+        )
+
+
+def check_some_class(paths: Sequence[str | os.PathLike]) -> None:
+    """Raise ValueError if masks hold 0 and 255 but not one class: binary masks, most likely.
+
+    255 means *ignored*; drawing programs write it for the object. Masks are read until one
+    holds a class, which the first one usually does.
+
+    Args:
+        paths: Label maps.
+    """
+    ignored = False
+    for path in paths:
+        mask = read_mask(path)
+        if ((mask > 0) & (mask != IGNORE)).any():
+            return
+        ignored |= bool((mask == IGNORE).any())
+    if ignored:
+        raise ValueError(BINARY_HINT.format(what=f'not one of the {len(paths)} masks', at=paths[0]))
+
+
+def list_files(folder: str | os.PathLike, suffix: str) -> dict[str, Path]:
+    """Files ``<id><suffix>`` of a folder by their id, sorted; hidden ones are left out.
+
+    Whatever a writer that was killed left behind is hidden (:func:`atomic_write`), as are the
+    files that file managers add.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        return {}
+    names = sorted(name for name in os.listdir(folder) if name.endswith(suffix) and name[0] != '.')
+    return {name[: -len(suffix)]: folder / name for name in names}
+
+
+def is_whole(path: str | os.PathLike) -> bool:
+    """Whether a ``.png`` or ``.npz`` file has its end: a look at the last bytes, not a full check.
+
+    Other files only have to be there and not be empty.
+    """
+    try:
+        size = os.path.getsize(path)
+        with open(path, 'rb') as file:
+            file.seek(max(0, size - 64))
+            tail = file.read()
+    except OSError:
+        return False
+    ends = {'.png': b'IEND', '.npz': b'PK\x05\x06'}
+    return size > 0 and ends.get(Path(path).suffix, b'') in tail
 
 
 def write_mask(

@@ -1,0 +1,102 @@
+"""Checks of what a user gives, before anything is computed or written."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Raise ValueError, naming the choices and the nearest one, if ``value`` is none of them."""
+    choices = list(choices)
+    if value in choices:
+        return
+    near = difflib.get_close_matches(str(value), choices, n=1)
+    hint = f'; did you mean {near[0]!r}?' if near else ''
+    raise ValueError(f'{name} must be one of {", ".join(choices)}, got {value!r}{hint}')
+
+
+def check_range(
+    name: str,
+    value: float | None,
+    low: float = -float('inf'),
+    high: float = float('inf'),
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+    integer: bool = False,
+) -> None:
+    """Raise ValueError unless ``low <= value <= high``; NaN and text are outside. None passes.
+
+    Args:
+        name: What the message calls the value.
+        value: Number to check.
+        low, high: Bounds.
+        open_low, open_high: The bound itself is excluded.
+        integer: Only whole numbers.
+    """
+    if value is None:
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    inside = number and low <= value <= high and not (open_low and value == low)
+    inside = inside and not (open_high and value == high) and abs(value) != float('inf')
+    if inside and not (integer and value != int(value)):
+        return
+    kind = 'a whole number' if integer else 'a number'
+    left, right = '(' if open_low else '[', ')' if open_high else ']'
+    raise ValueError(f'{name} must be {kind} in {left}{low:g}, {high:g}{right}, got {value!r}')
+
+
+def check_unique(what: str, names: Iterable[str]) -> None:
+    """Raise ValueError, naming them, if some of ``names`` occur more than once."""
+    twice = [str(name) for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f'{what} given more than once: {some(twice)}')
+
+
+def check_apart(
+    outputs: Mapping[str, str | os.PathLike | None], inputs: Mapping[str, str | os.PathLike | None]
+) -> None:
+    """Raise ValueError if an output is one of the inputs, so that it would overwrite it.
+
+    Args:
+        outputs, inputs: Files or folders by the name that the user knows them by; None is skipped.
+    """
+    read = {_identity(path): (name, path) for name, path in inputs.items() if path is not None}
+    for name, path in outputs.items():
+        if path is not None and _identity(path) in read:
+            source, _ = read[_identity(path)]
+            raise ValueError(
+                f'{name} is {path}, which is also {source}: what is read would be overwritten. '
+                f'Choose another {name}.'
+            )
+
+
+def check_device(name: str | None) -> None:
+    """Raise ValueError unless tensors can be made on the device ``name``."""
+    if name is None:
+        return
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        count = torch.cuda.device_count()
+        raise ValueError(
+            f'device {name!r} cannot be used here ({reason}). Devices are cpu'
+            + ''.join(f', cuda:{i}' for i in range(count))
+        ) from None
+
+
+def some(names: Iterable[object], limit: int = 5) -> str:
+    """The first few names of a list, for messages; undecodable bytes are shown escaped."""
+    names = [str(name).encode('utf-8', 'backslashreplace').decode() for name in names]
+    return ', '.join(names[:limit]) + (', ...' if len(names) > limit else '')
+
+
+def _identity(path: str | os.PathLike) -> Path:
+    return Path(os.path.realpath(path))

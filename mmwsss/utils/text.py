@@ -1,0 +1,105 @@
+"""Reading text that people and programs of every system write: lists, JSON, XML names."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+_MARKS = {
+    codecs.BOM_UTF8: 'utf-8-sig',
+    codecs.BOM_UTF32_LE: 'utf-32',  # begins as the mark of UTF-16 does
+    codecs.BOM_UTF32_BE: 'utf-32',
+    codecs.BOM_UTF16_LE: 'utf-16',
+    codecs.BOM_UTF16_BE: 'utf-16',
+}
+
+
+def decode_text(content: bytes, path: str | os.PathLike) -> str:
+    """Decode UTF-8, or what a byte-order mark says (as Notepad and PowerShell write them).
+
+    Raises:
+        ValueError: Another encoding; names ``path`` and the remedy.
+    """
+    coding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), 'utf-8')
+    try:
+        text = content.decode(coding)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f'{path} is not text in UTF-8 ({error}). Save it again with the encoding UTF-8.'
+        ) from error
+    if '\0' in text:
+        raise ValueError(
+            f'{path} holds zero bytes: it is no text, or UTF-16 without a byte-order mark. Save it '
+            'again with the encoding UTF-8.'
+        )
+    return text
+
+
+def read_text(path: str | os.PathLike, what: str = 'File') -> str:
+    """Read a text file; see :func:`decode_text`.
+
+    Args:
+        path: The file.
+        what: What it is, for messages.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Neither UTF-8 nor marked otherwise.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'{what} {path} does not exist.')
+    return decode_text(Path(path).read_bytes(), path)
+
+
+def read_lines(path: str | os.PathLike, what: str = 'File') -> list[str]:
+    """Lines of a text file without blanks around them and without empty ones.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: No line, or not UTF-8.
+    """
+    # splitlines() would also cut at form feeds and at the line separators of Unicode.
+    text = read_text(path, what).replace('\r\n', '\n').replace('\r', '\n')
+    lines = [line.strip() for line in text.split('\n') if line.strip()]
+    if not lines:
+        raise ValueError(f'{what} {path} is empty.')
+    return lines
+
+
+def parse_json(content: bytes, path: str | os.PathLike) -> Any:
+    """Parse JSON in which no object holds a key twice.
+
+    Raises:
+        ValueError: Not JSON, or a key is there twice (a plain parser would keep the last one).
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = sorted({key for key in keys if keys.count(key) > 1})
+            raise ValueError(f'{path} holds the key {twice[0]!r} twice in one object; remove one.')
+        return found
+
+    text = decode_text(content, path)
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{path} is not valid JSON: {error}.') from error
+    except RecursionError:
+        raise ValueError(f'{path} is not valid JSON: it is nested too deeply.') from None
+
+
+def read_json(path: str | os.PathLike, what: str = 'File') -> Any:
+    """Read a JSON file; see :func:`parse_json`.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Not JSON, or a key twice.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'{what} {path} does not exist.')
+    return parse_json(Path(path).read_bytes(), path)
