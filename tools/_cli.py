@@ -5,6 +5,7 @@ Nothing here imports torch or mmengine, so that ``-h`` answers at once.
 
 import argparse
 import os
+from collections.abc import Callable
 from typing import Any
 
 
@@ -45,6 +46,16 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     )
     # Given by torch.distributed.launch (either spelling), not by users.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def run_or_exit(run: Callable[[], int | None]) -> None:
+    """Run; an error that the user can put right is one line and exit code 1, no traceback."""
+    try:
+        code = run()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
+    if code:
+        raise SystemExit(code)
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:

@@ -1,7 +1,8 @@
 """Dense CRF on a folder: ``python tools/dense_crf.py SOURCE IMAGES OUT --preset psa --power 4``."""
 
 import argparse
-from pathlib import Path
+
+from _cli import run_or_exit
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,14 +40,20 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--processes', type=int, help='number of processes (default: one for every CPU)'
     )
+    parser.add_argument(
+        '--restart',
+        action='store_true',
+        help='throw results of other settings or files in OUT away',
+    )
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
-
+def run(args: argparse.Namespace) -> None:
     from mmwsss.apis import crf_folder as api
+    from mmwsss.datasets.converters.common import read_ids
 
+    if args.confidence is not None and args.power is None and args.background is None:
+        raise ValueError('--confidence belongs to --power and --background')
     crf = dict(preset=args.preset)
     if args.low_high:
         work = api.LowHighFromCAMs(*args.low_high, crf)
@@ -55,9 +62,16 @@ def main() -> None:
     else:
         power = 1.0 if args.power is None else args.power
         work = api.MasksFromCAMs(power, args.background, args.confidence, args.image, crf)
-    ids = Path(args.ids).read_text().split() if args.ids else None
-    count = api.crf_folder(work, args.source, args.images, args.out, ids, args.processes)
+    ids = read_ids(args.ids) if args.ids else None
+    count = api.crf_folder(
+        work, args.source, args.images, args.out, ids, args.processes, args.restart
+    )
     print(f'\n{count} images done; results are in {args.out}')
+
+
+def main() -> None:
+    args = parse_args()
+    run_or_exit(lambda: run(args))
 
 
 if __name__ == '__main__':

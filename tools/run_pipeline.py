@@ -7,7 +7,7 @@ that was stopped at any point. It ends in one table.
 import argparse
 from pathlib import Path
 
-from _cli import CfgOptions
+from _cli import CfgOptions, run_or_exit
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,16 +34,25 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--gpus', type=int, default=1, help='processes with a launcher (default: 1)'
     )
+    parser.add_argument(
+        '--restart',
+        action='store_true',
+        help='do stages whose settings or files have changed, and those after them, anew; what '
+        'they had made is thrown away',
+    )
     return parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> None:
+    from mmwsss.apis.pipeline import Launch, Pipeline
+
+    launch = Launch(args.launcher, args.gpus, Path(__file__).resolve().parent)
+    Pipeline(args.config, args.work_dir, args.cfg_options, launch, args.restart).run()
 
 
 def main() -> None:
     args = parse_args()
-
-    from mmwsss.apis.pipeline import Launch, Pipeline
-
-    launch = Launch(args.launcher, args.gpus, Path(__file__).resolve().parent)
-    Pipeline(args.config, args.work_dir, args.cfg_options, launch).run()
+    run_or_exit(lambda: run(args))
 
 
 if __name__ == '__main__':

@@ -12,8 +12,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'checkpoint',
         nargs='?',
-        default='none',
-        help='checkpoint file; "none" (default) tests what needs no training, e.g. plain Grad-CAM',
+        help='checkpoint file; not needed by methods without training; "none" tests an untrained '
+        'model on purpose',
     )
     parser.add_argument('--out', metavar='DIR', help='write the predicted label maps (PNG) here')
     parser.add_argument('--show', action='store_true', help='show each prediction in a window')
@@ -50,7 +50,7 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     metrics = test_from_cfg(
         cfg,
-        None if args.checkpoint == 'none' else args.checkpoint,
+        args.checkpoint,
         tta=args.tta,
         crf=args.crf,
         out=args.out,

@@ -1,5 +1,5 @@
 # Baseline on mini: plain Grad-CAM seeds of the frozen CLIP, nothing trained; best background
-# threshold on the train images. test.py CONFIG (no checkpoint).
+# threshold on the train images. test.py CONFIG none.
 _base_ = './weclip_mini.py'
 model = dict(test_cfg=dict(mode='cam', cam='gradcam'))
 test_dataloader = dict(dataset=dict(ann_file='ImageSets/Segmentation/train.txt'))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,20 +11,27 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
-from mmengine.utils import track_parallel_progress, track_progress
-from PIL import Image
 from torch import Tensor
 
 from mmwsss.datasets.cam_store import StoredCAM, load_cam
 from mmwsss.ops.cam import upsample
-from mmwsss.ops.crf_image import crf_image
-from mmwsss.ops.dense_crf import DenseCRF, refine_labels, unary_from_scores
+from mmwsss.ops.crf_image import CRF_IMAGES, crf_image
+from mmwsss.ops.dense_crf import (
+    BACKENDS,
+    DenseCRF,
+    crf_parameters,
+    refine_labels,
+    unary_from_scores,
+)
 from mmwsss.ops.pseudo_label import add_background
-from mmwsss.utils.io import atomic_write, read_mask, write_mask
+from mmwsss.utils.checks import check_apart, check_choice, check_range, some
+from mmwsss.utils.images import find_images, read_rgb
+from mmwsss.utils.io import atomic_write, check_some_class, list_files, read_mask, write_mask
+from mmwsss.utils.parallel import map_parallel
+from mmwsss.utils.provenance import claim
 
-SETTINGS = 'crf_settings.json'
 _DEEPLAB_MEAN = (122.675, 116.669, 104.008)  # RGB
-_IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.JPG', '.JPEG', '.PNG')
+_MAX_FOREGROUND = 254  # masks of 8 bits: 0 is background, 255 unsure
 
 
 class FolderCRF(Protocol):
@@ -35,6 +41,8 @@ class FolderCRF(Protocol):
     target_suffix: ClassVar[str]
 
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None: ...
+
+    def check_sources(self, sources: Sequence[Path]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,9 @@ class MasksFromCAMs:
         image: ``'true'``, or ``'wrapped'`` as in CLIP-ES: :func:`mmwsss.ops.crf_image.crf_image`.
         crf: Arguments of :class:`mmwsss.ops.dense_crf.DenseCRF`.
         palette: Colours of the masks; None: grey.
+
+    Raises:
+        ValueError: A value is out of its range.
     """
 
     power: float = 1.0
@@ -60,9 +71,19 @@ class MasksFromCAMs:
     source_suffix: ClassVar[str] = '.npz'
     target_suffix: ClassVar[str] = '.png'
 
+    def __post_init__(self) -> None:
+        check_range('power', self.power, 0, open_low=True)
+        check_range('background', self.background, 0, 1)
+        check_range('confidence', self.confidence, 0, 1)
+        check_choice('image', self.image, CRF_IMAGES)
+        _check_crf(self.crf)
+
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         stored, cam = _read_cam(source, image)
         write_mask(target, self.mask(image, stored.labels, cam), self.palette)
+
+    def check_sources(self, sources: Sequence[Path]) -> None:
+        """Maps are checked one by one, when they are read."""
 
     def mask(self, image: np.ndarray, labels: np.ndarray, cam: Tensor) -> np.ndarray:
         """Label map of one image.
@@ -100,8 +121,11 @@ class LowHighFromCAMs:
     ``(1 + K, H, W)``, background first (PSA, arXiv 1803.10464).
 
     Attributes:
-        low, high: Exponents of ``(1 - max cam)``.
+        low, high: Exponents of ``(1 - max cam)``, ``0 < low < high``.
         crf: Arguments of :class:`mmwsss.ops.dense_crf.DenseCRF`.
+
+    Raises:
+        ValueError: A value is out of its range.
     """
 
     low: float = 4.0
@@ -110,6 +134,14 @@ class LowHighFromCAMs:
 
     source_suffix: ClassVar[str] = '.npz'
     target_suffix: ClassVar[str] = '.npz'
+
+    def __post_init__(self) -> None:
+        check_range('low', self.low, 0, open_low=True)
+        check_range('high', self.high, self.low, open_low=True)
+        _check_crf(self.crf)
+
+    def check_sources(self, sources: Sequence[Path]) -> None:
+        """Maps are checked one by one, when they are read."""
 
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         stored, cam = _read_cam(source, image)
@@ -132,6 +164,9 @@ class MasksFromMasks:
         gt_prob: Certainty in (0, 1).
         crf: Arguments of :class:`mmwsss.ops.dense_crf.DenseCRF`.
         palette: Colours of the masks; None: grey.
+
+    Raises:
+        ValueError: A value is out of its range.
     """
 
     gt_prob: float = 0.7
@@ -140,6 +175,14 @@ class MasksFromMasks:
 
     source_suffix: ClassVar[str] = '.png'
     target_suffix: ClassVar[str] = '.png'
+
+    def __post_init__(self) -> None:
+        check_range('gt_prob', self.gt_prob, 0, 1, open_low=True, open_high=True)
+        _check_crf(self.crf)
+
+    def check_sources(self, sources: Sequence[Path]) -> None:
+        """Not all of them may be without a class."""
+        check_some_class(sources)
 
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         labels = torch.from_numpy(read_mask(source))
@@ -154,10 +197,12 @@ def crf_folder(
     out_dir: str | os.PathLike,
     ids: Sequence[str] | None = None,
     processes: int | None = None,
+    restart: bool = False,
 ) -> int:
     """Do ``work`` for every image of a folder; images that are done are skipped.
 
-    The folder remembers the settings, so that a run cannot be continued with others.
+    The folder remembers the settings and the files it was made from, so that a run cannot be
+    continued with others (:mod:`mmwsss.utils.provenance`).
 
     Args:
         work: :class:`MasksFromCAMs`, :class:`LowHighFromCAMs` or :class:`MasksFromMasks`.
@@ -166,36 +211,46 @@ def crf_folder(
         out_dir: Where results are written, each whole or not at all.
         ids: Image ids; None: all of ``source_dir``.
         processes: Number of processes; None: one per CPU.
+        restart: Throw results of other settings or files away instead of refusing.
 
     Returns:
         How many images were done now.
 
     Raises:
         FileNotFoundError: Sources or images missing; counts and names them, before any work.
-        ValueError: ``out_dir`` holds results of other settings.
-        RuntimeError: Some images failed, after all others were done; names them.
+        ValueError: ``out_dir`` holds results of other settings or is one of the other folders,
+            two images have one id, or masks are binary ones of 0 and 255.
+        RuntimeError: Some images failed, after all others were done; names them. A process was
+            killed.
     """
-    source_dir, image_dir, out_dir = Path(source_dir), Path(image_dir), Path(out_dir)
-    sources = {p.stem: p for p in sorted(source_dir.glob(f'*{work.source_suffix}'))}
-    ids = sorted(sources) if ids is None else list(ids)
-    _check_present('file', work.source_suffix, source_dir, [i for i in ids if i not in sources])
-    images = {p.stem: p for s in _IMAGE_SUFFIXES for p in image_dir.glob(f'*{s}')}
-    _check_present('image', '', image_dir, [i for i in ids if i not in images])
-    if not ids:
-        raise FileNotFoundError(f'{source_dir} holds no *{work.source_suffix} file')
-    _remember(work, out_dir)
-    done = {p.stem for p in out_dir.glob(f'*{work.target_suffix}')}
-    tasks = [
-        (images[i], sources[i], out_dir / f'{i}{work.target_suffix}') for i in ids if i not in done
-    ]
-    processes = min(processes or os.cpu_count() or 1, len(tasks))
-    if processes > 1:
-        failures = track_parallel_progress(
-            partial(_one, work), tasks, processes, initializer=_single_thread, keep_order=False
+    check_range('processes', processes, 1, integer=True)
+    check_apart({'out': out_dir}, {'the source folder': source_dir, 'the image folder': image_dir})
+    sources = list_files(source_dir, work.source_suffix)
+    if not sources:
+        raise FileNotFoundError(f'{source_dir} holds no {work.source_suffix} file')
+    ids = list(sources) if ids is None else list(ids)
+    missing = [key for key in ids if key not in sources]
+    if missing:
+        raise FileNotFoundError(
+            f'{source_dir} has no {work.source_suffix} file for {len(missing)} of {len(ids)} ids: '
+            f'{some(missing)}'
         )
-    else:
-        failures = track_progress(partial(_one, work), tasks) if tasks else []
-    failures = [f for f in failures if f]
+    images = find_images(image_dir, ids)
+    work.check_sources([sources[key] for key in ids])
+    settings = dict(
+        kind=type(work).__name__,
+        sources=os.path.realpath(source_dir),
+        images=os.path.realpath(image_dir),
+        **{name: value for name, value in asdict(work).items() if name != 'palette'},
+    )
+    inputs = {key: (images[key], sources[key]) for key in ids}
+    done = claim(out_dir, work.target_suffix, settings, inputs, restart)
+    tasks = [
+        (images[key], sources[key], Path(out_dir) / f'{key}{work.target_suffix}')
+        for key in ids
+        if key not in done
+    ]
+    failures = [f for f in map_parallel(partial(_one, work), tasks, processes) if f]
     if failures:
         raise RuntimeError(
             f'{len(failures)} of {len(tasks)} images failed, the others are in {out_dir}:\n'
@@ -208,38 +263,19 @@ def _one(work: FolderCRF, task: tuple[Path, Path, Path]) -> str:
     """Do one image; what went wrong, or nothing."""
     path, source, target = task
     try:
-        with Image.open(path) as image:
-            pixels = np.array(image.convert('RGB'))
-        work(pixels, source, target)
+        work(read_rgb(path), source, target)
     except Exception as error:
         return f'{path.stem} ({path}, {source}): {type(error).__name__}: {error}'
     return ''
 
 
-def _single_thread() -> None:
-    torch.set_num_threads(1)
+def _check_crf(crf: Mapping) -> None:
+    """Raise ValueError for a preset or parameters that do not exist or are out of range."""
+    check_choice('backend', crf.get('backend', 'auto'), BACKENDS)
+    crf_parameters(**{name: value for name, value in crf.items() if name != 'backend'})
 
 
 def _read_cam(source: Path, image: np.ndarray) -> tuple[StoredCAM, Tensor]:
-    stored = load_cam(source, size=image.shape[:2])
+    stored = load_cam(source, _MAX_FOREGROUND, image.shape[:2])
     cam = torch.from_numpy(stored.cam.astype(np.float32))
     return stored, upsample(cam, stored.size)
-
-
-def _check_present(what: str, suffix: str, folder: Path, missing: list[str]) -> None:
-    if missing:
-        names = ', '.join(missing[:5]) + (', ...' if len(missing) > 5 else '')
-        raise FileNotFoundError(f'{folder} has no {what} {suffix} for {len(missing)} ids: {names}')
-
-
-def _remember(work: FolderCRF, out_dir: Path) -> None:
-    settings = {'kind': type(work).__name__, **asdict(work)}
-    settings.pop('palette', None)
-    text = json.dumps(settings, indent=2, sort_keys=True)
-    path = out_dir / SETTINGS
-    if path.is_file() and path.read_text() != text:
-        raise ValueError(
-            f'{out_dir} holds results of other settings ({path}). Use another folder, or remove it.'
-        )
-    with atomic_write(path) as tmp:
-        tmp.write_text(text)

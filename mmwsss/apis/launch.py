@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from ..engine.runner import StrictRunner
 from ..registry import RUNNERS
+from ..utils.parallel import die_with_parent
 
 _TORCHRUN_VARIABLES = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE')
 _RANK_VARIABLES = {
@@ -68,6 +69,8 @@ def check_writable(folder: str | os.PathLike) -> None:
 def build_runner(cfg: Config) -> Runner:
     """Build the runner of a config, after what mmengine leaves to the caller."""
     check_writable(cfg.work_dir)
+    if cfg.get('launcher') == 'pytorch':
+        die_with_parent(os.getppid())  # torchrun, if killed, leaves its processes behind
     if cfg.get('launcher', 'none') != 'none' and get_device() == 'cpu':
         _init_cpu_model(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else StrictRunner.from_cfg(cfg)

@@ -1,11 +1,18 @@
 """Testing from a config."""
 
+from __future__ import annotations
+
 import os
 
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import find_latest_checkpoint
 
 from ..ops.dense_crf import crf_parameters
+from ..registry import MODELS
 from .launch import build_runner, check_writable
+
+NO_CHECKPOINT = 'none'
 
 
 def test_from_cfg(
@@ -22,8 +29,8 @@ def test_from_cfg(
 
     Args:
         cfg: A config as :func:`load_config` gives it; it is modified.
-        checkpoint: Its keys must be exactly those of the model. None tests the model as built, for
-            methods without training.
+        checkpoint: Its keys must be exactly those of the model. None is for models without
+            trainable weights; ``'none'`` tests any model as it is built.
         tta: Test-time augmentation: ``tta_cfg`` of the config, merged into ``model.test_cfg``,
             or else mmseg's ``tta_model`` and ``tta_pipeline``.
         crf: Preset of :data:`mmwsss.ops.dense_crf.PRESETS`: refine the predictions by a dense CRF.
@@ -36,13 +43,15 @@ def test_from_cfg(
 
     Raises:
         OSError: A folder is not writable; raised before anything is built.
-        ValueError: ``tta`` or ``crf`` does not suit the config.
+        ValueError: ``tta`` or ``crf`` does not suit the config, or a model that has to be trained
+            gets no checkpoint.
         RuntimeError: The checkpoint does not fit the model.
     """
     for folder in (out, show_dir):
         if folder is not None:
             check_writable(folder)
-    cfg.load_from, cfg.resume = (None if checkpoint is None else str(checkpoint)), False
+    given = checkpoint is not None and str(checkpoint) != NO_CHECKPOINT
+    cfg.load_from, cfg.resume = (str(checkpoint) if given else None), False
     if out is not None:
         writer = dict(type='mmwsss.PseudoMaskWriter', output_dir=str(out))
         metrics = cfg.test_evaluator
@@ -58,21 +67,47 @@ def test_from_cfg(
     if tta:
         _enable_tta(cfg)
     if crf is not None:
-        _enable_crf(cfg, crf)
-    return build_runner(cfg).test()
+        _enable_crf(cfg, crf, wrapped_by_tta=tta and 'tta_cfg' not in cfg)
+    runner = build_runner(cfg)
+    if checkpoint is None and any(p.requires_grad for p in runner.model.parameters()):
+        raise ValueError(_missing_checkpoint(cfg))
+    return runner.test()
 
 
 test_from_cfg.__test__ = False  # not a test, whatever pytest concludes from its name
 
 
-def _enable_crf(cfg: Config, preset: str) -> None:
+def _missing_checkpoint(cfg: Config) -> str:
+    newest = find_latest_checkpoint(cfg.work_dir)
+    found = (
+        f'the newest one of {cfg.work_dir} is {newest}'
+        if newest
+        else (f'there is none in {cfg.work_dir}; train the config first')
+    )
+    return (
+        f'the model of {cfg.filename or "the config"} has weights that are trained, and no '
+        f'checkpoint was given: {found}. Say {NO_CHECKPOINT!r} in place of the checkpoint to test '
+        'the untrained model.'
+    )
+
+
+def _enable_crf(cfg: Config, preset: str, wrapped_by_tta: bool) -> None:
+    """Our segmentors have the CRF in ``test_cfg``; those of mmseg are wrapped."""
     crf_parameters(preset)  # an unknown name is an error before anything is built
-    if cfg.model.get('test_cfg', {}).get('mode') == 'cam':
+    test_cfg = cfg.model.get('test_cfg') or {}
+    if test_cfg.get('mode') == 'cam':
         raise ValueError(
             "--crf refines predictions of a segmentation network, not maps (test_cfg.mode='cam'): "
             'write the maps and run tools/dense_crf.py on their folder'
         )
-    cfg.model = dict(type='mmwsss.DenseCRFModel', module=cfg.model, crf=dict(preset=preset))
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    if getattr(MODELS.get(cfg.model.type), 'crf_in_test_cfg', False):
+        cfg.model.test_cfg = {**test_cfg, 'crf': {**(test_cfg.get('crf') or {}), 'preset': preset}}
+        return
+    scores = 'probabilities' if wrapped_by_tta else 'logits'
+    cfg.model = dict(
+        type='mmwsss.DenseCRFModel', module=cfg.model, crf=dict(preset=preset), scores=scores
+    )
 
 
 def _enable_tta(cfg: Config) -> None:

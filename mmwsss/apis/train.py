@@ -10,7 +10,9 @@ from torch import nn
 from .launch import build_runner
 
 
-def train_from_cfg(cfg: Config, resume: str | None = None, amp: bool = False) -> nn.Module:
+def train_from_cfg(
+    cfg: Config, resume: str | None = None, amp: bool = False, accept_changes: bool = False
+) -> nn.Module:
     """Train the model of a config.
 
     Args:
@@ -18,13 +20,16 @@ def train_from_cfg(cfg: Config, resume: str | None = None, amp: bool = False) ->
         resume: ``'auto'`` continues from the newest checkpoint of the work dir (or starts when
             there is none), a path continues from that checkpoint.
         amp: Train in automatic mixed precision.
+        accept_changes: Resume although settings or training data are not those of the checkpoint;
+            the present ones, schedules included, are used from there on.
 
     Returns:
         The trained model.
 
     Raises:
         OSError: The work dir is not writable; raised before anything is built.
-        ValueError: ``amp`` on a CPU or with an optimizer wrapper that has no mixed-precision form.
+        ValueError: ``amp`` on a CPU or with an optimizer wrapper that has no mixed-precision form;
+            settings or data have changed since the checkpoint that is resumed.
     """
     if resume == 'auto':
         resume = _latest_checkpoint(cfg.work_dir)
@@ -33,6 +38,7 @@ def train_from_cfg(cfg: Config, resume: str | None = None, amp: bool = False) ->
     _make_resumable(cfg)
     if amp:
         _enable_amp(cfg)
+    cfg.accept_changes = accept_changes
     return build_runner(cfg).train()
 
 

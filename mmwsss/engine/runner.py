@@ -1,19 +1,51 @@
-"""A runner that does not continue with half-loaded weights."""
+"""A runner that does not go on with half-loaded weights or with something else than before."""
 
-from collections.abc import Callable
+from __future__ import annotations
 
+import json
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
+from torch import nn
+from torch.optim import Optimizer
+
+from mmwsss.datasets.inputs import dataset_inputs
+from mmwsss.utils.checks import some
+from mmwsss.utils.provenance import compare_settings
 
 _SHOWN = 5
+# What the trained weights depend on, and what of it has no influence on them.
+_TRAINING = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg')
+_TRAINING += ('randomness', 'custom_hooks', 'auto_scale_lr')
+_FREE = {
+    'model': ('test_cfg',),
+    'train_dataloader': ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory'),
+    'train_cfg': ('val_interval', 'val_begin'),
+}
 
 
 class StrictRunner(Runner):
-    """mmengine's runner, but a checkpoint must fit the model.
+    """mmengine's runner, but a checkpoint must fit the model, its classes and its training.
 
     The stock runner only logs missing and unexpected keys, so a forgotten head shows as a bad
     result hours later. ``strict_load = False`` in the config gives its behaviour back, for
     starting from the weights of another model on purpose.
+
+    Checkpoints remember what they were trained with: the settings, and digests of the training
+    data. Resuming with others is refused, unless ``accept_changes = True`` in the config says that
+    the present ones shall be used from here on, schedules included.
     """
+
+    _resuming = False
 
     def load_checkpoint(
         self,
@@ -26,11 +58,12 @@ class StrictRunner(Runner):
 
         Raises:
             RuntimeError: Keys are missing, unexpected, or of another shape; names some of them.
+            ValueError: It was trained for other classes.
         """
         if strict is None:
             strict = self.cfg.get('strict_load', True)
         try:
-            return super().load_checkpoint(filename, map_location, strict, revise_keys)
+            checkpoint = super().load_checkpoint(filename, map_location, strict, revise_keys)
         except RuntimeError as error:
             if 'do not match exactly' not in str(error):
                 raise
@@ -40,6 +73,151 @@ class StrictRunner(Runner):
                 'trained with (the copy beside it in the work dir; mind the number of classes). '
                 'To load only what fits, pass --cfg-options strict_load=False.'
             ) from None
+        meta = checkpoint.get('meta', {})
+        if strict:
+            self._check_classes(filename, meta)
+        if self._resuming:
+            self._check_record(filename, meta)
+        return checkpoint
+
+    def _check_classes(self, filename: str, meta: Mapping) -> None:
+        given = meta.get('dataset_meta') or {}
+        theirs = {key.lower(): value for key, value in given.items()}.get('classes')
+        ours = self._dataset_classes()
+        if theirs is None or ours is None or list(theirs) == list(ours):
+            return
+        raise ValueError(
+            f'Checkpoint {filename} was trained for other classes than those of the config '
+            f'{self.cfg.filename or ""}: {_class_difference(list(theirs), list(ours))}. Give the '
+            "data set's metainfo the classes of the checkpoint, in their order, or pass "
+            '--cfg-options strict_load=False.'
+        )
+
+    def _dataset_classes(self) -> list[str] | None:
+        """Class names of the data set that is trained or tested on."""
+        for loop in (self._train_loop, self._val_loop, self._test_loop):
+            if loop is not None and not isinstance(loop, dict):
+                return (getattr(loop.dataloader.dataset, 'metainfo', None) or {}).get('classes')
+        return None
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """As the base class, but a model without trainable weights is not wrapped (DDP refuses)."""
+        trained = any(parameter.requires_grad for parameter in model.parameters())
+        if trained or is_model_wrapper(model):
+            return super().wrap_model(model_wrapper_cfg, model)
+        return model.to(get_device())
+
+    def save_checkpoint(self, *args: Any, meta: dict | None = None, **kwargs: Any) -> None:
+        """As the base class; ``meta['made_from']`` holds what the weights depend on."""
+        super().save_checkpoint(*args, meta={**(meta or {}), 'made_from': self.record}, **kwargs)
+
+    @cached_property
+    def record(self) -> dict:
+        """What the weights that are trained depend on: settings, data, number of processes."""
+        record = dict(
+            settings=training_settings(self.cfg),
+            data=dataset_inputs(self.train_dataloader.dataset),
+            processes=self.world_size,
+        )
+        return json.loads(json.dumps(record, default=str))
+
+    def load_or_resume(self) -> None:
+        """As the base class; takes down what is trained with before anything is written."""
+        if self._train_loop is not None and not isinstance(self._train_loop, dict):
+            _ = self.record
+        super().load_or_resume()
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Resume, if what the checkpoint was trained with is what the config says now.
+
+        Raises:
+            ValueError: Settings or training data have changed; names what.
+        """
+        accept = self.cfg.get('accept_changes', False)
+        configured = [_hyper_parameters(optimizer) for optimizer in self._optimizers()]
+        if accept:
+            kwargs['resume_param_scheduler'] = False
+        self._resuming = True
+        try:
+            super().resume(filename, *args, **kwargs)
+        finally:
+            self._resuming = False
+        if accept:
+            for optimizer, groups in zip(self._optimizers(), configured, strict=True):
+                for group, values in zip(optimizer.param_groups, groups, strict=True):
+                    group.update(values)
+            self._replay_schedules()
+            self.set_randomness(**self.cfg.get('randomness', dict(seed=None)))
+
+    def _check_record(self, filename: str, meta: Mapping) -> None:
+        if 'made_from' not in meta:
+            print_log(
+                f'{filename} does not say what it was trained with: whether the settings and the '
+                'data are still the same cannot be checked',
+                'current',
+                logging.WARNING,
+            )
+            return
+        changes = compare_settings(meta['made_from'], self.record)
+        if changes and not self.cfg.get('accept_changes', False):
+            raise ValueError(
+                f'{filename} was trained with something else: {some(changes, 8)}. Use the former '
+                'settings and data, train anew in another work dir, or pass --accept-changes to '
+                'go on with the present ones.'
+            )
+        if changes:
+            print_log(f'going on with changes: {some(changes, 8)}', 'current', logging.WARNING)
+
+    def _optimizers(self) -> list[Optimizer]:
+        wrapper = self.optim_wrapper
+        wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+        return [one.optimizer for one in wrappers]
+
+    def _replay_schedules(self) -> None:
+        """Bring the schedules of the config to where training stands."""
+        schedulers = self.param_schedulers or []
+        if isinstance(schedulers, dict):
+            schedulers = [one for several in schedulers.values() for one in several]
+        steps = {True: self.epoch, False: self.iter}
+        with warnings.catch_warnings():  # that no optimizer step came between
+            warnings.simplefilter('ignore')
+            for step in range(max(steps.values())):
+                for scheduler in schedulers:
+                    if step < steps[scheduler.by_epoch]:
+                        scheduler.step()
+
+
+def training_settings(cfg: Config) -> dict[str, Any]:
+    """The part of a config on which the trained weights depend, as plain values."""
+    found: dict[str, Any] = {}
+    for key in _TRAINING:
+        value = cfg.get(key)
+        if isinstance(value, Mapping):
+            value = {k: v for k, v in value.items() if k not in _FREE.get(key, ())}
+        found[key] = value
+    hooks = found['custom_hooks'] or []
+    found['custom_hooks'] = [h for h in hooks if not h['type'].endswith('VisualizationHook')]
+    return json.loads(json.dumps(found, default=str))
+
+
+def _hyper_parameters(optimizer: Optimizer) -> list[dict[str, Any]]:
+    return [
+        {name: value for name, value in group.items() if name != 'params'}
+        for group in optimizer.param_groups
+    ]
+
+
+def _class_difference(theirs: list[str], ours: list[str]) -> str:
+    missing = [name for name in theirs if name not in ours]
+    added = [name for name in ours if name not in theirs]
+    if not missing and not added:
+        place = next(i for i, pair in enumerate(zip(theirs, ours, strict=True)) if len({*pair}) > 1)
+        return (
+            f'the order differs, class {place} is {theirs[place]!r} there and {ours[place]!r} here'
+        )
+    parts = [f'it has {some(missing)}'] if missing else []
+    parts += [f'the config has {some(added)}'] if added else []
+    return f'{", ".join(parts)} ({len(theirs)} and {len(ours)} classes)'
 
 
 def _shorten(message: str) -> str:

@@ -4,16 +4,56 @@ from __future__ import annotations
 
 import os
 import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
+from mmengine.structures import BaseDataElement
 
 from mmwsss.datasets.cam_store import save_cam
 from mmwsss.registry import METRICS
-from mmwsss.utils.io import write_mask
+from mmwsss.utils.checks import check_apart
+from mmwsss.utils.io import check_mask_values, write_mask
+from mmwsss.utils.provenance import RECORD
+
+
+class OutputGuard:
+    """Notices that files ``<image id>.*`` would overwrite each other or what they are made from.
+
+    Args:
+        folder: Where the files go.
+    """
+
+    def __init__(self, folder: str | os.PathLike) -> None:
+        self.folder = folder
+        self._sources: dict[str, str] = {}
+        self._apart: set[str] = set()
+
+    def image_id(self, sample: Mapping | BaseDataElement) -> str:
+        """The image id of a data sample, under which its file is written.
+
+        Raises:
+            ValueError: Another image has the same id, or the folder is that of the image or of
+                its true mask.
+        """
+        source = sample.get('img_path')
+        image_id = Path(source).stem
+        if self._sources.setdefault(image_id, source) != source:
+            raise ValueError(
+                f'{source} and {self._sources[image_id]} have the same image id {image_id}: '
+                'one output folder holds one file per id, rename one of them'
+            )
+        self._check_apart('the images', source)
+        self._check_apart('the true masks', sample.get('seg_map_path'))
+        return image_id
+
+    def _check_apart(self, what: str, path: str | None) -> None:
+        folder = path and (osp.dirname(path) or '.')
+        if folder and folder not in self._apart:
+            check_apart({'the output folder': self.folder}, {f'the folder of {what}': folder})
+            self._apart.add(folder)
 
 
 class _FolderWriter(BaseMetric):
@@ -21,26 +61,25 @@ class _FolderWriter(BaseMetric):
 
     Every process writes its own images; an image that a sampler repeats is rewritten with the
     same content.
+
+    A folder that a pipeline has taken down as its own (:mod:`mmwsss.utils.provenance`) loses that
+    mark, since what is in it is then of another origin; the pipeline itself says ``claimed``.
     """
 
     extension: str
 
-    def __init__(self, output_dir: str, prefix: str | None = None) -> None:
+    def __init__(self, output_dir: str, prefix: str | None = None, claimed: bool = False) -> None:
         super().__init__(prefix=prefix)
         self.output_dir = output_dir
         os.makedirs(output_dir, exist_ok=True)
-        self._sources: dict[str, str] = {}
+        if not claimed:
+            Path(output_dir, RECORD).unlink(missing_ok=True)
+        self._guard = OutputGuard(output_dir)
 
     def process(self, data_batch: dict | None, data_samples: Sequence[dict]) -> None:
         """Write one file per sample."""
         for sample in data_samples:
-            source = sample['img_path']
-            image_id = Path(source).stem
-            if self._sources.setdefault(image_id, source) != source:
-                raise ValueError(
-                    f'{source} and {self._sources[image_id]} have the same image id {image_id}: '
-                    'one output folder holds one file per id, rename one of them'
-                )
+            image_id = self._guard.image_id(sample)
             self.write(osp.join(self.output_dir, image_id + self.extension), sample)
             self.results.append(image_id)
 
@@ -64,6 +103,7 @@ class CAMStoreWriter(_FolderWriter):
     Args:
         output_dir: Folder of the store.
         prefix: See :class:`mmengine.evaluator.BaseMetric`.
+        claimed: The caller has taken down what the files are made from.
     """
 
     extension = '.npz'
@@ -86,14 +126,19 @@ class PseudoMaskWriter(_FolderWriter):
         output_dir: Folder of the masks.
         field: ``'pred_sem_seg'`` or ``'pred_pseudo_mask'``.
         prefix: See :class:`mmengine.evaluator.BaseMetric`.
+        claimed: The caller has taken down what the files are made from.
     """
 
     extension = '.png'
 
     def __init__(
-        self, output_dir: str, field: str = 'pred_sem_seg', prefix: str | None = None
+        self,
+        output_dir: str,
+        field: str = 'pred_sem_seg',
+        prefix: str | None = None,
+        claimed: bool = False,
     ) -> None:
-        super().__init__(output_dir, prefix)
+        super().__init__(output_dir, prefix, claimed)
         self.field = field
 
     def write(self, path: str, sample: dict) -> None:
@@ -108,11 +153,9 @@ class PseudoMaskWriter(_FolderWriter):
             raise ValueError(
                 f'{source}: the mask is {mask.shape}, the image {tuple(sample["ori_shape"][:2])}'
             )
-        num_classes = len(self.dataset_meta['classes'])
-        strange = np.unique(mask[(mask != 255) & ((mask < 0) | (mask >= num_classes))])
-        if len(strange):
+        if mask.dtype.kind not in 'iub':
             raise ValueError(
-                f'{source}: values {strange[:5].tolist()} are neither one of {num_classes} '
-                'classes nor 255'
+                f'{source}: {self.field} holds {mask.dtype} numbers, not class indices'
             )
+        check_mask_values(mask, len(self.dataset_meta['classes']), f'{source}: {self.field}')
         write_mask(path, mask.astype(np.uint8), self.dataset_meta.get('palette'))

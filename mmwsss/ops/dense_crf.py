@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -36,10 +37,13 @@ class CRFParameters:
 
     def __post_init__(self) -> None:
         deviations = self.gaussian_sxy, self.bilateral_sxy, self.bilateral_srgb
-        if min(deviations) <= 0 or min(self.gaussian_compat, self.bilateral_compat) < 0:
-            raise ValueError(f'standard deviations must be > 0 and weights >= 0: {self}')
-        if self.iterations < 0:
-            raise ValueError(f'iterations must be >= 0: {self}')
+        weights = self.gaussian_compat, self.bilateral_compat
+        if not all(0 < value < math.inf for value in deviations):
+            raise ValueError(f'standard deviations must be > 0 and finite: {self}')
+        if not all(0 <= value < math.inf for value in weights):
+            raise ValueError(f'weights must be >= 0 and finite: {self}')
+        if not 0 <= self.iterations < math.inf or self.iterations != int(self.iterations):
+            raise ValueError(f'iterations must be a whole number >= 0: {self}')
 
 
 # The sets of the official codes.
@@ -67,13 +71,16 @@ def crf_parameters(preset: str = 'afa', scale_factor: float = 1.0, **overrides) 
         overrides: Fields of :class:`CRFParameters`.
 
     Raises:
-        ValueError: No such preset, or values out of range.
-        TypeError: No such field.
+        ValueError: No such preset or parameter, or values out of range.
     """
     if preset not in PRESETS:
         raise ValueError(f'there is no CRF preset {preset!r}; presets are {", ".join(PRESETS)}')
+    names = CRFParameters.__dataclass_fields__
+    unknown = [name for name in overrides if name not in names]
+    if unknown:
+        raise ValueError(f'the CRF has no parameter {unknown[0]!r}; it has {", ".join(names)}')
     parameters = replace(PRESETS[preset], **overrides)
-    if scale_factor <= 0:
+    if not 0 < scale_factor < math.inf:
         raise ValueError(f'scale_factor must be > 0, not {scale_factor}')
     return replace(
         parameters,

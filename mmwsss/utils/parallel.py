@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from multiprocessing import get_context
 from typing import Any
 
 import torch
@@ -62,8 +64,10 @@ def _completed(
     if processes == 1:
         yield from ((index, run(chunk)) for index, chunk in enumerate(chunks))
         return
+    # Not 'forkserver', the default of newer Pythons: its workers are children of another process.
+    context = get_context('fork' if sys.platform == 'linux' else 'spawn')
     initializer = partial(_start_worker, os.getpid())
-    with ProcessPoolExecutor(processes, initializer=initializer) as pool:
+    with ProcessPoolExecutor(processes, context, initializer) as pool:
         waiting, done, queue = {}, 0, iter(enumerate(chunks))
         try:
             while True:

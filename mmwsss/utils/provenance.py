@@ -22,6 +22,9 @@ RECORD = 'made_from.json'
 RESTART = 'or say --restart to throw them away and start anew'
 
 
+_MISSING = '(not set)'
+
+
 class ChangedError(ValueError):
     """A folder holds results of other settings or inputs."""
 
@@ -55,7 +58,7 @@ def claim(
     products, path = list_files(folder, suffix), folder / RECORD
     earlier: dict[str, Any] = {}
     if path.is_file():
-        earlier = read_json(path)
+        earlier = read_record(path)
         why = _difference(earlier, settings, stamps, products)
         if why and not restart:
             raise ChangedError(f'{folder} {why}. Use another folder, {RESTART}.')
@@ -69,9 +72,25 @@ def claim(
             'what they were made from. Use another folder, or move them away.'
         )
     files = {**earlier.get('files', {}), **stamps}
-    with atomic_write(path) as tmp:
-        tmp.write_text(json.dumps(dict(settings=settings, files=files), indent=1), encoding='utf-8')
+    if earlier != (record := dict(settings=settings, files=files)):
+        with atomic_write(path) as tmp:
+            tmp.write_text(json.dumps(record, indent=1), encoding='utf-8')
     return {key for key in stamps if key in products and is_whole(products[key])}
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What a folder was made from: ``settings``, and ``files`` by id.
+
+    Raises:
+        ChangedError: The file holds something else.
+    """
+    record = read_json(path)
+    if not isinstance(record, dict) or not isinstance(record.get('files'), dict):
+        raise ChangedError(
+            f'{path} is no record of what the files beside it were made from. Use another folder, '
+            'or move them away.'
+        )
+    return record
 
 
 def _difference(
@@ -102,20 +121,20 @@ def compare_settings(earlier: Any, now: Any, name: str = '') -> list[str]:
         earlier, now = dict(enumerate(earlier)), dict(enumerate(now))
     else:
         return [] if earlier == now else [f'{name}: {_short(earlier)} -> {_short(now)}']
-    return [
-        line
-        for key in keys
-        for line in compare_settings(
-            earlier.get(key, '(not set)'),
-            now.get(key, '(not set)'),
-            f'{name}.{key}' if name else str(key),
-        )
-    ]
+    lines = []
+    for key in keys:
+        old, new = earlier.get(key, _MISSING), now.get(key, _MISSING)
+        if old is _MISSING and isinstance(new, Mapping):
+            old = {}
+        if new is _MISSING and isinstance(old, Mapping):
+            new = {}
+        lines += compare_settings(old, new, f'{name}.{key}' if name else str(key))
+    return lines
 
 
 def _short(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= 60 else f'{text[:57]}...'
+    return text if len(text) <= 60 else f'{text[:20]}...{text[-37:]}'
 
 
 def stamp(path: str | os.PathLike) -> str:
@@ -140,5 +159,6 @@ def digest_stamps(paths: Iterable[str | os.PathLike]) -> str:
     """One digest of the names, sizes and times of many files, in their order."""
     found = hashlib.sha1()
     for path in paths:
-        found.update(f'{os.path.abspath(path)} {stamp(path)}\n'.encode('utf-8', 'surrogateescape'))
+        name = os.path.basename(path)  # a folder that is moved stays the same
+        found.update(f'{name} {stamp(path)}\n'.encode('utf-8', 'surrogateescape'))
     return found.hexdigest()

@@ -1,5 +1,6 @@
 """Dense CRF on folders: results, resuming, and bad input."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from mmwsss.apis.crf_folder import LowHighFromCAMs, MasksFromCAMs, MasksFromMask
 from mmwsss.datasets.cam_store import save_cam
 from mmwsss.datasets.mini_render import render_mini
 from mmwsss.ops.cam import upsample
-from mmwsss.ops.dense_crf import dense_crf
+from mmwsss.ops.dense_crf import dense_crf, refine_labels
 from mmwsss.utils.io import read_mask, write_mask
 
 ROOT = Path(__file__).parents[2]
@@ -113,12 +114,105 @@ def test_other_settings_are_refused(folders):
         crf_folder(MasksFromCAMs(3), folders / 'cams', folders / 'images', folders / 'out')
 
 
+def test_changed_inputs_are_refused_or_done_anew(folders):
+    """Another picture or other maps behind a finished file; new ones only extend."""
+    args = MasksFromCAMs(2), folders / 'cams', folders / 'images', folders / 'out'
+    crf_folder(*args, ['a', 'b'])
+    assert crf_folder(*args) == 1
+    before = read_mask(folders / 'out/b.png')
+    Image.fromarray(render_mini('val', 7)[0]).resize(before.shape[::-1]).save(
+        folders / 'images/b.png'
+    )
+    with pytest.raises(ValueError, match=r'inputs of 1 images have changed since \(b\)'):
+        crf_folder(*args)
+    assert np.array_equal(read_mask(folders / 'out/b.png'), before)
+    assert crf_folder(*args, restart=True) == 3
+    assert not np.array_equal(read_mask(folders / 'out/b.png'), before)
+
+
+def test_images_of_another_folder_are_refused(folders):
+    shutil.copytree(folders / 'images', folders / 'others')
+    crf_folder(MasksFromCAMs(2), folders / 'cams', folders / 'images', folders / 'out')
+    with pytest.raises(ValueError, match=r'images: .*images -> .*others'):
+        crf_folder(MasksFromCAMs(2), folders / 'cams', folders / 'others', folders / 'out')
+
+
+@pytest.mark.parametrize('same', ['masks', 'images'])
+def test_output_is_not_input(folders, same):
+    before = {p: p.read_bytes() for p in (folders / same).iterdir()}
+    with pytest.raises(ValueError, match='would be overwritten'):
+        crf_folder(MasksFromMasks(), folders / 'masks', folders / 'images', folders / same)
+    assert {p: p.read_bytes() for p in (folders / same).iterdir()} == before
+
+
+@pytest.mark.parametrize('orientation', [1, 3, 6])
+def test_the_picture_is_seen_upright(tmp_path, orientation):
+    upright, mask, _ = render_mini('val', 0)
+    turns = {1: 0, 3: 2, 6: 1}[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / 'images').mkdir()
+    turned = Image.fromarray(np.ascontiguousarray(np.rot90(upright, turns)))
+    turned.save(tmp_path / 'images/a.png', exif=exif)
+    write_mask(tmp_path / 'masks/a.png', mask.astype(np.uint8))
+    crf_folder(MasksFromMasks(), tmp_path / 'masks', tmp_path / 'images', tmp_path / 'out')
+    expected = refine_labels(torch.from_numpy(upright), torch.from_numpy(mask), 0.7)
+    assert np.array_equal(read_mask(tmp_path / 'out/a.png'), expected)
+
+
+def test_a_mask_beside_its_picture_is_not_taken_for_it(folders):
+    Image.new('RGB', (9, 9)).save(folders / 'images/a.jpg')
+    with pytest.raises(ValueError, match=r'a\.jpg and .*a\.png have the same image id'):
+        crf_folder(MasksFromCAMs(), folders / 'cams', folders / 'images', folders / 'out')
+    (folders / 'images/a.jpg').rename(folders / 'images/._a.jpg')
+    (folders / 'images/b.json').write_text('{}')
+    (folders / 'cams/.a.1234.npz').write_bytes(b'left behind')
+    assert crf_folder(MasksFromCAMs(), folders / 'cams', folders / 'images', folders / 'out') == 3
+
+
+def test_binary_masks_are_refused(folders):
+    for name in IDS:
+        mask = read_mask(folders / f'masks/{name}.png')
+        write_mask(folders / f'masks/{name}.png', (mask > 0).astype(np.uint8) * 255)
+    with pytest.raises(ValueError, match='binary masks of 0 and 255'):
+        crf_folder(MasksFromMasks(), folders / 'masks', folders / 'images', folders / 'out')
+    assert not (folders / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda: MasksFromCAMs(power=0),
+        lambda: MasksFromCAMs(power=float('nan')),
+        lambda: MasksFromCAMs(background=7),
+        lambda: MasksFromCAMs(confidence=2),
+        lambda: MasksFromCAMs(image='turned'),
+        lambda: MasksFromCAMs(crf=dict(preset='pssa')),
+        lambda: MasksFromCAMs(crf=dict(bilateral_srgb=float('nan'))),
+        lambda: MasksFromCAMs(crf=dict(sxy=3)),
+        lambda: LowHighFromCAMs(32, 4),
+        lambda: LowHighFromCAMs(0, 4),
+        lambda: MasksFromMasks(gt_prob=1),
+        lambda: MasksFromMasks(crf=dict(backend='gpu')),
+    ],
+)
+def test_values_out_of_range(make):
+    with pytest.raises(ValueError, match=r'must be|presets are|finite|no parameter'):
+        make()
+
+
+def test_processes_out_of_range(folders):
+    with pytest.raises(ValueError, match='processes must be a whole number'):
+        crf_folder(MasksFromCAMs(), folders / 'cams', folders / 'images', folders / 'out', None, 0)
+    assert not (folders / 'out').exists()
+
+
 def test_missing_files_are_counted_and_named(folders):
     work = MasksFromCAMs()
-    with pytest.raises(FileNotFoundError, match='for 2 ids: x, y'):
+    with pytest.raises(FileNotFoundError, match='for 2 of 3 ids: x, y'):
         crf_folder(work, folders / 'cams', folders / 'images', folders / 'out', ['a', 'x', 'y'])
     (folders / 'images/c.png').unlink()
-    with pytest.raises(FileNotFoundError, match=r'no image .*for 1 ids: c'):
+    with pytest.raises(FileNotFoundError, match=r'no image for 1 of 3 ids: c'):
         crf_folder(work, folders / 'cams', folders / 'images', folders / 'out')
     assert not (folders / 'out').exists()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmwsss.apis.pipeline import Launch, Pipeline
 from mmwsss.utils.io import write_mask
@@ -34,21 +35,26 @@ TOOLS = {
             Path(sys.argv[sys.argv.index('--metrics') + 1]).write_text(json.dumps(
                 {'mIoU': score, 'IoU/background': 90.0, 'weights': Path(sys.argv[2]).read_text()}))
         else:
-            from mmengine.config import Config
-            cfg = Config.fromfile(sys.argv[1])
-            out = Path(cfg.test_evaluator[0].output_dir)
+            cfg = runpy.run_path(sys.argv[1])
+            out = Path(cfg['test_evaluator'][0]['output_dir'])
             out.mkdir(parents=True, exist_ok=True)
-            done = set(os.listdir(cfg.test_dataloader.dataset.skip_dir))
-            for name in sorted({'a.png', 'b.png', 'c.png'} - done):
+            left = Path(cfg['test_dataloader']['dataset']['ann_file']).read_text().splitlines()
+            if not left:
+                raise SystemExit('mmengine cannot test on nothing')
+            for name in left:
                 time.sleep(float(os.environ.get('PAUSE', 0)))
                 with open(out / 'log', 'a') as log:
-                    log.write(f'{name} ')
-                (out / name).write_bytes(Path('mask.png').read_bytes())
+                    log.write(f'{name}.png ')
+                if name != os.environ.get('LOSE'):
+                    (out / f'{name}.png').write_bytes(Path('mask.png').read_bytes())
     """,
 }
 CONFIG = """
 train_cfg = dict(max_iters=6)
-test_dataloader = dict(dataset=dict())
+train_dataloader = dict(dataset=dict(
+    type='mmwsss.ImageLabelDataset', metainfo=dict(classes=('background', 'cat')),
+    data_root='data', data_prefix=dict(img_path='images'), ann_file='ids.txt', pipeline=[]))
+test_dataloader = train_dataloader
 test_evaluator = [
     dict(type='mmwsss.PseudoMaskWriter', output_dir='work_dirs/one/masks'),
     dict(type='mmwsss.WSSSIoUMetric'),
@@ -59,7 +65,7 @@ stages = [
     dict(name='first', run='train', config='one.py'),
     dict(name='write', run='predict', config='one.py', checkpoint='first'),
     dict(name='mask', run='evaluate', predictions='work_dirs/one/masks', truth='truth',
-         split='ids.txt', classes='classes.txt'),
+         split='data/ids.txt', classes='classes.txt'),
     dict(name='second', run='train', config='two.py', options={'train_cfg.max_iters': 7}),
     dict(name='val', run='test', config='two.py', checkpoint='second'),
     dict(name='val_crf', run='test', config='two.py', checkpoint='second', crf='psa'),
@@ -70,7 +76,7 @@ stages = [
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    head = 'import json, os, sys, time\nfrom pathlib import Path\n'
+    head = 'import json, os, runpy, sys, time\nfrom pathlib import Path\n'
     for name, text in TOOLS.items():
         lines = [line[8:] for line in text.strip('\n').splitlines()]
         (tmp_path / name).write_text(head + '\n'.join(lines) + '\n')
@@ -80,9 +86,11 @@ def folder(tmp_path, monkeypatch):
     mask = np.zeros((4, 5), np.uint8)
     mask[1:, 2:] = 1
     write_mask('mask.png', mask)
+    Path('data/images').mkdir(parents=True)
     for name in 'abc':
         write_mask(f'truth/{name}.png', mask)
-    Path('ids.txt').write_text('a\nb\nc\n')
+        Image.new('RGB', (5, 4)).save(f'data/images/{name}.jpg')
+    Path('data/ids.txt').write_text('a\nb\nc\n')
     Path('classes.txt').write_text('cat\n')
     return tmp_path
 
@@ -107,7 +115,7 @@ def test_runs_all_stages_and_reports(folder, capfd):
 def test_finished_stages_are_skipped(folder):
     first = pipeline(folder).run()
     assert pipeline(folder).run() == first
-    assert (folder / 'work_dirs/one/log').read_text() == '0 1 2 3 4 5 '
+    assert (folder / 'work_dirs/pipe/first/log').read_text() == '0 1 2 3 4 5 '
 
 
 def test_another_root_and_options(folder):
@@ -119,10 +127,10 @@ def test_another_root_and_options(folder):
 
 def test_other_settings_are_refused(folder):
     pipeline(folder).run()
-    with pytest.raises(RuntimeError, match='first was finished with other settings'):
+    with pytest.raises(RuntimeError, match=r'first was begun .*randomness\.seed: .* -> 1'):
         pipeline(folder, cfg_options={'randomness.seed': 1}).run()
     Path('two.py').write_text(CONFIG.replace('WSSSIoUMetric', 'IoUMetric'))
-    with pytest.raises(RuntimeError, match='second was finished with other settings'):
+    with pytest.raises(RuntimeError, match='second was begun with other settings'):
         pipeline(folder).run()
 
 
@@ -135,9 +143,9 @@ RUN = (
 @pytest.mark.parametrize(
     ('appears', 'log', 'whole'),
     [
-        ('one/iter_3.pth', 'one/log', '0 1 2 3 4 5 '),
+        ('pipe/first/iter_3.pth', 'pipe/first/log', '0 1 2 3 4 5 '),
         ('one/masks/b.png', 'one/masks/log', 'a.png b.png c.png '),
-        ('two/iter_2.pth', 'two/log', '0 1 2 3 4 5 '),
+        ('pipe/second/iter_2.pth', 'pipe/second/log', '0 1 2 3 4 5 '),
     ],
 )
 def test_goes_on_after_a_kill(folder, appears, log, whole):
@@ -159,6 +167,124 @@ def test_goes_on_after_a_kill(folder, appears, log, whole):
     results = pipeline(folder).run()
     assert log.read_text() == whole
     assert results['val_crf']['metrics']['mIoU'] == 60
+
+
+def test_a_stage_that_was_killed_behind_its_last_file_finishes(folder):
+    """Nothing is left to predict, so the tool is not started; the stage is finished."""
+    pipeline(folder).run()
+    record = folder / 'work_dirs/pipe/write.json'
+    whole = json.loads(record.read_text())
+    record.write_text(json.dumps({'depends': whole['depends']}))  # as it is until the end
+    assert pipeline(folder).run()['write']['metrics'] == {}
+    assert (folder / 'work_dirs/one/masks/log').read_text() == 'a.png b.png c.png '
+    assert 'metrics' in json.loads(record.read_text())
+
+
+def test_a_stage_is_finished_when_every_image_has_its_file(folder, monkeypatch):
+    monkeypatch.setenv('LOSE', 'b')
+    with pytest.raises(RuntimeError, match=r'stage write has left no \.png .* 1 of 3 images: b'):
+        pipeline(folder).run()
+    monkeypatch.delenv('LOSE')
+    pipeline(folder).run()
+    assert (folder / 'work_dirs/one/masks/log').read_text() == 'a.png b.png c.png b.png '
+
+
+def test_a_truncated_file_is_made_again(folder):
+    pipeline(folder).run()
+    mask = folder / 'work_dirs/one/masks/c.png'
+    mask.write_bytes(mask.read_bytes()[:-8])
+    record = folder / 'work_dirs/pipe/write.json'
+    record.write_text(json.dumps({'depends': json.loads(record.read_text())['depends']}))
+    with pytest.raises(RuntimeError, match='mask was begun with other settings or files'):
+        pipeline(folder).run()  # the judgement was of the file before
+    assert (folder / 'work_dirs/one/masks/log').read_text() == 'a.png b.png c.png c.png '
+    pipeline(folder, restart=True).run()
+
+
+def test_an_interrupted_stage_is_not_continued_with_other_settings(folder):
+    (folder / 'train.py').write_text('raise SystemExit(3)')
+    with pytest.raises(RuntimeError, match='stage first failed'):
+        pipeline(folder).run()
+    with pytest.raises(RuntimeError, match='stage first was begun with other settings'):
+        pipeline(folder, cfg_options={'randomness.seed': 1}).run()
+
+
+def test_restart_does_changed_stages_and_those_behind_them_anew(folder):
+    pipeline(folder).run()
+    Path('two.py').write_text(CONFIG.replace('max_iters=6', 'max_iters=6, val_interval=9'))
+    results = pipeline(folder, restart=True).run()
+    assert results['val']['metrics']['mIoU'] == 50
+    assert (folder / 'work_dirs/one/masks/log').read_text() == 'a.png b.png c.png '
+    Path('one.py').write_text(CONFIG.replace('max_iters=6', 'max_iters=6, val_interval=9'))
+    pipeline(folder, restart=True).run()
+    assert (folder / 'work_dirs/one/masks/log').read_text() == 'a.png b.png c.png ' * 2
+    assert (folder / 'work_dirs/pipe/first/log').read_text() == '0 1 2 3 4 5 '
+
+
+@pytest.mark.parametrize('changed', ['data/images/b.jpg', 'truth/b.png', 'data/ids.txt'])
+def test_changed_files_are_noticed(folder, changed):
+    pipeline(folder).run()
+    path = folder / changed
+    path.write_bytes(path.read_bytes() + b'\n')
+    with pytest.raises(RuntimeError, match='was begun with other settings or files'):
+        pipeline(folder).run()
+
+
+def test_two_trainings_of_one_config_do_not_share_a_folder(folder):
+    twice = PIPELINE.replace("config='two.py', options", "config='one.py', options")
+    Path('pipe.py').write_text(twice)
+    pipeline(folder).run()
+    for name in ('first', 'second'):
+        assert (folder / f'work_dirs/pipe/{name}/log').read_text() == '0 1 2 3 4 5 '
+
+
+def test_files_of_unknown_origin_are_not_taken_for_results(folder):
+    masks = folder / 'work_dirs/one/masks'
+    masks.mkdir(parents=True)
+    (masks / 'a.png').write_bytes(Path('mask.png').read_bytes())
+    with pytest.raises(ValueError, match='not known what they were made from'):
+        pipeline(folder, restart=True).run()
+    assert (masks / 'a.png').is_file()
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'message'),
+    [
+        ("truth='truth'", "truth='nowhere'", r'stage mask: the folder nowhere \(truth\)'),
+        ("split='data/ids.txt'", "split='ids'", 'stage mask: Split list ids does not exist'),
+        ("work_dirs/one/masks'", "work_dirs/other'", r'stage mask: .*other \(predictions\)'),
+    ],
+)
+def test_missing_data_of_late_stages_are_found_at_the_start(folder, old, new, message):
+    assert old in PIPELINE
+    Path('pipe.py').write_text(PIPELINE.replace(old, new))
+    with pytest.raises(FileNotFoundError, match=message):
+        pipeline(folder).run()
+    assert not (folder / 'work_dirs/pipe/first').exists()
+
+
+def test_missing_truths_and_images_are_found_at_the_start(folder):
+    (folder / 'truth/c.png').unlink()
+    with pytest.raises(FileNotFoundError, match=r'has no mask for 1 of 3 images of .*: c'):
+        pipeline(folder).run()
+    (folder / 'data/images/b.jpg').unlink()
+    with pytest.raises(FileNotFoundError, match=r'stage first: .*b'):
+        pipeline(folder).run()
+
+
+def test_two_stages_do_not_write_to_one_folder(folder):
+    stage = "    dict(name='again', run='predict', config='two.py'),\n]"
+    Path('pipe.py').write_text(PIPELINE.strip()[:-1] + stage)
+    with pytest.raises(ValueError, match=r'stage again writes to .*masks, as stage write does'):
+        pipeline(folder).run()
+
+
+def test_output_is_not_input(folder):
+    for name in ('one', 'two'):
+        Path(f'{name}.py').write_text(CONFIG.replace('work_dirs/one/masks', 'data/images'))
+    Path('pipe.py').write_text(PIPELINE.replace('work_dirs/one/masks', 'data/images'))
+    with pytest.raises(ValueError, match='stage write writes to data/images, which it also reads'):
+        pipeline(folder).run()
 
 
 def test_only_one_at_a_time(folder):
@@ -187,6 +313,7 @@ def test_a_failing_stage_names_itself(folder):
         ("run='evaluate'", "run='judge'", 'run= one of train, predict'),
         ("truth='truth',", '', r'stage mask \(evaluate\) needs'),
         ("crf='psa'", "crf='pas'", 'presets are'),
+        ("classes='classes.txt'", "classes='classes.txt', background='range:0:2:0.1'", 'threshold'),
     ],
 )
 def test_mistakes_are_found_before_anything_runs(folder, old, new, message):

@@ -44,11 +44,23 @@ def scene(tmp_path):
 def test_predictions_are_refined(scene, kind):
     path, image, mask, logits = scene
     scores = logits if kind == 'logits' else logits.softmax(0)
-    sample = DenseCRFModel(Scores(scores, path), dict(preset='deeplabv2')).test_step({})[0]
+    model = DenseCRFModel(Scores(scores, path), dict(preset='deeplabv2'), scores=kind)
+    sample = model.test_step({})[0]
     expected = dense_crf(torch.from_numpy(image), logits.softmax(0), preset='deeplabv2')
     assert torch.allclose(sample.seg_logits.data, expected, atol=1e-4)
     refined = sample.pred_sem_seg.data[0].numpy()
     assert (refined == mask).mean() > (logits.argmax(0).numpy() == mask).mean() + 0.1
+
+
+def test_probabilities_need_not_sum_to_one(scene):
+    """The maximum over views (MCTformer's retraining) does not, and is no logit for that."""
+    path, image, _, logits = scene
+    prob = torch.maximum(logits.softmax(0), logits.roll(1, 0).softmax(0))
+    model = DenseCRFModel(Scores(prob, path), dict(preset='afa'), scores='probabilities')
+    expected = dense_crf(torch.from_numpy(image), prob, preset='afa')
+    assert torch.equal(model.test_step({})[0].seg_logits.data, expected)
+    with pytest.raises(ValueError, match='scores must be one of logits, probabilities'):
+        DenseCRFModel(Scores(prob, path), dict(preset='afa'), scores='prob')
 
 
 def test_checkpoint_of_the_segmentor_loads(scene):

@@ -211,7 +211,7 @@ def test_bad_input_names_what_is_wrong():
         crf_parameters('pas')
     with pytest.raises(ValueError, match='> 0'):
         crf_parameters(bilateral_srgb=0)
-    with pytest.raises(TypeError, match='sxy'):
+    with pytest.raises(ValueError, match="no parameter 'sxy'"):
         crf_parameters(sxy=3)
     with pytest.raises(ValueError, match='too small for this image'):
         DenseCRF(image, bilateral_srgb=1e-6)

@@ -67,6 +67,25 @@ def test_weclip_trains_and_tests_in_two_processes(tmp_path, run_tool):
         assert both[name] == pytest.approx(value, abs=1e-4, nan_ok=True), name
 
 
+def test_a_model_without_trainable_weights_runs_in_two_processes(tmp_path, run_tool):
+    config = Path(__file__).parents[2] / 'configs/wsss/clip_es_mini.py'
+    options = {
+        'test_dataloader.dataset.data_root': str(tmp_path / 'data'),
+        'test_dataloader.dataset.indices': 5,
+        'test_dataloader.batch_size': 1,
+        'test_evaluator.0.output_dir': str(tmp_path / 'cams'),
+    }
+    single = test_from_cfg(load_config(config, options, tmp_path / 'one'), None)
+    pairs = (f'{key}={value}' for key, value in options.items())
+    done = run_tool(
+        'dist_test.sh', config, 'none', 2, '--work-dir=two', '--cfg-options', *pairs,
+        cwd=tmp_path, PORT=free_port(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert metrics_of(tmp_path / 'two')[-1]['mIoU'] == pytest.approx(single['mIoU'], abs=1e-4)
+    assert len(list((tmp_path / 'cams').glob('*.npz'))) == 5
+
+
 def in_two_processes(folder: Path, method: str, iterations: list[int]) -> list[dict]:
     """Results of the processes, which must have the same weights."""
     arguments = (2, free_port(), method, iterations, str(folder))

@@ -1,5 +1,6 @@
 """Judging folders of masks and maps: equal to plain counting, in one process and in two."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -8,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from test_distributed import free_port
 
 from mmwsss.apis.eval_folder import CONVENTIONS, PredictionFolder, eval_folder
 from mmwsss.datasets.cam_store import save_cam
 from mmwsss.utils.io import write_mask
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'analysis_tools' / 'eval_pseudo_labels.py'
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / 'tools' / 'analysis_tools' / 'eval_pseudo_labels.py'
 CLASSES = ('background', 'boat', 'car', 'cow')
 IDS = [f'image_{i}' for i in range(7)]
 
@@ -160,3 +163,118 @@ def test_wrong_files_are_named(tmp_path):
     (tmp_path / 'masks' / 'image_1.npz').touch()
     with pytest.raises(ValueError, match=r'masks holds \.png, \.npz files; expected one kind'):
         judge(tmp_path, 'masks')
+
+
+def test_hidden_files_are_no_predictions(tmp_path):
+    write_split(tmp_path)
+    expected = judge(tmp_path, 'masks')
+    for name in ('._image_0.npz', '.image_0.1f2e.npy', '.DS_Store'):
+        (tmp_path / 'masks' / name).touch()
+    assert judge(tmp_path, 'masks') == expected
+    (tmp_path / 'masks' / 'image_3.png').rename(tmp_path / 'masks' / '._image_3.png')
+    with pytest.raises(FileNotFoundError, match=r'no prediction .* for 1 of 7 .*: image_3'):
+        judge(tmp_path, 'masks')
+
+
+def test_broken_links_are_missing_files(tmp_path):
+    write_split(tmp_path)
+    (tmp_path / 'truth' / 'image_2.png').unlink()
+    (tmp_path / 'truth' / 'image_2.png').symlink_to(tmp_path / 'nowhere.png')
+    with pytest.raises(FileNotFoundError, match=r'no truth .* for 1 of 7 .*: image_2'):
+        judge(tmp_path, 'masks')
+
+
+@pytest.mark.parametrize('folder', ['masks', 'truth'])
+def test_masks_that_hold_no_classes_are_named(tmp_path, folder):
+    write_split(tmp_path)
+    path = tmp_path / folder / 'image_1.png'
+    with Image.open(path) as image:
+        size = image.size[::-1]
+    for array, message in (
+        (np.full(size, 257, np.uint16), 'its mode is I;16'),
+        (np.zeros((*size, 3), np.uint8), 'its mode is RGB'),
+        (np.full(size, 9, np.uint8), r'holds the values \[9\]'),
+    ):
+        Image.fromarray(array).save(path)
+        with pytest.raises(ValueError, match=rf'{folder}/image_1\.png .*{message}'):
+            judge(tmp_path, 'masks')
+
+
+@pytest.mark.parametrize('folder', ['masks', 'store'])
+def test_a_truth_of_0_and_255_is_refused(tmp_path, folder):
+    write_split(tmp_path)
+    for key in IDS:
+        with Image.open(tmp_path / 'truth' / f'{key}.png') as image:
+            write_mask(tmp_path / 'truth' / f'{key}.png', np.uint8(np.array(image) == 1) * 255)
+    with pytest.raises(ValueError, match=r'not one of the 7 true masks .*image_0\.png.*divide by'):
+        judge(tmp_path, folder)
+
+
+@pytest.fixture
+def tool(tmp_path, monkeypatch):
+    """Run the tool's ``main`` with arguments in a folder with a split."""
+    spec = importlib.util.spec_from_file_location('eval_pseudo_labels', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    write_split(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def run(predictions, *options):
+        arguments = ['--split', 'split.txt', '--classes', 'classes.txt', '--workers', '0']
+        monkeypatch.setattr(sys, 'argv', [TOOL.name, predictions, 'truth', *arguments, *options])
+        module.main()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['--workers', '-1'], 'num_workers must be a whole number'),
+        (['--background', '1.5'], r"'1.5' .*lie in \[0, 1\]"),
+        (['--background', 'nan'], r'lie in \[0, 1\]'),
+        (['--background', '0.3,0.2'], 'increase'),
+        (['--background', '0.3;0.4'], "'0.3;0.4' .*could not convert"),
+        (['--background', 'range:0:1:0'], 'the step must be'),
+        (['--background', 'range:0:1:0.1', 'power:[-1]'], 'powers must be positive'),
+        (['--background', 'range:0:1:0.1', 'range:0:1:0.2'], 'more than once: range'),
+        (['--out', 'store'], 'which is also the predictions'),
+        (['--out', './truth/'], 'which is also the truth'),
+    ],
+)
+@pytest.mark.parametrize('predictions', ['store', 'masks'])
+def test_bad_arguments_end_it_before_anything_is_written(
+    tool, tmp_path, predictions, options, message
+):
+    if options[1] == 'store':
+        options = ['--out', predictions]
+    before = sorted(tmp_path.rglob('*'))
+    with pytest.raises(SystemExit, match=f'error: .*{message}'):
+        tool(predictions, *options)
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_the_report_lies_beside_the_folder(tool, tmp_path, capsys):
+    tool('store', '--background', '0.2,0.4')
+    report = json.loads((tmp_path / 'eval_store' / 'wsss_iou.json').read_text())
+    assert report['curve']['thresholds'] == [0.2, 0.4]
+    assert f'report: {tmp_path}/eval_store' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('content, rule', [('{"overlap": "small"}', 'small'), ('[1]', None)])
+def test_notes_beside_the_truth(tool, tmp_path, content, rule):
+    (tmp_path / 'truth' / 'meta.json').write_bytes(b'\xef\xbb\xbf' + content.encode())
+    tool('masks', '--out', 'report')
+    tags = json.loads((tmp_path / 'report' / 'wsss_iou.json').read_text())['tags']
+    assert tags.get('gt_rule', {}).get('overlap') == rule
+
+
+def test_class_names_and_ids_that_do_not_fit(tmp_path):
+    write_split(tmp_path)
+    predictions = PredictionFolder(tmp_path / 'masks', tmp_path / 'truth', IDS, len(CLASSES))
+    with pytest.raises(ValueError, match='3 class names for predictions of 4 classes'):
+        eval_folder(predictions, CLASSES[:3])
+    with pytest.raises(ValueError, match='names car, Car more than once'):
+        eval_folder(predictions, ('background', 'boat', 'car', 'Car'))
+    with pytest.raises(ValueError, match='image ids given more than once: image_0'):
+        PredictionFolder(tmp_path / 'masks', tmp_path / 'truth', [*IDS, IDS[0]], len(CLASSES))

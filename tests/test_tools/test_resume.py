@@ -18,7 +18,7 @@ from mmengine.registry import HOOKS
 @HOOKS.register_module()
 class Killer(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if batch_idx == 14:
+        if batch_idx == 14 and 'KILL' in os.environ:
             os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -51,7 +51,7 @@ def one_thread():
 
 @pytest.mark.usefixtures('one_thread')
 @pytest.mark.parametrize('case', ['no worker', 'two workers', 'weclip'])
-def test_killed_and_resumed_equals_uninterrupted(tmp_path, run_tool, case):
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, run_tool, case, monkeypatch):
     if case == 'weclip':
         config = write_mini_run(tmp_path)
     else:
@@ -62,13 +62,14 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, run_tool, case):
     doomed = tmp_path / 'doomed.py'
     doomed.write_text(DOOMED.format(config.name))
     killed = run_tool(
-        'train.py', doomed, '--work-dir=killed', cwd=tmp_path, PYTHONPATH=str(tmp_path)
+        'train.py', doomed, '--work-dir=killed', cwd=tmp_path, PYTHONPATH=str(tmp_path), KILL='1'
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     assert sorted(path.name for path in (tmp_path / 'killed').glob('*.pth')) == ['iter_10.pth']
 
     start = load_checkpoint_file(tmp_path / 'killed' / 'iter_10.pth')
-    train(config, tmp_path / 'killed', resume='auto')
+    monkeypatch.syspath_prepend(tmp_path)
+    train(doomed, tmp_path / 'killed', resume='auto')
     straight = load_checkpoint_file(tmp_path / 'straight' / 'iter_30.pth')
     resumed = load_checkpoint_file(tmp_path / 'killed' / 'iter_30.pth')
     moved = 0.0
@@ -77,6 +78,88 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, run_tool, case):
         moved = max(moved, (weight - start['state_dict'][name]).abs().max().item())
     assert moved > 1e-3
     assert (tmp_path / 'killed' / 'last_checkpoint').read_text().endswith('iter_30.pth')
+
+
+def tiny(config: Path, work_dir: Path, options: dict | None = None, **kwargs) -> None:
+    """Two iterations, a checkpoint after each, unless the options say otherwise."""
+    short = {
+        'train_cfg.max_iters': 2,
+        'train_cfg.val_interval': 100,
+        'default_hooks.checkpoint.interval': 1,
+        'param_scheduler.0.end': 2,
+    }
+    train_from_cfg(load_config(config, {**short, **(options or {})}, work_dir), **kwargs)
+
+
+def learning_rates(work_dir: Path) -> dict[int, float]:
+    """Rate of every iteration, as the checkpoints hold it for the next one."""
+    return {
+        int(path.stem.removeprefix('iter_')): load_checkpoint_file(path)['optimizer'][
+            'param_groups'
+        ][0]['lr']
+        for path in work_dir.glob('iter_*.pth')
+    }
+
+
+LONGER = {'train_cfg.max_iters': 6, 'param_scheduler.0.end': 6}
+
+
+def test_a_longer_schedule_is_refused_or_followed(tmp_path):
+    config = write_tiny_run(tmp_path)
+    tiny(config, tmp_path / 'straight', LONGER)
+    tiny(config, tmp_path / 'work')
+    with pytest.raises(ValueError, match=r'param_scheduler\.0\.end: 2 -> 6.*--accept-changes'):
+        tiny(config, tmp_path / 'work', LONGER, resume='auto')
+    assert sorted(learning_rates(tmp_path / 'work')) == [1, 2]
+    tiny(config, tmp_path / 'work', LONGER, resume='auto', accept_changes=True)
+    expected, found = learning_rates(tmp_path / 'straight'), learning_rates(tmp_path / 'work')
+    assert {key: found[key] for key in (3, 4, 5, 6)} == pytest.approx(
+        {key: expected[key] for key in (3, 4, 5, 6)}
+    )
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'optim_wrapper.optimizer.lr': 0.01}, r'optimizer\.lr: 0\.1 -> 0\.01'),
+        ({'randomness.seed': 4}, r'randomness\.seed: 3 -> 4'),
+        ({'train_dataloader.batch_size': 1}, 'batch_size: 2 -> 1'),
+        ({'model.decode_head.dropout_ratio': 0.1}, r'dropout_ratio: 0\.3 -> 0\.1'),
+    ],
+)
+def test_resuming_with_other_settings_names_them(tmp_path, options, message):
+    config = write_tiny_run(tmp_path)
+    tiny(config, tmp_path / 'work')
+    with pytest.raises(ValueError, match=message):
+        tiny(config, tmp_path / 'work', {**LONGER, **options}, resume='auto')
+
+
+def test_what_has_no_influence_may_change(tmp_path):
+    config = write_tiny_run(tmp_path)
+    tiny(config, tmp_path / 'work', {'train_cfg.max_iters': 2})
+    tiny(config, tmp_path / 'work', {'model.test_cfg.mode': 'slide'}, resume='auto')
+
+
+def test_resuming_with_other_data_is_refused(tmp_path):
+    config = write_tiny_run(tmp_path)
+    tiny(config, tmp_path / 'work')
+    mask = tmp_path / 'data' / 'masks' / '3.png'
+    mask.write_bytes(mask.read_bytes() + b' ')
+    with pytest.raises(ValueError, match=r'data\.masks'):
+        tiny(config, tmp_path / 'work', resume='auto')
+
+
+def test_a_changed_rate_is_used_when_accepted(tmp_path):
+    config = write_tiny_run(tmp_path)
+    tiny(config, tmp_path / 'work', LONGER | {'train_cfg.max_iters': 2})
+    options = LONGER | {'optim_wrapper.optimizer.lr': 0.01, 'optim_wrapper.optimizer.momentum': 0.5}
+    tiny(config, tmp_path / 'work', options, resume='auto', accept_changes=True)
+    tiny(config, tmp_path / 'straight', options)
+    assert learning_rates(tmp_path / 'work')[5] == pytest.approx(
+        learning_rates(tmp_path / 'straight')[5]
+    )
+    last = load_checkpoint_file(tmp_path / 'work' / 'iter_6.pth')
+    assert last['optimizer']['param_groups'][0]['momentum'] == 0.5
 
 
 def test_resume_auto_without_checkpoint_starts(tmp_path):

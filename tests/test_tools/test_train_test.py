@@ -17,7 +17,7 @@ import mmwsss.apis.train
 from mmwsss.apis import load_config, test_from_cfg, train_from_cfg
 from mmwsss.utils import load_checkpoint_file
 
-TOOLS = Path(__file__).parents[2] / 'tools'
+CONFIGS = Path(__file__).parents[2] / 'configs'
 SHORT = {'train_cfg.max_iters': 1, 'train_cfg.val_interval': 5}
 
 
@@ -91,7 +91,56 @@ def test_show_dir_and_tta_change_the_config(tmp_path, capture):
 
 def test_no_checkpoint_tests_the_model_as_built(tmp_path, capture):
     config = write_tiny_run(tmp_path)
-    assert capture(test_from_cfg, load_config(config), None).load_from is None
+    assert capture(test_from_cfg, load_config(config), 'none').load_from is None
+
+
+def test_an_untrained_model_is_not_tested_by_mistake(trained, tmp_path):
+    config, checkpoint = trained
+    with pytest.raises(ValueError, match=rf'no checkpoint was given: .*{checkpoint.name}') as info:
+        test_from_cfg(load_config(config), None)
+    assert "Say 'none'" in str(info.value)
+    with pytest.raises(ValueError, match=r'there is none in .*train the config first'):
+        test_from_cfg(load_config(config, work_dir=tmp_path / 'empty'), None)
+    assert 'mIoU' in test_from_cfg(load_config(config, work_dir=tmp_path / 'empty'), 'none')
+
+
+@pytest.mark.parametrize(
+    ('classes', 'message'),
+    [
+        (('background', 'stuff', 'thing'), "order differs, class 1 is 'thing' there and 'stuff'"),
+        (('background', 'thing', 'other'), 'it has stuff, the config has other'),
+    ],
+)
+def test_a_checkpoint_of_other_classes_is_refused(trained, classes, message):
+    config, checkpoint = trained
+    options = {
+        f'{kind}_dataloader.dataset.metainfo.classes': classes for kind in ('train', 'val', 'test')
+    }
+    with pytest.raises(ValueError, match=rf'iter_1\.pth was trained for other classes.*{message}'):
+        test_from_cfg(load_config(config, options), checkpoint)
+    start = {**options, **SHORT, 'load_from': str(checkpoint)}
+    with pytest.raises(ValueError, match='was trained for other classes'):
+        train_from_cfg(load_config(config, start))
+    anyway = load_config(config, {**options, 'strict_load': False})
+    assert 'mIoU' in test_from_cfg(anyway, checkpoint)
+
+
+def test_crf_of_our_segmentors_is_the_one_in_test_cfg(capture):
+    config = CONFIGS / 'segmentation/resnet38_fov2_voc.py'
+    cfg = load_config(config, {'model.test_cfg.crf.image': 'wrapped'})
+    assert cfg.model.test_cfg['merge'] == 'prob_max'
+    cfg = capture(test_from_cfg, cfg, 'x.pth', crf='mctformer')
+    assert cfg.model.type == 'mmwsss.DeepLab'
+    assert cfg.model.test_cfg.crf == dict(preset='mctformer', image='wrapped')
+
+
+def test_crf_of_stock_segmentors_is_a_wrapper_that_knows_its_scores(tmp_path, capture):
+    config = write_tiny_run(tmp_path)
+    cfg = capture(test_from_cfg, load_config(config), 'x.pth', crf='afa')
+    assert (cfg.model.type, cfg.model.scores) == ('mmwsss.DenseCRFModel', 'logits')
+    options = {'tta_model': dict(type='SegTTAModel'), 'tta_pipeline': [dict(type='TestTimeAug')]}
+    cfg = capture(test_from_cfg, load_config(config, options), 'x.pth', tta=True, crf='afa')
+    assert (cfg.model.scores, cfg.model.module.type) == ('probabilities', 'SegTTAModel')
 
 
 def test_tta_reaches_a_config_without_test_cfg(tmp_path, capture):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os.path as osp
 from collections.abc import Sequence
-from pathlib import Path
 
 import mmcv
 import numpy as np
@@ -13,7 +12,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
 
+from mmwsss.evaluation.writers import OutputGuard
 from mmwsss.registry import HOOKS
+from mmwsss.utils.checks import check_range
+from mmwsss.utils.images import read_rgb
 from mmwsss.utils.io import atomic_write
 from mmwsss.visualization import draw_panel
 
@@ -39,13 +41,14 @@ class PanelVisualizationHook(Hook):
         max_images: int | None = None,
         val: bool = False,
     ) -> None:
-        if interval < 1:
-            raise ValueError(f'interval must be at least 1, got {interval}')
+        check_range('interval', interval, 1, integer=True)
+        check_range('max_images', max_images, 0, integer=True)
         self.out_dir = out_dir
         self.interval = interval
         self.max_images = max_images
         self.val = val
         self._seen = 0
+        self._guard: OutputGuard | None = None
 
     def before_test_epoch(self, runner: Runner) -> None:
         self._seen = 0
@@ -80,8 +83,11 @@ class PanelVisualizationHook(Hook):
 
     def _write(self, runner: Runner, sample: SegDataSample) -> None:
         folder = self.out_dir or osp.join(runner.work_dir, 'panels')
+        if self._guard is None:
+            self._guard = OutputGuard(folder)
+        image_id = self._guard.image_id(sample)
         panel = draw_sample(sample, runner.visualizer.dataset_meta)
-        with atomic_write(osp.join(folder, f'{Path(sample.img_path).stem}.png')) as tmp:
+        with atomic_write(osp.join(folder, f'{image_id}.png')) as tmp:
             mmcv.imwrite(panel[..., ::-1], str(tmp))
 
 
@@ -91,7 +97,7 @@ def draw_sample(sample: SegDataSample, dataset_meta: dict) -> np.ndarray:
     labels = sample.pred_cam.labels.tolist() if 'pred_cam' in sample else ()
     try:
         return draw_panel(
-            mmcv.imread(sample.img_path, channel_order='rgb'),
+            read_rgb(sample.img_path),
             dataset_meta['classes'],
             dataset_meta['palette'],
             cam=cam,

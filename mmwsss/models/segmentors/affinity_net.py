@@ -39,6 +39,8 @@ class AffinityNet(BaseSegmentor):
         data_preprocessor: mmseg's, with the statistics of the backbone.
     """
 
+    crf_in_test_cfg = True
+
     stride = 8
 
     def __init__(

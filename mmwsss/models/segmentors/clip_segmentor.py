@@ -30,6 +30,8 @@ class CLIPSegmentor(BaseSegmentor):
 
     align_corners = False
 
+    crf_in_test_cfg = True
+
     def __init__(
         self,
         backbone: dict,

@@ -37,6 +37,8 @@ class DeepLab(EncoderDecoder):
         kwargs: Arguments of mmseg's ``EncoderDecoder``.
     """
 
+    crf_in_test_cfg = True
+
     def __init__(self, *args, msc_scales: Sequence[float] = (), **kwargs) -> None:
         super().__init__(*args, **kwargs)
         if msc_scales and self.with_auxiliary_head:

@@ -1,14 +1,15 @@
 """Dense CRF on the predictions of any segmentor."""
 
-import mmcv
 import torch
 from mmengine.model import BaseTTAModel
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import nn
 
 from mmwsss.ops.dense_crf import dense_crf
 from mmwsss.registry import MODELS
+from mmwsss.utils.checks import check_choice
+from mmwsss.utils.images import read_rgb
 
 
 @MODELS.register_module()
@@ -21,14 +22,25 @@ class DenseCRFModel(BaseTTAModel):
     Args:
         module: The segmentor, or its config.
         crf: Arguments of :class:`mmwsss.ops.dense_crf.DenseCRF`.
+        scores: What the segmentor's ``seg_logits`` hold: ``'logits'``, as mmseg's segmentors give
+            them, or ``'probabilities'``, as its test-time augmentation does.
         data_preprocessor: As in :class:`mmengine.model.BaseTTAModel`.
+
+    Raises:
+        ValueError: Another kind of scores.
     """
 
     def __init__(
-        self, module: dict | nn.Module, crf: dict, data_preprocessor: dict | None = None
+        self,
+        module: dict | nn.Module,
+        crf: dict,
+        scores: str = 'logits',
+        data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(module, data_preprocessor)
+        check_choice('scores', scores, ('logits', 'probabilities'))
         self.crf = crf
+        self.scores = scores
         self.predictor = self.module
         while isinstance(self.module, BaseTTAModel):  # checkpoints are loaded into ``module``
             self.module = self.module.module
@@ -49,19 +61,14 @@ class DenseCRFModel(BaseTTAModel):
             raise ValueError(
                 f'{sample.img_path}: the dense CRF needs seg_logits of at least two classes'
             )
-        image = torch.from_numpy(mmcv.imread(sample.img_path, channel_order='rgb'))
-        posterior = dense_crf(image, _probabilities(sample.seg_logits.data), **self.crf)
+        image = torch.from_numpy(read_rgb(sample.img_path))
+        prob = sample.seg_logits.data
+        if self.scores == 'logits':
+            prob = prob.softmax(dim=0)
+        posterior = dense_crf(image, prob, **self.crf)
         sample.seg_logits = PixelData(data=posterior)
         sample.pred_sem_seg = PixelData(data=posterior.argmax(dim=0, keepdim=True))
 
     def merge_preds(self, data_samples_list: list) -> list:
         """Not used: there is one prediction per image."""
         raise NotImplementedError
-
-
-def _probabilities(scores: Tensor) -> Tensor:
-    """Segmentors and augmentations give logits or probabilities; tell them apart by their sum."""
-    total = scores.float().sum(dim=0)
-    if scores.min() >= 0 and (total - 1).abs().max() < 1e-3:
-        return scores
-    return scores.softmax(dim=0)

@@ -57,6 +57,8 @@ class OneStage(BaseSegmentor):
 
     align_corners = False
 
+    crf_in_test_cfg = True
+
     def __init__(
         self,
         backbone: dict,

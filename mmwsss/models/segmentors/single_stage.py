@@ -51,6 +51,8 @@ class SingleStageWSSS(CAMModes, BaseSegmentor):
     align_corners = False
     loss_names: tuple[str, ...] = ('loss_cls', 'loss_seg')
 
+    crf_in_test_cfg = True
+
     def __init__(
         self,
         backbone: dict,
