@@ -147,7 +147,8 @@ class StrictRunner(Runner):
                 for group, values in zip(optimizer.param_groups, groups, strict=True):
                     group.update(values)
             self._replay_schedules()
-            self.set_randomness(**self.cfg.get('randomness', dict(seed=None)))
+            if (self.cfg.get('randomness') or {}).get('seed') is not None:
+                self.set_randomness(**self.cfg.randomness)
 
     def _check_record(self, filename: str, meta: Mapping) -> None:
         if 'made_from' not in meta:

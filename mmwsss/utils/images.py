@@ -21,7 +21,7 @@ IMAGE_SUFFIXES = (
 # Pictures that are not read here, but whose names stand in annotations.
 _OTHER_PICTURES = ('.heic', '.heif', '.avif', '.jp2', '.j2k', '.dng', '.raw', '.ppm', '.pgm')
 # What lies beside pictures and is none: annotations, lists, what file managers leave.
-_COMPANIONS = (
+COMPANIONS = (
     '.xml', '.json', '.txt', '.csv', '.tsv', '.yaml', '.yml', '.md', '.npz', '.npy', '.db', '.ini',
 )  # fmt: skip
 ImageInput = str | os.PathLike | Image.Image | np.ndarray
@@ -50,7 +50,7 @@ def read_rgb(source: ImageInput | bytes, name: str | None = None) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        return _from_pil(source)
+        return _decode(source, getattr(source, 'filename', '') or name or 'in memory')
     if isinstance(source, bytes):
         return _decode(io.BytesIO(source), name or 'in memory')
     path = os.fspath(source)
@@ -61,8 +61,14 @@ def read_rgb(source: ImageInput | bytes, name: str | None = None) -> np.ndarray:
     return _decode(path, path)
 
 
-def _decode(file: str | io.BytesIO, name: str) -> np.ndarray:
+class _OtherValuesError(ValueError):
+    """A whole picture, but its values cannot be shown as 8 bits."""
+
+
+def _decode(file: str | io.BytesIO | Image.Image, name: str) -> np.ndarray:
     try:
+        if isinstance(file, Image.Image):
+            return _from_pil(file)
         with Image.open(file) as image:
             return _from_pil(image)
     except Exception as error:  # PIL's decoders raise whatever the broken bytes lead to
@@ -70,8 +76,16 @@ def _decode(file: str | io.BytesIO, name: str) -> np.ndarray:
 
 
 def _unreadable(name: str | os.PathLike, error: Exception) -> ValueError:
+    if isinstance(error, _OtherValuesError):
+        return ValueError(f'image {some([name])} is of {error}; save it with 8 or 16 bits')
+    if isinstance(error, OSError) and error.errno:
+        return ValueError(
+            f'image {some([name])} cannot be read ({error.strerror}). Check its permissions and '
+            'the disk.'
+        )
+    reason = some([f'{type(error).__name__}: {error}'])
     return ValueError(
-        f'image {some([name])} cannot be read, it is broken ({type(error).__name__}: {error}). '
+        f'image {some([name])} cannot be read, it is broken ({reason}). '
         'Repair or replace it, or take it out of the folder and the split list.'
     )
 
@@ -85,13 +99,20 @@ def picture_size(path: str | os.PathLike) -> tuple[int, int]:
     """
     try:
         with Image.open(path) as image:
+            if image.format == 'TIFF' and _lies(image):
+                image.load()  # turns it; depending on Pillow's version, its size is turned before
             width, height = image.size
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            turned = _lies(image)
     except FileNotFoundError:
         raise
     except Exception as error:
         raise _unreadable(path, error) from error
     return (width, height) if turned else (height, width)
+
+
+def _lies(image: Image.Image) -> bool:
+    """Whether EXIF wants a picture to be turned by a right angle."""
+    return image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
 
 
 def image_id_of(name: str) -> str:
@@ -127,10 +148,10 @@ class ImageFolder:
     def describe_left_out(self) -> str:
         """One line that counts by kind and names some; empty if there is nothing."""
         parts = [
-            f'{len(paths)} x {kind} ({some(p.name for p in paths)})'
+            f'{len(paths)} x {some([kind])} ({some(p.name for p in paths)})'
             for kind, paths in self.left_out.items()
         ]
-        return f'left out in {self.folder}: {"; ".join(parts)}' if parts else ''
+        return f'left out in {some([self.folder])}: {"; ".join(parts)}' if parts else ''
 
 
 def scan_images(folder: str | os.PathLike, skip: Iterable[str | os.PathLike] = ()) -> ImageFolder:
@@ -176,7 +197,7 @@ def _why_left_out(path: Path) -> str | None:
         return 'broken link'
     if path.is_dir():
         return 'subfolder'
-    if suffix in _COMPANIONS:
+    if suffix in COMPANIONS:
         return ''
     if suffix not in IMAGE_SUFFIXES:
         return f'unsupported {suffix or "file without suffix"}'
@@ -191,19 +212,17 @@ def unwritable_name(image_id: str) -> str | None:
         image_id.encode('utf-8')
     except UnicodeEncodeError:
         return 'name that is not UTF-8'
-    if image_id != image_id.strip() or len(image_id.splitlines()) != 1:
+    if image_id != image_id.strip().strip('\ufeff') or len(image_id.splitlines()) != 1:
         return 'name with blanks at its ends or line breaks'
     return None
 
 
-def list_images(folder: str | os.PathLike) -> list[Path]:
+def list_images(folder: str | os.PathLike, skip: Iterable[str | os.PathLike] = ()) -> list[Path]:
     """The pictures of a folder, sorted; what is left out is logged as a warning.
 
-    Raises:
-        FileNotFoundError: No such folder, or no picture in it.
-        ValueError: Two pictures have the same image id.
+    Arguments and errors are those of :func:`scan_images`.
     """
-    scanned = scan_images(folder)
+    scanned = scan_images(folder, skip)
     if scanned.left_out:
         print_log(scanned.describe_left_out(), 'current', logging.WARNING)
     return list(scanned.found.values())
@@ -264,7 +283,8 @@ def _from_pil(image: Image.Image) -> np.ndarray:
 def _wide_grey(image: Image.Image) -> np.ndarray:
     values = np.asarray(image)
     if image.mode == 'F' or values.min() < 0 or values.max() > 0xFFFF:
-        raise ValueError(f'mode {image.mode} with values {values.min()} to {values.max()}')
+        span = f'{values.min()} to {values.max()}'
+        raise _OtherValuesError(f'mode {image.mode} with values {span}')
     return values.astype(np.uint16)
 
 

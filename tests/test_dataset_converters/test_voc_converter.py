@@ -1,14 +1,10 @@
 import json
-import runpy
-import sys
-from pathlib import Path
 
 import pytest
 
 from mmwsss.datasets.converters.common import read_class_names, read_ids
 from mmwsss.datasets.converters.voc import labels_from_xml, names_in_xml, train_aug_ids
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'voc_labels.py'
 FOREGROUND = ['cat', 'dog', 'person']
 
 
@@ -22,11 +18,6 @@ def write_xml(folder, image_id, objects, filename=None):
 
 def thing(name, extra=''):
     return f'<object><name>{name}</name>{extra}</object>'
-
-
-def run_tool(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, arguments)])
-    runpy.run_path(str(TOOL), run_name='__main__')
 
 
 def test_every_object_counts_once_in_class_order(tmp_path):
@@ -68,8 +59,52 @@ def test_broken_and_foreign_xml_is_named(tmp_path):
     path.write_text('<html/>')
     with pytest.raises(ValueError, match=r'a\.xml: the root element is <html>'):
         names_in_xml(path, FOREGROUND)
-    path = write_xml(tmp_path, 'a', [], filename='b.jpg')
-    with pytest.raises(ValueError, match=r'a\.xml says that it annotates b\.jpg'):
+    path.write_text('<annotation><objects><object/></objects></annotation>')
+    with pytest.raises(ValueError, match=r'a\.xml .* not directly below <annotation>'):
+        names_in_xml(path, FOREGROUND)
+
+
+@pytest.mark.parametrize(
+    ('coding', 'declared'),
+    [
+        ('utf-8', ''),
+        ('utf-8', 'utf-8'),
+        ('utf-8', 'UTF-16'),  # as .NET writes into files that are in UTF-8
+        ('utf-8-sig', 'gb2312'),
+        ('utf-16', ''),
+        ('utf-16', 'utf-8'),  # as PowerShell saves it again
+        ('utf-32', 'utf-32'),
+    ],
+)
+def test_a_byte_order_mark_says_the_encoding(tmp_path, coding, declared):
+    text = f'<annotation>{thing("größe")}</annotation>'
+    if declared:
+        text = f'<?xml version="1.0" encoding="{declared}"?>\r\n{text}'
+    path = tmp_path / 'a.xml'
+    path.write_bytes(text.encode(coding))
+    assert names_in_xml(path, ['größe']) == ['größe']
+
+
+@pytest.mark.parametrize(
+    ('coding', 'name'), [('latin-1', 'größe'), ('windows-1252', 'größe'), ('gb18030', '狗')]
+)
+def test_an_encoding_that_is_declared_is_used(tmp_path, coding, name):
+    path = tmp_path / 'a.xml'
+    content = f'<annotation>{thing(name)}</annotation>'.encode(coding)
+    path.write_bytes(f"<?xml version='1.0' encoding='{coding}'?>".encode() + content)
+    assert names_in_xml(path, [name]) == [name]
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r'a\.xml is not text in UTF-8'):
+        names_in_xml(path, [name])
+    path.write_bytes(b'<?xml version="1.0" encoding="klingon"?>' + content)
+    with pytest.raises(ValueError, match=r"a\.xml cannot be read in the encoding 'klingon'"):
+        names_in_xml(path, [name])
+
+
+def test_utf_16_without_a_mark_is_named(tmp_path):
+    path = tmp_path / 'a.xml'
+    path.write_bytes('<annotation/>'.encode('utf-16-le'))
+    with pytest.raises(ValueError, match=r'a\.xml holds zero bytes'):
         names_in_xml(path, FOREGROUND)
 
 
@@ -78,15 +113,85 @@ def test_missing_and_empty_input(tmp_path):
         labels_from_xml(tmp_path / 'nothing', FOREGROUND)
     with pytest.raises(ValueError, match=r'holds no \.xml'):
         labels_from_xml(tmp_path, FOREGROUND)
-    with pytest.raises(FileNotFoundError, match=r'b\.xml does not exist'):
-        labels_from_xml(tmp_path, FOREGROUND, ['b'])
+    with pytest.raises(FileNotFoundError, match=r'a\.xml does not exist'):
+        names_in_xml(tmp_path / 'a.xml', FOREGROUND)
+
+
+def test_missing_annotations_are_counted_and_named_before_any_is_read(tmp_path):
+    (tmp_path / 'a.xml').write_text('broken')
+    with pytest.raises(FileNotFoundError, match=r'b\.xml does not exist; 2 of 3 .*: b, c'):
+        labels_from_xml(tmp_path, FOREGROUND, ['a', 'b', 'c'])
+
+
+@pytest.mark.parametrize(
+    ('image_id', 'filename'),
+    [
+        ('a', 'a'),
+        ('a', 'a.png'),
+        ('a', ' a.JPG\n'),
+        ('a', 'C:\\data\\a.jpg'),
+        ('a', '/home/me/a.jpg'),
+        ('2019.05.11_x', '2019.05.11_x'),
+        ('2019.05.11_x', '2019.05.11_x.jpg'),
+        ('room 1', 'room 1.jpg'),
+        ('a', ''),
+    ],
+)
+def test_names_of_one_image_agree(tmp_path, image_id, filename):
+    write_xml(tmp_path, image_id, [thing('cat')], filename)
+    labels = labels_from_xml(tmp_path, FOREGROUND, strict_filenames=True)
+    assert labels == {image_id: ['cat']}
+
+
+def test_an_xml_that_keeps_the_suffix_of_the_image(tmp_path):
+    write_xml(tmp_path, 'a.jpg', [thing('cat')], 'a.jpg')
+    assert labels_from_xml(tmp_path, FOREGROUND) == {'a': ['cat']}
+    assert labels_from_xml(tmp_path, FOREGROUND, ['a']) == {'a': ['cat']}
+    write_xml(tmp_path, 'a', [thing('dog')])
+    with pytest.raises(ValueError, match=r"a\.jpg\.xml and .*a\.xml are both of image 'a'"):
+        labels_from_xml(tmp_path, FOREGROUND)
+
+
+def test_renamed_files_are_told_once_and_refused_on_demand(tmp_path, run_tool):
+    for name in ('a', 'b', 'c'):
+        write_xml(tmp_path / 'Annotations', name, [thing('cat')], 'a.jpg')
+    result = run_tool('voc_labels.py', tmp_path)
+    assert result.code == 0
+    labels = json.loads((tmp_path / 'image_labels.json').read_text())
+    assert labels == {'a': ['cat'], 'b': ['cat'], 'c': ['cat']}
+    said = result.out + result.err
+    assert said.count('2 annotations in') == 1 and 'b.xml (a.jpg), c.xml (a.jpg)' in said
+    (tmp_path / 'image_labels.json').unlink()
+    result = run_tool('voc_labels.py', tmp_path, '--strict-filenames')
+    assert result.code == 1
+    assert 'error: 2 annotations in' in result.err and 'correct <filename>' in result.err
+    assert not (tmp_path / 'image_labels.json').exists()
+
+
+def test_tool_counts_what_it_left_out_by_kind(tmp_path, run_tool):
+    folder = tmp_path / 'Annotations'
+    write_xml(folder, 'a', [thing('cat')])
+    (folder / 'b.XML').write_text('<annotation/>')
+    (folder / 'c.xml').symlink_to(folder / 'nowhere.xml')
+    (folder / 'train').mkdir()
+    (folder / 'd.xml~').touch()
+    for name in ('._a.xml', '.DS_Store', 'a.jpg', 'a.JPG', 'classes.txt', 'Thumbs.db'):
+        (folder / name).write_bytes(b'\0\5\26\7')
+    result = run_tool('voc_labels.py', tmp_path)
+    assert result.code == 1
+    assert json.loads((tmp_path / 'image_labels.json').read_text()) == {'a': ['cat']}
+    assert '1 x .XML, which must be .xml (b.XML)' in result.err
+    assert '1 x broken link (c.xml)' in result.err
+    assert '1 x subfolder (train)' in result.err
+    assert '1 x unsupported .xml~ (d.xml~)' in result.err
+    assert result.err.count(' x ') == 4
 
 
 def test_train_aug_is_the_union_without_val():
     assert train_aug_ids(['b', 'a'], ['v', 'w'], ['z', 'a', 'v']) == ['a', 'b', 'z']
 
 
-def test_tool_writes_labels_and_the_train_aug_list(tmp_path, monkeypatch, capsys):
+def test_tool_writes_labels_and_the_train_aug_list(tmp_path, run_tool):
     lists = tmp_path / 'ImageSets' / 'Segmentation'
     lists.mkdir(parents=True)
     (lists / 'train.txt').write_text('a\n')
@@ -99,24 +204,36 @@ def test_tool_writes_labels_and_the_train_aug_list(tmp_path, monkeypatch, capsys
         write_xml(tmp_path / 'Annotations', key, [thing(name)])
     split = lists / 'train_aug.txt'
 
-    run_tool(monkeypatch, tmp_path, '--sbd', sbd, '--ids', split, lists / 'val.txt')
+    arguments = ['--sbd', sbd, '--ids', split, lists / 'val.txt']
+    out = run_tool('voc_labels.py', tmp_path, *arguments).out
 
     assert split.read_text() == 'a\ns\n'
     labels = json.loads((tmp_path / 'image_labels.json').read_text())
     assert labels == {'a': ['dog'], 's': ['tvmonitor'], 'v': ['person']}
-    out = capsys.readouterr().out
     assert 'it would be 10582 images' in out
     assert '3 images, 1.00 labels per image' in out
 
 
-def test_tool_with_own_classes_and_unwritable_output(tmp_path, monkeypatch):
+def test_tool_with_own_classes_and_unwritable_output(tmp_path, run_tool):
     write_xml(tmp_path / 'Annotations', 'a', [thing('zebra')])
-    (tmp_path / 'classes.txt').write_text('lion\nzebra\n')
-    options = ['--classes', tmp_path / 'classes.txt', '--out']
-    run_tool(monkeypatch, tmp_path, *options, tmp_path / 'new' / 'x.json')
+    classes = tmp_path / 'classes.txt'
+    classes.write_text('lion\nzebra\n')
+    arguments = ['voc_labels.py', tmp_path, '--classes', classes, '--out']
+    assert run_tool(*arguments, tmp_path / 'new' / 'x.json').code == 0
     assert json.loads((tmp_path / 'new' / 'x.json').read_text()) == {'a': ['zebra']}
-    with pytest.raises(OSError, match=r'classes\.txt is not writable'):
-        run_tool(monkeypatch, tmp_path, *options, tmp_path / 'classes.txt' / 'x.json')
+    result = run_tool(*arguments, classes / 'x.json')
+    assert result.code == 1 and 'classes.txt is not writable' in result.err
+    result = run_tool(*arguments, classes)
+    assert result.code == 1 and '--out is' in result.err and 'also --classes' in result.err
+    assert classes.read_text() == 'lion\nzebra\n'
+
+
+def test_tool_reads_one_id_per_line(tmp_path, run_tool):
+    for name, item in (('room 1', 'cat'), ('room', 'dog'), ('1', 'dog')):
+        write_xml(tmp_path / 'Annotations', name, [thing(item)])
+    (tmp_path / 'ids.txt').write_bytes(b'\xef\xbb\xbfroom 1\r\n\r\n')
+    assert run_tool('voc_labels.py', tmp_path, '--ids', tmp_path / 'ids.txt').code == 0
+    assert json.loads((tmp_path / 'image_labels.json').read_text()) == {'room 1': ['cat']}
 
 
 @pytest.mark.parametrize(

@@ -9,38 +9,55 @@ python $T compare semantic_masks/val2014 downloaded_masks/val2014
 """
 
 import argparse
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmwsss.datasets.converters.coco import (
     CROWDS,
     OVERLAPS,
-    image_labels,
+    image_labels_of_files,
     read_instances,
     split_ids,
 )
 from mmwsss.datasets.converters.coco_masks import compare_masks, write_semantic_masks
 from mmwsss.datasets.converters.common import summarise_labels, write_ids
 from mmwsss.datasets.label_file import write_label_file
+from mmwsss.utils.checks import check_apart
 
 
 def labels(args: argparse.Namespace) -> None:
-    found = {}
-    for path in args.json:
-        found.update(image_labels(read_instances(path), args.crowd))
+    check_apart({'--out': args.out}, {f'the annotation file {path}': path for path in args.json})
+    found, dropped = image_labels_of_files(args.json, args.crowd, args.drop_categories)
     write_label_file(args.out, found)
     print(f'{args.out}: {summarise_labels(found)}')
+    tell_dropped(dropped)
 
 
 def split(args: argparse.Namespace) -> None:
-    ids = split_ids(read_instances(args.json), annotated_only=not args.all)
+    check_apart({'--out': args.out}, {'the annotation file': args.json})
+    coco = read_instances(args.json, args.drop_categories)
+    ids = split_ids(coco, annotated_only=not args.all)
+    if not ids:
+        raise ValueError(f'{args.json}: no image has an annotation; --all lists all images')
     write_ids(args.out, ids)
-    print(f'{args.out}: {len(ids)} images')
+    rest = len(coco.images) - len(ids)
+    note = f'; {rest} without annotation are left out (--all keeps them)' if rest else ''
+    print(f'{args.out}: {len(ids)} images{note}')
+    tell_dropped(coco.dropped)
 
 
 def masks(args: argparse.Namespace) -> None:
-    coco = read_instances(args.json)
+    check_apart({'--out': args.out}, {'the annotation file': args.json})
+    coco = read_instances(args.json, args.drop_categories)
     meta = write_semantic_masks(coco, args.out, args.overlap, args.crowd, args.nproc)
     print(f'\n{args.out}: {meta["num_images"]} masks, pixels per class in meta.json')
+    tell_dropped(coco.dropped)
+
+
+def tell_dropped(dropped: Mapping[str, int]) -> None:
+    for category, count in dropped.items():
+        print(f'left out: category {category} with {count} annotations')
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -65,12 +82,14 @@ def parse_args() -> argparse.Namespace:
     command.add_argument('json', type=Path, nargs='+', help='instances_*.json')
     command.add_argument('--out', type=Path, required=True, help='label file to write')
     command.add_argument('--crowd', choices=('include', 'exclude'), default='include')
+    add_drop_option(command)
     command.set_defaults(run=labels)
 
     command = commands.add_parser('split', help='list of the annotated images')
     command.add_argument('json', type=Path, help='instances_*.json')
     command.add_argument('--out', type=Path, required=True, help='text file to write')
     command.add_argument('--all', action='store_true', help='also images without annotation')
+    add_drop_option(command)
     command.set_defaults(run=split)
 
     command = commands.add_parser('masks', help='semantic masks of all images')
@@ -79,6 +98,7 @@ def parse_args() -> argparse.Namespace:
     command.add_argument('--overlap', choices=OVERLAPS, default='small', help='who owns a pixel')
     command.add_argument('--crowd', choices=CROWDS, default='include', help='crowd regions')
     command.add_argument('--nproc', type=int, default=1, help='processes')
+    add_drop_option(command)
     command.set_defaults(run=masks)
 
     command = commands.add_parser('compare', help='count pixels that differ from other masks')
@@ -89,9 +109,23 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def add_drop_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        '--drop-categories',
+        type=int,
+        nargs='+',
+        default=(),
+        metavar='ID',
+        help='ids of categories that are no classes, such as the root that Roboflow adds',
+    )
+
+
 def main() -> None:
     args = parse_args()
-    args.run(args)
+    sys.path.append(str(Path(__file__).resolve().parents[1]))  # the folder of _cli.py
+    from _cli import run_or_exit
+
+    run_or_exit(lambda: args.run(args))
 
 
 if __name__ == '__main__':

@@ -12,10 +12,15 @@ import numpy as np
 import torch
 from mmengine.utils import track_iter_progress
 from numpy.lib import format as npy_format
-from PIL import Image
 
+from ...utils.checks import check_apart, check_range
+from ...utils.images import find_images, picture_size
+from ...utils.provenance import claim
 from ..cam_store import check_maps, save_cam
+from .common import scan_files, warn_left_out
 
+# SEAM normalises by (cam - 1e-5) / (max + 1e-5), which makes -1 of a map of zeros.
+MOST_NEGATIVE = -1.001
 # Full-size maps first: IRN, CLIP-ES (refined, plain); 'cam' is IRN's map at a quarter of the size.
 MAP_FIELDS = ('high_res', 'attn_highres', 'highres', 'cam')
 
@@ -43,23 +48,39 @@ def read_official_cam(
             classes or values out of range.
     """
     content = _read_dictionary(path)
+    try:
+        labels, maps = _labels_and_maps(content, field)
+        if maps.dtype.kind not in 'fiub':
+            raise ValueError(f'its maps are {maps.dtype}, no real numbers')
+        if labels.size and not maps.size:
+            raise ValueError(f'its maps are empty, of shape {maps.shape}')
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise ValueError(f'{path}: {error}') from error
+    maps = maps.astype(np.float32)
+    if maps.size and maps.min() < MOST_NEGATIVE:
+        raise ValueError(f'{path}: the maps go down to {maps.min():.3g}, outside [0, 1]')
+    return check_maps(path, labels, maps.clip(min=0), num_foreground)
+
+
+def _labels_and_maps(content: dict, field: str | None) -> tuple[np.ndarray, np.ndarray]:
     if 'keys' in content:
         names = [field] if field else MAP_FIELDS
         found = [name for name in names if content.get(name) is not None]
         if not found:
-            raise ValueError(f'{path} holds {list(content)}, but none of {list(names)}')
-        labels, maps = np.asarray(content['keys']), np.asarray(content[found[0]])
-    elif all(isinstance(key, int | np.integer) for key in content):
-        labels = np.array(sorted(content), dtype=np.int64)
-        shapes = {np.shape(content[key]) for key in content}
-        if len(shapes) > 1:
-            raise ValueError(f'{path}: its maps have different shapes {sorted(shapes)}')
-        maps = np.stack([content[key] for key in labels]) if content else np.zeros((0, 1, 1))
-    else:
+            raise ValueError(f'it holds {list(content)[:10]}, but none of {list(names)}')
+        return np.asarray(content['keys']), np.asarray(content[found[0]])
+    if not all(type(key) is not bool and isinstance(key, int | np.integer) for key in content):
         raise ValueError(
-            f'{path} holds the keys {list(content)[:5]}; expected classes, or "keys" and maps'
+            f'it holds the keys {list(content)[:5]}; expected classes, or "keys" and maps'
         )
-    return check_maps(path, labels, maps.astype(np.float32).clip(min=0), num_foreground)
+    if field:
+        raise ValueError(f'it is a dictionary of classes without a field {field!r}')
+    labels = np.array(sorted(content), dtype=np.int64)
+    shapes = {np.shape(content[key]) for key in content}
+    if len(shapes) > 1:
+        raise ValueError(f'its maps have different shapes {sorted(shapes)}')
+    maps = np.stack([content[key] for key in labels]) if content else np.zeros((0, 1, 1))
+    return labels, maps
 
 
 def import_cams(
@@ -68,38 +89,58 @@ def import_cams(
     images: str | os.PathLike,
     num_foreground: int,
     field: str | None = None,
+    restart: bool = False,
 ) -> int:
     """Turn a folder of official ``.npy`` dictionaries into a CAM store.
 
+    A run that was interrupted goes on where it stopped.
+
     Args:
-        source: Folder of ``<image id>.npy``.
+        source: Folder of ``<image id>.npy``; what is left out there is logged.
         store: Folder to write ``<image id>.npz`` into.
         images: Folder of the images, any extension, from which the sizes are read.
         num_foreground, field: As in :func:`read_official_cam`.
+        restart: Throw away what the store holds of other settings or files.
 
     Returns:
         The number of files.
 
     Raises:
-        ValueError: The folder holds no ``.npy`` file, images are missing (counted and named), or
-            a file is wrong.
+        FileNotFoundError: A folder does not exist, or images are missing (counted and named).
+        ValueError: The folder holds no ``.npy`` file, two images have one id, the store is one of
+            the inputs or holds results of other settings or files, or a file is wrong.
     """
-    files = sorted(Path(source).glob('*.npy'))
-    if not files:
-        raise ValueError(f'{source} holds no .npy file')
-    pictures = {path.stem: path for path in Path(images).iterdir()}
-    missing = [path.stem for path in files if path.stem not in pictures]
-    if missing:
+    check_apart({'the store': store}, {'source': source, 'images': images})
+    check_range('number of foreground classes', num_foreground, 1, integer=True)
+    scanned = scan_files(source, '.npy', 'Source')
+    ids = warn_left_out(scanned)
+    pictures = find_images(images, ids)
+    settings = dict(
+        made_by='import_cams',
+        source=os.path.realpath(source),
+        images=os.path.realpath(images),
+        num_foreground=num_foreground,
+        field=field,
+    )
+    inputs = {key: (scanned.found[key], pictures[key]) for key in ids}
+    done = claim(store, '.npz', settings, inputs, restart)
+    for key in track_iter_progress([key for key in ids if key not in done]):
+        labels, maps = read_official_cam(scanned.found[key], num_foreground, field)
+        size = picture_size(pictures[key])
+        _check_turn(scanned.found[key], pictures[key], maps.shape[1:], size)
+        save_cam(Path(store) / f'{key}.npz', labels, maps, size)
+    return len(ids)
+
+
+def _check_turn(path: Path, picture: Path, shape: tuple[int, int], size: tuple[int, int]) -> None:
+    """Refuse upright maps of a lying image, as made from a file whose EXIF entry was not read."""
+    lying = [(width > 1.1 * height) - (height > 1.1 * width) for height, width in (shape, size)]
+    if lying[0] * lying[1] < 0:
         raise ValueError(
-            f'{images} has no image for {len(missing)} of {len(files)} files: '
-            f'{", ".join(missing[:5])}{", ..." if len(missing) > 5 else ""}'
+            f'{path}: its maps are {shape[1]}x{shape[0]} but {picture} is shown as '
+            f'{size[1]}x{size[0]} (width x height). If the code that made the maps did not turn '
+            'the picture as its EXIF entry says, turn the file itself and make the maps again.'
         )
-    for path in track_iter_progress(files):
-        labels, maps = read_official_cam(path, num_foreground, field)
-        with Image.open(pictures[path.stem]) as image:
-            width, height = image.size
-        save_cam(Path(store) / f'{path.stem}.npz', labels, maps, (height, width))
-    return len(files)
 
 
 def _read_dictionary(path: str | os.PathLike) -> dict:

@@ -1,48 +1,24 @@
 """Semantic masks from COCO instance annotations, and their comparison."""
 
 import json
+import math
 import os
+import re
+import reprlib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from mmengine.utils import track_iter_progress, track_parallel_progress, track_progress
+from mmengine.utils import track_iter_progress
 
-from ...utils.io import atomic_write, read_mask, write_mask
+from ...utils.checks import check_choice, check_range
+from ...utils.io import IGNORE, atomic_write, is_whole, list_files, read_mask, write_mask
+from ...utils.parallel import map_parallel
+from ...utils.text import read_json
 from ..coco14 import voc_palette
-from .coco import CROWDS, OVERLAPS, CocoImage, CocoInstances, check_choice
-
-IGNORE = 255
-
-
-def _rasterise(item: dict, height: int, width: int) -> np.ndarray:
-    """Polygons, uncompressed or compressed run lengths -> bool ``(H, W)``."""
-    try:
-        from pycocotools import mask as coco_mask
-    except ImportError as error:
-        raise ImportError(
-            'Masks from COCO annotations need pycocotools, whose rasterisation of polygons defines '
-            'the masks: pip install pycocotools'
-        ) from error
-    try:
-        shape = item['segmentation']
-        if isinstance(shape, list):
-            rle = coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
-        elif isinstance(shape['counts'], list):
-            rle = coco_mask.frPyObjects(shape, height, width)
-        else:
-            rle = shape
-        region = coco_mask.decode(rle).astype(bool)
-    except Exception as error:  # pycocotools raises bare Exception, too
-        raise ValueError(
-            f'annotation {item["id"]} has no valid segmentation ({type(error).__name__}: {error})'
-        ) from error
-    if region.shape != (height, width):
-        raise ValueError(
-            f'annotation {item["id"]}: its mask is {region.shape[1]}x{region.shape[0]} but the '
-            f'image is {width}x{height}'
-        )
-    return region
+from .coco import CROWDS, OVERLAPS, CocoImage, CocoInstances, annotation_name
+from .coco_shapes import check_shape, load_pycocotools, rasterise
 
 
 def semantic_mask(
@@ -60,25 +36,54 @@ def semantic_mask(
 
     Returns:
         uint8 ``(H, W)``: 0 background, 1..C, 255 only with ``crowd='ignore'``.
+
+    Raises:
+        ValueError: An annotation is damaged; names it and the image.
     """
     check_choice('overlap', overlap, OVERLAPS)
     check_choice('crowd', crowd, CROWDS)
+    crowds, objects = _checked_annotations(image, overlap, crowd)
+    mask = np.zeros((image.height, image.width), dtype=np.uint8)
+    for item in crowds:
+        mask[rasterise(item['segmentation'], image.height, image.width)] = IGNORE
+    for item in objects:
+        region = rasterise(item['segmentation'], image.height, image.width)
+        mask[region] = class_of[item['category_id']]
+    return mask
+
+
+def _checked_annotations(
+    image: CocoImage, overlap: str, crowd: str
+) -> tuple[list[dict], list[dict]]:
+    """Crowd regions to be ignored, and the objects from back to front."""
+    crowds = [item for item in image.annotations if crowd == 'ignore' and item.get('iscrowd')]
     objects = [item for item in image.annotations if crowd == 'include' or not item.get('iscrowd')]
+    for item in (*crowds, *objects):
+        try:
+            check_shape(item.get('segmentation'), image.height, image.width)
+        except ValueError as error:
+            raise ValueError(
+                f'image {image.image_id}: {annotation_name(item)} has no valid segmentation: '
+                f'{error}'
+            ) from error
     if overlap == 'small':
         for item in objects:
-            if 'area' not in item:
-                raise ValueError(f"annotation {item['id']} has no 'area', which 'small' needs")
+            _check_area(item, f'image {image.image_id}: {annotation_name(item)}')
         objects.sort(key=lambda item: item['area'], reverse=True)
     elif overlap == 'first':
         objects.reverse()
-    mask = np.zeros((image.height, image.width), dtype=np.uint8)
-    if crowd == 'ignore':
-        for item in image.annotations:
-            if item.get('iscrowd'):
-                mask[_rasterise(item, image.height, image.width)] = IGNORE
-    for item in objects:
-        mask[_rasterise(item, image.height, image.width)] = class_of[item['category_id']]
-    return mask
+    return crowds, objects
+
+
+def _check_area(item: dict, where: str) -> None:
+    if 'area' not in item:
+        raise ValueError(f"{where} has no 'area', which the overlap 'small' needs")
+    area = item['area']
+    if type(area) not in (int, float) or not 0 <= area < math.inf:
+        raise ValueError(
+            f"{where}: 'area', which the overlap 'small' needs, must be a number from 0 on, got "
+            f'{reprlib.repr(area)}'
+        )
 
 
 def _write_one(
@@ -91,13 +96,15 @@ def _write_one(
 ) -> np.ndarray:
     """Write the mask of one image unless it is there; returns its pixel counts ``(256,)``."""
     path = folder / f'{image.image_id}.png'
-    if path.exists():
-        mask = read_mask(path)
+    if is_whole(path):
+        mask = read_mask(path, len(class_of) + 1)
+        if mask.shape != (image.height, image.width):
+            raise ValueError(
+                f'{path} is a mask of {mask.shape[1]}x{mask.shape[0]} but the image has '
+                f'{image.width}x{image.height}; remove it, and it will be made again'
+            )
     else:
-        try:
-            mask = semantic_mask(image, class_of, overlap, crowd)
-        except ValueError as error:
-            raise ValueError(f'image {image.image_id}: {error}') from error
+        mask = semantic_mask(image, class_of, overlap, crowd)
         write_mask(path, mask, palette)
     return np.bincount(mask.ravel(), minlength=256)
 
@@ -112,7 +119,7 @@ def write_semantic_masks(
     """Write ``<image id>.png`` of every image and ``meta.json``.
 
     An interrupted run goes on where it was. Images without annotation get an all-background
-    mask.
+    mask. All annotations are checked before the first mask is written.
 
     Args:
         coco: The annotations.
@@ -126,10 +133,15 @@ def write_semantic_masks(
         the annotation file, and pixels and images per class.
 
     Raises:
-        ValueError: The folder holds masks of another rule or annotation file.
+        ValueError: The folder holds masks of another rule or annotation file, an annotation is
+            damaged, or an argument is wrong.
+        ImportError: pycocotools is missing.
     """
     check_choice('overlap', overlap, OVERLAPS)
     check_choice('crowd', crowd, CROWDS)
+    check_range('nproc', nproc, 1, integer=True)
+    load_pycocotools()
+    _check_all(coco, overlap, crowd)
     folder = Path(folder)
     meta = {
         'overlap': overlap,
@@ -149,12 +161,8 @@ def write_semantic_masks(
         crowd=crowd,
         palette=voc_palette(len(coco.classes)),
     )
-    if nproc > 1:
-        counts = track_parallel_progress(write, list(coco.images), nproc, chunksize=16)
-    else:
-        counts = track_progress(write, list(coco.images))
-    counts = np.stack(counts)
-    names = {**dict(enumerate(coco.classes)), IGNORE: 'ignore'}
+    counts = np.stack(map_parallel(write, coco.images, nproc, chunk=16))
+    names = _value_names(coco.classes)
     meta['pixels'] = {name: int(counts[:, index].sum()) for index, name in names.items()}
     meta['images'] = {name: int((counts[:, index] > 0).sum()) for index, name in names.items()}
     meta['complete'] = True
@@ -162,11 +170,23 @@ def write_semantic_masks(
     return meta
 
 
+def _value_names(classes: Sequence[str]) -> dict[int, str]:
+    return {**dict(enumerate(classes)), IGNORE: '255' if 'ignore' in classes else 'ignore'}
+
+
+def _check_all(coco: CocoInstances, overlap: str, crowd: str) -> None:
+    for image in coco.images:
+        try:
+            _checked_annotations(image, overlap, crowd)
+        except ValueError as error:
+            raise ValueError(f'{coco.path}: {error}.') from error
+
+
 def _claim_folder(folder: Path, meta: dict) -> None:
     """Write the rule into an empty folder, or compare it with that of an earlier run."""
     path = folder / 'meta.json'
     if not path.exists():
-        if any(folder.glob('*.png')):
+        if list_files(folder, '.png'):
             raise ValueError(
                 f'{folder} holds masks but no meta.json, so it is not known how they were made. '
                 'Choose an empty folder.'
@@ -176,7 +196,10 @@ def _claim_folder(folder: Path, meta: dict) -> None:
     earlier = read_meta(folder)
     differing = [key for key in meta if earlier.get(key) != meta[key]]
     if differing:
-        what = ', '.join(f'{key} {earlier.get(key)!r} -> {meta[key]!r}' for key in differing[:3])
+        what = ', '.join(
+            f'{key} {reprlib.repr(earlier.get(key))} -> {reprlib.repr(meta[key])}'
+            for key in differing[:3]
+        )
         raise ValueError(
             f'{folder} was made differently ({what}). Choose another folder or remove this one.'
         )
@@ -188,26 +211,39 @@ def _write_json(path: Path, content: dict) -> None:
 
 
 def read_meta(folder: str | os.PathLike) -> dict:
-    """Read the ``meta.json`` of a mask folder."""
+    """Read the ``meta.json`` of a mask folder.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It is not one that :func:`write_semantic_masks` wrote.
+    """
     path = Path(folder) / 'meta.json'
     if not path.is_file():
         raise FileNotFoundError(
             f'{path} does not exist. Is {folder} a folder made by tools/dataset_converters/coco.py?'
         )
-    try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except json.JSONDecodeError as error:
-        raise ValueError(f'{path} is not valid JSON: {error}. Make the masks again.') from error
+    meta = read_json(path)
+    lists = isinstance(meta, dict) and all(
+        isinstance(meta.get(key), list) for key in ('classes', 'category_ids')
+    )
+    if not lists or len(meta['classes']) != len(meta['category_ids']) + 1:
+        raise ValueError(
+            f'{path} was not written by tools/dataset_converters/coco.py: it has no lists '
+            "'classes' and 'category_ids' that fit."
+        )
+    return meta
 
 
 def _find_mask(folder: Path, image_id: str) -> Path | None:
-    """``<id>.png``, or the bare 12-digit number, or the number without leading zeros."""
-    number = image_id.rsplit('_', 1)[-1]
-    for name in (image_id, number, number.lstrip('0')):
-        path = folder / f'{name}.png'
-        if name and path.is_file():
-            return path
-    return None
+    """``<id>.png``; for the names of COCO also the 12-digit number, or without leading zeros."""
+    names = [image_id]
+    if match := re.fullmatch(r'(?:COCO_\w+_)?(\d{12})', image_id):
+        names += [match[1], match[1].lstrip('0')]
+    paths = [folder / f'{name}.png' for name in dict.fromkeys(names) if name]
+    found = [path for path in paths if path.is_file()]
+    if len(found) > 1:
+        raise ValueError(f'{found[0]} and {found[1]} are masks of one image; remove one')
+    return found[0] if found else None
 
 
 def compare_masks(ours: str | os.PathLike, other: str | os.PathLike, raw_ids: bool = False) -> dict:
@@ -215,8 +251,8 @@ def compare_masks(ours: str | os.PathLike, other: str | os.PathLike, raw_ids: bo
 
     Args:
         ours: Folder made by :func:`write_semantic_masks`.
-        other: Another folder of masks of the same images, named as ours or by the number of
-            the image with or without leading zeros.
+        other: Another folder of masks of the same images, named as ours or, for COCO's names, by
+            the number of the image with or without leading zeros.
         raw_ids: The other masks hold category ids (COCO: 1..90) instead of contiguous classes.
 
     Returns:
@@ -226,23 +262,26 @@ def compare_masks(ours: str | os.PathLike, other: str | os.PathLike, raw_ids: bo
 
     Raises:
         FileNotFoundError: No mask of ``other`` belongs to ours.
-        ValueError: Sizes differ, or a mask of ``other`` holds a value that is no class.
+        ValueError: One folder twice, ours is unfinished, sizes differ, or a mask of ``other``
+            holds a value that is no class.
     """
     ours, other = Path(ours), Path(other)
+    if os.path.realpath(ours) == os.path.realpath(other):
+        raise ValueError(f'both folders are {ours}: there is nothing to compare')
     meta = read_meta(ours)
-    names = {**dict(enumerate(meta['classes'])), IGNORE: 'ignore'}
-    table = np.full(256, -1)
-    known = [0, *meta['category_ids']] if raw_ids else range(len(meta['classes']))
-    table[list(known)] = np.arange(len(meta['classes']))
-    table[IGNORE] = IGNORE
+    if not meta.get('complete'):
+        raise ValueError(f'the masks in {ours} are not finished; give the command masks again')
+    names = _value_names(meta['classes'])
+    table = _class_table(meta['category_ids'], raw_ids)
     confusion = np.zeros((256, 256), dtype=np.int64)
     missing, differing_images, images = [], 0, 0
-    for path in track_iter_progress(sorted(ours.glob('[!.]*.png'))):
-        partner = _find_mask(other, path.stem)
+    for image_id, path in track_iter_progress(list(list_files(ours, '.png').items())):
+        partner = _find_mask(other, image_id)
         if partner is None:
-            missing.append(path.stem)
+            missing.append(image_id)
             continue
-        pair = _confusion(read_mask(path), read_mask(partner), table, path, partner)
+        mask = read_mask(path, len(meta['classes']))
+        pair = _confusion(mask, read_mask(partner), table, path, partner)
         confusion += pair
         images += 1
         differing_images += int(pair.sum() != np.trace(pair))
@@ -263,6 +302,18 @@ def compare_masks(ours: str | os.PathLike, other: str | os.PathLike, raw_ids: bo
         'differing_images': differing_images,
         'pairs': pairs,
     }
+
+
+def _class_table(category_ids: list[int], raw_ids: bool) -> np.ndarray:
+    """Class index of every value of the other masks; -1 where it is none. int ``(256,)``."""
+    if raw_ids:
+        for key in category_ids:
+            check_range('category id with --raw-ids', key, 1, 254, integer=True)
+    known = [0, *category_ids] if raw_ids else range(len(category_ids) + 1)
+    table = np.full(256, -1)
+    table[list(known)] = np.arange(len(category_ids) + 1)
+    table[IGNORE] = IGNORE
+    return table
 
 
 def _confusion(

@@ -1,13 +1,83 @@
-"""What all converters share: split lists, class lists, summaries."""
+"""What all converters share: folders of annotations, split lists, class lists, summaries."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from mmengine.logging import print_log
 
 from ...utils.checks import some
-from ...utils.images import unwritable_name
+from ...utils.images import COMPANIONS, IMAGE_SUFFIXES, ImageFolder, unwritable_name
 from ...utils.io import atomic_write
 from ...utils.text import read_lines
+
+
+def scan_files(folder: str | os.PathLike, suffix: str, what: str) -> ImageFolder:
+    """Find the annotations ``<image id><suffix>`` of a folder, and what else is there.
+
+    Hidden files count as neither, nor do lists and notes; pictures only where masks are looked
+    for.
+
+    Args:
+        folder: The folder; subfolders are not searched.
+        suffix: In lower case: ``'.xml'``, ``'.png'``, ``'.npy'``.
+        what: What the folder is, for messages.
+
+    Raises:
+        FileNotFoundError: No such folder.
+        ValueError: It holds no such file.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f'{what} folder {folder} does not exist.')
+    result = ImageFolder(folder)
+    for path in sorted(folder.iterdir()):
+        kind = '' if path.name[0] == '.' else _why_left_out(path, suffix)
+        if kind is None:
+            result.found[path.stem] = path
+        elif kind:
+            result.left_out.setdefault(kind, []).append(path)
+    if not result.found:
+        rest = f'; {result.describe_left_out()}' if result.left_out else ''
+        raise ValueError(f'{what} folder {folder} holds no {suffix} file{rest}.')
+    return result
+
+
+def _why_left_out(path: Path, suffix: str) -> str | None:
+    """The kind of what is left out; ``''`` for what is no annotation anyway; None: take it."""
+    ending = path.suffix
+    if path.is_symlink() and not path.exists():
+        return 'broken link'
+    if path.is_dir():
+        return 'subfolder'
+    if ending == suffix:
+        return unwritable_name(path.stem) if path.is_file() else 'no regular file'
+    if ending.lower() == suffix:
+        return f'{ending}, which must be {suffix}'
+    others = COMPANIONS if suffix == '.png' else (*COMPANIONS, *IMAGE_SUFFIXES)
+    return '' if ending.lower() in others else f'unsupported {ending or "file without suffix"}'
+
+
+def check_found(scanned: ImageFolder, ids: Sequence[str], suffix: str) -> None:
+    """Raise FileNotFoundError, counting and naming them, if ids have no file in a folder."""
+    missing = [key for key in ids if key not in scanned.found]
+    if not missing:
+        return
+    rest = f' ({scanned.describe_left_out()})' if scanned.left_out else ''
+    raise FileNotFoundError(
+        f'{scanned.folder / (missing[0] + suffix)} does not exist; {len(missing)} of {len(ids)} '
+        f'image ids, which are file names without suffix, have no {suffix} file there: '
+        f'{some(missing)}{rest}. Correct the split list, or add the files.'
+    )
+
+
+def warn_left_out(scanned: ImageFolder) -> list[str]:
+    """The ids of a scanned folder; what is left out there is logged as a warning."""
+    if scanned.left_out:
+        print_log(scanned.describe_left_out(), 'current', logging.WARNING)
+    return list(scanned.found)
 
 
 def read_id_list(path: str | os.PathLike) -> list[str]:

@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 from mmengine.utils import track_iter_progress
 
-from ...utils.io import read_mask
+from ...utils.checks import check_range
+from ...utils.io import BINARY_HINT, IGNORE, read_mask
+from .common import check_found, scan_files, warn_left_out
+
+
+def _values(path: str | os.PathLike, foreground: Sequence[str]) -> list[int]:
+    """The values of a label map other than 0, sorted; see :func:`names_in_mask`."""
+    mask = read_mask(path, len(foreground) + 1)
+    present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+    return [value for value in present.tolist() if value]
 
 
 def names_in_mask(path: str | os.PathLike, foreground: Sequence[str]) -> list[str]:
@@ -20,15 +29,7 @@ def names_in_mask(path: str | os.PathLike, foreground: Sequence[str]) -> list[st
     Raises:
         ValueError: Another value occurs, or the file is no label map.
     """
-    present = np.flatnonzero(np.bincount(read_mask(path).ravel(), minlength=256))
-    strange = present[(present > len(foreground)) & (present != 255)]
-    if strange.size:
-        raise ValueError(
-            f'Mask {path} holds the values {strange.tolist()}, but {len(foreground)} foreground '
-            f'classes allow only 0..{len(foreground)} and 255. Check the class list and whether '
-            'the mask is stored with these indices.'
-        )
-    return [foreground[value - 1] for value in present if 0 < value != 255]
+    return [foreground[value - 1] for value in _values(path, foreground) if value != IGNORE]
 
 
 def labels_from_masks(
@@ -38,20 +39,36 @@ def labels_from_masks(
 
     Args:
         folder: Folder of ``<image id>.png``.
-        foreground: Class names.
-        ids: Image ids; None for every ``.png`` of the folder.
+        foreground: Class names, 1 to 254.
+        ids: Image ids; None for every ``.png`` of the folder (what is left out is logged).
 
     Returns:
         ``{image id: [class name, ...]}``.
+
+    Raises:
+        FileNotFoundError: No such folder, or masks of ``ids`` are missing.
+        ValueError: No mask, a value that is no class, or not one class but 255 in all masks:
+            binary masks of 0 and 255, most likely.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f'Mask folder {folder} does not exist.')
+    check_range('number of foreground classes', len(foreground), 1, 254)
+    scanned = scan_files(folder, '.png', 'Mask')
     if ids is None:
-        ids = sorted(path.stem for path in folder.glob('*.png') if not path.name.startswith('.'))
-    if not ids:
-        raise ValueError(f'Mask folder {folder} holds no .png file.')
-    return {
-        image_id: names_in_mask(folder / f'{image_id}.png', foreground)
-        for image_id in track_iter_progress(list(ids))
+        ids = warn_left_out(scanned)
+    check_found(scanned, ids, '.png')
+    values = {
+        key: _values(scanned.found[key], foreground) for key in track_iter_progress(list(ids))
     }
+    _check_not_binary(scanned.found, values)
+    return {
+        key: [foreground[value - 1] for value in present if value != IGNORE]
+        for key, present in values.items()
+    }
+
+
+def _check_not_binary(paths: dict[str, Path], values: dict[str, list[int]]) -> None:
+    present = {value for found in values.values() for value in found}
+    if present == {IGNORE}:
+        first = next(key for key, found in values.items() if found)
+        raise ValueError(
+            BINARY_HINT.format(what=f'not one of the {len(values)} masks', at=paths[first])
+        )

@@ -1,15 +1,25 @@
 """Image labels from VOC XML annotations, and the train_aug list."""
 
+import codecs
+import logging
 import os
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from mmengine.logging import print_log
 from mmengine.utils import track_iter_progress
 
+from ...utils.checks import some
+from ...utils.images import ImageFolder, image_id_of
+from ...utils.text import decode_text
 from ..label_file import unknown_class_message
+from .common import check_found, scan_files, warn_left_out
 
 TRAIN_AUG_SIZE = 10582
+_DECLARED = re.compile(rb'\s*<\?xml[^>]*?\sencoding\s*=\s*["\']([\w.:-]+)["\']')
 
 
 def names_in_xml(path: str | os.PathLike, foreground: Sequence[str]) -> list[str]:
@@ -24,25 +34,23 @@ def names_in_xml(path: str | os.PathLike, foreground: Sequence[str]) -> list[str
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: Not well-formed XML, not a VOC annotation, of another image, or an object with
-            no or an unknown class name.
+        ValueError: Not well-formed XML, not a VOC annotation, or an object with no or an unknown
+            class name.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f'Annotation {path} does not exist. Every image id of the split lists needs one.'
+    return _names(_read_root(Path(path)), path, foreground)
+
+
+def _names(
+    root: ElementTree.Element, path: str | os.PathLike, foreground: Sequence[str]
+) -> list[str]:
+    objects = root.findall('object')
+    if len(objects) != sum(1 for _ in root.iter('object')):
+        raise ValueError(
+            f'{path} is not a VOC annotation: it has an <object> that is not directly below '
+            '<annotation>.'
         )
-    try:
-        root = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise ValueError(f'{path} is not well-formed XML: {error}.') from error
-    if root.tag != 'annotation':
-        raise ValueError(f'{path}: the root element is <{root.tag}>, expected <annotation>.')
-    filename = (root.findtext('filename') or '').strip()
-    if filename and Path(filename).stem != path.stem:
-        raise ValueError(f'{path} says that it annotates {filename}; file names must agree.')
     found = set()
-    for item in root.findall('object'):
+    for item in objects:
         name = (item.findtext('name') or '').strip()
         if name not in foreground:
             raise ValueError(f'{path}: {unknown_class_message(name, foreground)}.')
@@ -50,30 +58,103 @@ def names_in_xml(path: str | os.PathLike, foreground: Sequence[str]) -> list[str
     return [name for name in foreground if name in found]
 
 
+def _read_root(path: Path) -> ElementTree.Element:
+    if not path.is_file():
+        raise FileNotFoundError(f'Annotation {path} does not exist.')
+    try:
+        root = ElementTree.fromstring(_decode_xml(path.read_bytes(), path))
+    except ElementTree.ParseError as error:
+        raise ValueError(f'{path} is not well-formed XML: {error}.') from error
+    if root.tag != 'annotation':
+        raise ValueError(f'{path}: the root element is <{root.tag}>, expected <annotation>.')
+    return root
+
+
+def _decode_xml(content: bytes, path: Path) -> str:
+    """Decode by the byte-order mark, else by what the declaration says, else as UTF-8."""
+    declared = _DECLARED.match(content)
+    name = declared[1].decode() if declared else 'utf-8'
+    # A declaration that can be read byte by byte is not in UTF-16, whatever it says.
+    if re.match(r'(?i)utf|ucs', name):
+        return decode_text(content, path)
+    try:
+        return codecs.lookup(name) and content.decode(name)
+    except (LookupError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f'{path} cannot be read in the encoding {name!r} that it declares ({error}). Save it '
+            'again as UTF-8.'
+        ) from error
+
+
+def scan_annotations(folder: str | os.PathLike) -> ImageFolder:
+    """The XML files of VOC's ``Annotations`` by image id, and what is left out there.
+
+    The name of the file decides: ``a.xml`` is of image ``a``, and so is ``a.jpg.xml``.
+
+    Raises:
+        FileNotFoundError: No such folder.
+        ValueError: No XML file, or two of one image.
+    """
+    scanned = scan_files(folder, '.xml', 'Annotation')
+    found: dict[str, Path] = {}
+    for name, path in scanned.found.items():
+        image_id = image_id_of(name)
+        if found.setdefault(image_id, path) != path:
+            raise ValueError(
+                f'{found[image_id]} and {path} are both of image {image_id!r}; remove one.'
+            )
+    return replace(scanned, found=found)
+
+
 def labels_from_xml(
-    folder: str | os.PathLike, foreground: Sequence[str], ids: Sequence[str] | None = None
+    folder: str | os.PathLike,
+    foreground: Sequence[str],
+    ids: Sequence[str] | None = None,
+    strict_filenames: bool = False,
 ) -> dict[str, list[str]]:
     """Image labels of all annotations of a folder.
+
+    An annotation whose ``<filename>`` is of another image than its own name, as in folders whose
+    files were renamed, is counted and named in a warning.
 
     Args:
         folder: VOC's ``Annotations``.
         foreground: Valid class names.
-        ids: Image ids; None for every ``.xml`` of the folder.
+        ids: Image ids; None for every ``.xml`` of the folder (what is left out is logged).
+        strict_filenames: Refuse such annotations instead.
 
     Returns:
         ``{image id: [class name, ...]}``.
+
+    Raises:
+        FileNotFoundError: No such folder, or annotations of ``ids`` are missing.
+        ValueError: No annotation, two of one image, or one is wrong; see :func:`names_in_xml`.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f'Annotation folder {folder} does not exist.')
+    scanned = scan_annotations(folder)
     if ids is None:
-        ids = sorted(path.stem for path in folder.glob('*.xml'))
-    if not ids:
-        raise ValueError(f'Annotation folder {folder} holds no .xml file.')
-    return {
-        image_id: names_in_xml(folder / f'{image_id}.xml', foreground)
-        for image_id in track_iter_progress(list(ids))
-    }
+        ids = warn_left_out(scanned)
+    check_found(scanned, ids, '.xml')
+    labels, disagreeing = {}, []
+    for image_id in track_iter_progress(list(ids)):
+        path = scanned.found[image_id]
+        root = _read_root(path)
+        labels[image_id] = _names(root, path, foreground)
+        filename = (root.findtext('filename') or '').strip()
+        if filename and image_id_of(filename) != image_id:
+            disagreeing.append(f'{path.name} ({filename})')
+    if disagreeing:
+        _tell_disagreeing(scanned.folder, disagreeing, strict_filenames)
+    return labels
+
+
+def _tell_disagreeing(folder: Path, disagreeing: Sequence[str], strict: bool) -> None:
+    message = (
+        f'{len(disagreeing)} annotations in {folder} name another image in <filename> than their '
+        f'own file name does: {some(disagreeing)}'
+    )
+    if strict:
+        raise ValueError(f'{message}. Rename the files, or correct <filename>.')
+    print_log(f'{message}. The name of the XML file was used.', 'current', logging.WARNING)
 
 
 def train_aug_ids(
