@@ -14,6 +14,7 @@ MIM_CONTENT = ('configs', 'tools', 'demo', 'model-index.yml')
 # OneDL and OpenMMLab install the same import packages (mmengine, mmcv, mmseg), so neither may be
 # a hard requirement: they are extras, and requirements.txt names the default.
 REQUIRES = [
+    'filelock>=3.9',
     'ftfy',
     'numba>=0.59',
     'numpy>=1.26',

@@ -85,7 +85,8 @@ def segment(
     if classes is not None:
         results['image_labels'] = encode_image_labels(classes, foreground)
         results['num_foreground'] = len(foreground)
-    pipeline = Compose([t for t in cfg.test_pipeline if t['type'] != 'LoadAnnotations'])
+    names = ('LoadAnnotations', 'mmwsss.LoadAnnotations')
+    pipeline = Compose([step for step in cfg.test_pipeline if step['type'] not in names])
     data = pipeline(results)
     with torch.no_grad():
         sample = model.test_step({key: [value] for key, value in data.items()})[0]
@@ -110,40 +111,33 @@ def find_checkpoint(given: str | None, work_dir: str) -> Path:
     return Path(work_dir) / Path(record.read_text().strip()).name
 
 
-def check_image(path: Path) -> None:
-    from PIL import Image
-
-    if not path.is_file():
-        raise FileNotFoundError(f'image {path} does not exist')
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except OSError as error:
-        raise ValueError(f'image {path} cannot be read: {error}') from error
-
-
 def run(args: argparse.Namespace) -> None:
-    image = Path(args.image)
-    check_image(image)
-
-    import mmcv
+    import numpy as np
     from mmengine.registry import init_default_scope
+    from PIL import Image
 
     from mmwsss.apis import load_config
     from mmwsss.engine.hooks.panel_visualization import draw_sample
+    from mmwsss.utils.checks import check_apart, check_choice, check_device
+    from mmwsss.utils.images import read_rgb
     from mmwsss.utils.io import atomic_write
 
+    image, out = Path(args.image), Path(args.out)
+    read_rgb(image)
+    check_choice('suffix of --out', out.suffix.lower(), ('.png', '.jpg', '.jpeg', '.bmp', '.webp'))
+    check_device(args.device)
     cfg = load_config(args.config)
     checkpoint = find_checkpoint(args.checkpoint, cfg.work_dir)
+    check_apart({'--out': out}, {'the image': image, 'the checkpoint': checkpoint})
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     if args.classes is not None:
         cfg.merge_from_dict({'model.test_cfg.with_cam': True})
     model, meta = load_model(cfg, checkpoint, args.device)
     sample = segment(model, cfg, image, args.classes, meta)
-    with atomic_write(args.out) as tmp:
-        mmcv.imwrite(draw_sample(sample, meta)[..., ::-1], str(tmp))
+    with atomic_write(out) as tmp:
+        Image.fromarray(np.ascontiguousarray(draw_sample(sample, meta))).save(tmp)
     present = sample.pred_sem_seg.data.unique().tolist()
-    print(f'{args.out}: {", ".join(meta["classes"][i] for i in present)}')
+    print(f'{out}: {", ".join(meta["classes"][i] for i in present)}')
 
 
 def main() -> None:

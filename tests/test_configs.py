@@ -52,6 +52,10 @@ def test_types_resolve(path):
         assert DATASETS.get(dataset.type) is not None
         for transform in dataset.pipeline:
             assert TRANSFORMS.get(transform.type) is not None
+            # Our readers, under the names that MMSegmentation's inferencers look for.
+            if 'LoadImageFromFile' in transform.type or 'LoadAnnotations' in transform.type:
+                assert transform.type in ('LoadImageFromFile', 'LoadAnnotations')
+                assert transform.get('_scope_') == 'mmwsss'
     assert all(MODELS.get(t) is not None for t in types_in(cfg.model))
     assert all(PARAM_SCHEDULERS.get(s.type) is not None for s in cfg.get('param_scheduler') or ())
 

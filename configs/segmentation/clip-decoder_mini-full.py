@@ -8,8 +8,8 @@ model = dict(
     decode_head={{_base_.model.decode_head}},
 )
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
+    dict(type='LoadAnnotations', _scope_='mmwsss'),
     dict(type='mmwsss.RandomScalePIL', scale_range=(0.75, 1.5)),
     dict(type='RandomFlip', prob=0.5),
     dict(type='mmwsss.RandomPadCrop', crop_size={{_base_.crop_size}}, pad_val=0),

@@ -2,8 +2,8 @@
 _base_ = '../wsss/one_stage_mini.py'
 model = dict(type='mmwsss.OneStageSupervised')
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
+    dict(type='LoadAnnotations', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.RandomResizedCropPIL', crop_size=112, scale=(0.9, 1.0), fallback='square'),
     dict(type='RandomFlip', prob=0.5),

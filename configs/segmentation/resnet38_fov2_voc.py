@@ -8,8 +8,8 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 train_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
-    dict(type='LoadAnnotations'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
+    dict(type='LoadAnnotations', _scope_='mmwsss'),
     dict(type='mmwsss.RandomScaleCV2', scale_range=(0.7, 1.3), rule='size'),
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomCrop', crop_size=(321, 321)),

@@ -4,7 +4,7 @@ model = dict(
     test_cfg=dict(mode='cam', scales=(1.0, 0.75, 1.25, 1.5), flip=True, pad='fixed', canvas=960)
 )
 test_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.PackWSSSInputs'),
 ]

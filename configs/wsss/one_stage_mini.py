@@ -22,7 +22,7 @@ model = dict(
     mask_loss_start=150,
 )
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.RandomResizedCropPIL', crop_size=112, scale=(0.9, 1.0), fallback='square'),
     dict(type='RandomFlip', prob=0.5),

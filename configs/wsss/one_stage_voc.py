@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 train_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.RandomResizedCropPIL', crop_size=321, scale=(0.9, 1.0), fallback='square'),
     dict(type='RandomFlip', prob=0.5),

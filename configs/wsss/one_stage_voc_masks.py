@@ -5,7 +5,7 @@ model = dict(
     test_cfg=dict(mode='cam', scales=(1.0, 0.5, 1.5, 2.0), flip=True, pad='fixed', canvas=1024)
 )
 test_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.PackWSSSInputs'),
 ]

@@ -14,7 +14,7 @@ model = dict(decode_head=dict(shrink_radius=True))  # for the smallest images
 
 # The image is not resized, and its canvas is black, not the mean colour.
 train_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.LoadCRFScores', store=crf_store),
     dict(type='mmwsss.ColorJitter', brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1),
@@ -24,14 +24,14 @@ train_pipeline = [
     dict(type='mmwsss.PackAffinityInputs'),
 ]
 val_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
-    dict(type='LoadAnnotations'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
+    dict(type='LoadAnnotations', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.LoadCAM', store=cam_store),
     dict(type='mmwsss.PackAffinityInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.LoadCAM', store=cam_store),
     dict(type='mmwsss.PackAffinityInputs'),

@@ -22,7 +22,7 @@ model = dict(
 )
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.LoadCRFScores', store=crf_store),
     dict(type='mmwsss.ColorJitter', brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1),
@@ -32,8 +32,8 @@ train_pipeline = [
     dict(type='mmwsss.PackAffinityInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
+    dict(type='LoadAnnotations', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.LoadCAM', store=cam_store),
     dict(type='mmwsss.PackAffinityInputs'),

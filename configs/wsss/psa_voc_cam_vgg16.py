@@ -7,7 +7,7 @@ _base_ = [
 ]
 optim_wrapper = dict(optimizer=dict(lr=0.1))
 train_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.RandomResizeLong', long_range=(256, 512)),
     dict(type='RandomFlip', prob=0.5),

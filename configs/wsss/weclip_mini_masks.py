@@ -2,7 +2,7 @@
 _base_ = './weclip_mini.py'
 model = dict(test_cfg=dict(mode='cam'))
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.PackWSSSInputs'),
 ]

@@ -1,20 +1,22 @@
 """Judging a folder of masks or activation maps, whoever wrote it."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmengine.dist import get_dist_info, is_distributed
 from torch.utils.data import DataLoader, Dataset
 
 from ..datasets.cam_store import load_cam
 from ..datasets.converters.cams import read_official_cam
+from ..datasets.converters.common import check_class_names
 from ..evaluation import WSSSIoUMetric
+from ..evaluation.metrics import parse_thresholds
 from ..ops.cam import upsample
-from ..utils.io import read_mask
-from .launch import init_cpu_processes
+from ..utils.checks import check_apart, check_choice, check_range, check_unique, some
+from ..utils.io import list_files, read_mask
+from ..utils.text import read_json
+from .launch import check_writable, init_cpu_processes
 
 # How the published evaluators treat empty classes and predictions of 255; docs/evaluation.md.
 CONVENTIONS = {
@@ -42,7 +44,7 @@ class PredictionFolder(Dataset):
 
     Raises:
         FileNotFoundError: Predictions or truths are missing (counted and named).
-        ValueError: No id, or the folder holds predictions of several kinds.
+        ValueError: No id, one twice, or the folder holds predictions of several kinds.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class PredictionFolder(Dataset):
     ) -> None:
         if not ids:
             raise ValueError('the split is empty')
+        check_unique('image ids', ids)
         self.pred_dir, self.truth_dir = Path(pred_dir), Path(truth_dir)
         self.ids = list(ids)
         self.num_classes = num_classes
@@ -70,8 +73,7 @@ class PredictionFolder(Dataset):
     def _find_suffix(self) -> str:
         if not self.pred_dir.is_dir():
             raise FileNotFoundError(f'the folder {self.pred_dir} does not exist')
-        present = {path.suffix for path in self.pred_dir.iterdir()}
-        kinds = [suffix for suffix in (MASKS, STORE, OFFICIAL) if suffix in present]
+        kinds = [kind for kind in (MASKS, STORE, OFFICIAL) if list_files(self.pred_dir, kind)]
         if len(kinds) != 1:
             raise ValueError(
                 f'{self.pred_dir} holds {", ".join(kinds) or "no .png, .npz or .npy"} files; '
@@ -80,12 +82,12 @@ class PredictionFolder(Dataset):
         return kinds[0]
 
     def _check_complete(self, folder: Path, suffix: str, what: str) -> None:
-        present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-        missing = [key for key in self.ids if key + suffix not in present]
+        present = {key for key, path in list_files(folder, suffix).items() if path.is_file()}
+        missing = [key for key in self.ids if key not in present]
         if missing:
             raise FileNotFoundError(
                 f'{folder} has no {what} ({suffix}) for {len(missing)} of {len(self.ids)} images '
-                f'of the split: {", ".join(missing[:10])}{", ..." if len(missing) > 10 else ""}'
+                f'of the split: {some(missing, 10)}'
             )
 
     def __len__(self) -> int:
@@ -93,9 +95,10 @@ class PredictionFolder(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         key = self.ids[index]
-        truth = self._read_mask(self.truth_dir / f'{key}.png')
+        truth_path = self.truth_dir / f'{key}.png'
+        truth = self._read_mask(truth_path)
         path = self.pred_dir / f'{key}{self.suffix}'
-        sample = dict(img_path=key, gt_sem_seg=dict(data=truth[None]))
+        sample = dict(img_path=key, seg_map_path=str(truth_path), gt_sem_seg=dict(data=truth[None]))
         if self.holds_maps:
             sample['pred_cam'] = self._read_maps(path, tuple(truth.shape))
             return sample
@@ -105,15 +108,7 @@ class PredictionFolder(Dataset):
         return sample
 
     def _read_mask(self, path: Path) -> torch.Tensor:
-        mask = read_mask(path)
-        strange = np.unique(mask[(mask >= self.num_classes) & (mask != 255)])
-        if len(strange):
-            raise ValueError(
-                f'{path} holds the values {strange[:10].tolist()}, which are none of the '
-                f'{self.num_classes} classes 0..{self.num_classes - 1} nor 255 (ignored); check '
-                '--classes, and whether the mask stores class indices'
-            )
-        return torch.from_numpy(mask)
+        return torch.from_numpy(read_mask(path, self.num_classes))
 
     def _read_maps(self, path: Path, size: tuple[int, int]) -> dict:
         if self.suffix == STORE:
@@ -145,7 +140,8 @@ def eval_folder(
         predictions: What to judge.
         classes: Class names, background first.
         backgrounds: For maps: one or more ``background_thresholds`` of
-            :class:`mmwsss.WSSSIoUMetric`; several get a prefix each, the kind of the sweep.
+            :class:`mmwsss.WSSSIoUMetric`, of different kinds; several get a prefix each, the kind
+            of the sweep.
         convention: Name in :data:`CONVENTIONS`.
         output_dir: Folder of the JSON report and the picture of the curve.
         tags: Facts for the report.
@@ -153,12 +149,33 @@ def eval_folder(
 
     Returns:
         The metrics.
+
+    Raises:
+        ValueError: Unknown convention, class names that do not fit, a sweep or ``num_workers`` out
+            of range, two sweeps of a kind, an output folder that is judged, or files that hold
+            what they should not (named).
     """
+    check_choice('convention', convention, CONVENTIONS)
+    check_class_names(classes[1:], 'the class list')
+    if len(classes) != predictions.num_classes:
+        raise ValueError(
+            f'{len(classes)} class names for predictions of {predictions.num_classes} classes, '
+            'background included'
+        )
+    check_range('num_workers', num_workers, 0, integer=True)
+    check_apart(
+        {'the output folder': output_dir},
+        {'the predictions': predictions.pred_dir, 'the truth': predictions.truth_dir},
+    )
+    for sweep in backgrounds:
+        parse_thresholds(sweep)
+    check_unique('kinds of background thresholds', map(_kind, backgrounds))
+    if output_dir is not None:
+        check_writable(output_dir)
     tags = {**(tags or {}), 'convention': convention, **_truth_rule(predictions.truth_dir)}
     sweeps = backgrounds if predictions.holds_maps else [None]
     metrics = []
     for sweep in sweeps:
-        kind = sweep.partition(':')[0] if isinstance(sweep, str) else 'list'
         metrics.append(
             WSSSIoUMetric(
                 **CONVENTIONS[convention],
@@ -166,7 +183,7 @@ def eval_folder(
                 classwise=True,
                 output_dir=None if output_dir is None else str(output_dir),
                 tags=tags,
-                prefix=kind if len(sweeps) > 1 else None,
+                prefix=_kind(sweep) if len(sweeps) > 1 else None,
             )
         )
         metrics[-1].dataset_meta = dict(classes=tuple(classes))
@@ -181,6 +198,10 @@ def eval_folder(
     return scores
 
 
+def _kind(sweep: str | Sequence[float]) -> str:
+    return sweep.partition(':')[0] if isinstance(sweep, str) and ':' in sweep else 'list'
+
+
 def init_processes(launcher: str) -> None:
     """Join the processes of a launcher; counting runs on the CPU, so without binding devices."""
     if launcher != 'none' and not is_distributed():
@@ -192,7 +213,9 @@ def _truth_rule(truth_dir: Path) -> dict:
     path = truth_dir / 'meta.json'
     if not path.is_file():
         return {}
-    meta = json.loads(path.read_text())
+    meta = read_json(path)
+    if not isinstance(meta, dict):
+        return {}
     return {'gt_rule': {name: meta.get(name) for name in ('overlap', 'crowd', 'annotation_sha1')}}
 
 

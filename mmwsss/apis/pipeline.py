@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
+import ctypes
 import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 from prettytable import PrettyTable
@@ -345,7 +347,7 @@ class Pipeline:
     def _tool(self, stage: dict, script: str, config: str, *args: str) -> None:
         work_dir = str(self._work_dir(stage))
         command = self.launch.command(script, config, *args, '--work-dir', work_dir)
-        code = subprocess.run(command, preexec_fn=_die_with_parent).returncode
+        code = subprocess.run(command, preexec_fn=_end_with_parent()).returncode
         if code:
             raise RuntimeError(
                 f'stage {stage["name"]} failed with exit code {code}: {" ".join(command)}. '
@@ -516,18 +518,16 @@ def _as_list(evaluators: dict | list[dict]) -> list[dict]:
 @contextmanager
 def _only_one(path: Path) -> Iterator[None]:
     """Hold a lock that the system releases when the process ends, however it ends."""
-    with open(path, 'w') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(f'another run of this pipeline is active in {path.parent}') from None
-        yield
+    try:
+        with FileLock(path, timeout=0):
+            yield
+    except Timeout:
+        raise RuntimeError(f'another run of this pipeline is active in {path.parent}') from None
 
 
-def _die_with_parent() -> None:  # pragma: no cover - runs in the child
-    """Let the kernel (Linux) end a stage whose pipeline was killed."""
-    if sys.platform == 'linux':
-        import ctypes
-        import signal
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+def _end_with_parent() -> Callable[[], None] | None:
+    """For the child: let the kernel (Linux) end a stage whose pipeline was killed."""
+    if sys.platform != 'linux':
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(1, signal.SIGKILL)

@@ -1,14 +1,14 @@
 """The files that one stage hands to the next: activation maps (the CAM store) and CRF scores."""
 
 import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mmwsss.utils.io import atomic_write
+
+MAX_CLASSES = 2**15  # labels are stored as int16
 
 
 @dataclass
@@ -63,7 +63,8 @@ def save_cam(
     Raises:
         ValueError: Shapes, classes or values are wrong.
     """
-    labels, cam = check_maps(path, labels, cam)
+    labels, cam = check_maps(path, labels, cam, MAX_CLASSES)
+    _check_size(path, np.array(size), None)
     arrays = dict(labels=np.int16(labels), cam=np.float16(cam), size=np.array(size, np.int32))
     with atomic_write(path) as tmp, open(tmp, 'wb') as file:
         np.savez_compressed(file, **arrays)
@@ -89,9 +90,10 @@ def read_store(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.nd
             if missing:
                 raise ValueError(f'it holds {file.files} but no {", ".join(missing)}')
             return {name: file[name] for name in names}
-    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # zip and npy readers raise whatever the broken bytes lead to
         raise ValueError(
-            f'{path} is truncated or not a store of {", ".join(names)} ({error}). {remedy}'
+            f'{path} is truncated or not a store of {", ".join(names)} '
+            f'({type(error).__name__}: {error}). {remedy}'
         ) from error
 
 
@@ -110,18 +112,35 @@ def check_maps(
         raise ValueError(f'{path}: maps of shape {cam.shape} for labels of shape {labels.shape}')
     if labels.dtype.kind not in 'iu' or cam.dtype.kind != 'f':
         raise ValueError(f'{path}: labels are {labels.dtype} and maps {cam.dtype}')
-    labels = labels.astype(np.int64)
+    check_unit(path, 'the maps', cam)
+    return check_labels(path, labels, num_foreground), cam
+
+
+def check_labels(
+    path: str | os.PathLike, labels: np.ndarray, num_foreground: int | None = None
+) -> np.ndarray:
+    """The labels ``(K,)`` as int64.
+
+    Raises:
+        ValueError: They are not different foreground indices.
+    """
+    if labels.ndim != 1 or labels.dtype.kind not in 'iu':
+        raise ValueError(f'{path}: labels are {labels.dtype} of shape {labels.shape}')
     last = np.inf if num_foreground is None else num_foreground - 1
     if ((labels < 0) | (labels > last)).any() or len(np.unique(labels)) < len(labels):
         raise ValueError(
             f'{path}: labels {labels.tolist()} are not different foreground classes from '
             f'0..{last} (background is not counted)'
         )
-    if not ((cam >= 0) & (cam <= 1)).all():
+    return labels.astype(np.int64)
+
+
+def check_unit(path: str | os.PathLike, what: str, values: np.ndarray) -> None:
+    """Raise ValueError unless all values, which may be none, lie in [0, 1]; NaN does not."""
+    if not ((values >= 0) & (values <= 1)).all():
         raise ValueError(
-            f'{path}: the maps range from {cam.min():.3g} to {cam.max():.3g}, outside [0, 1]'
+            f'{path}: {what} range from {values.min():.3g} to {values.max():.3g}, outside [0, 1]'
         )
-    return labels, cam
 
 
 def _check_size(

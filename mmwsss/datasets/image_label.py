@@ -1,15 +1,23 @@
 """Datasets with image-level labels."""
 
+import logging
 import os
 import os.path as osp
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from mmcv.transforms import LoadAnnotations
+from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 
 from mmwsss.registry import DATASETS
+from mmwsss.utils.checks import some
+from mmwsss.utils.images import IMAGE_SUFFIXES
+from mmwsss.utils.io import check_some_class
+from mmwsss.utils.text import read_lines
 
+from .converters.common import check_class_names, read_id_list
 from .label_file import encode_image_labels, read_label_file
 
 
@@ -34,9 +42,16 @@ class ImageLabelDataset(BaseSegDataset):
             label_file='image_labels.json',
         )
 
-    Every sample gets ``image_labels`` (sorted int64 ``(K,)``, 0-based indices of the foreground
-    classes, that is the index in ``classes`` minus 1) and ``num_foreground``. An empty list of
-    labels is allowed: an image that shows background only.
+    ``ann_file`` holds one image id per line; without it all images of the folder, and of its
+    subfolders, with ``img_suffix`` are taken. ``classes`` may be a file with a name per line.
+
+    Every sample gets ``num_classes``, background included, and, with a label file,
+    ``image_labels`` (sorted int64 ``(K,)``, 0-based indices of the foreground classes, that is the
+    index in ``classes`` minus 1) and ``num_foreground``. An empty list of labels is allowed: an
+    image that shows background only.
+
+    Where the pipeline says ``LoadImageFromFile`` or ``LoadAnnotations`` without a scope,
+    :class:`mmwsss.datasets.transforms.LoadImageFromFile` and its ``LoadAnnotations`` read.
 
     Args:
         label_file: JSON file ``{image id: [foreground class name, ...]}``, relative to
@@ -45,16 +60,16 @@ class ImageLabelDataset(BaseSegDataset):
         mask_dir: Folder of label maps ``<image id><seg_map_suffix>`` for every image of the split,
             relative to the working directory, such as the pseudo masks of an earlier stage. It
             takes the place of ``data_prefix['seg_map_path']``.
-        skip_dir: Folder, relative to the working directory; images for which it holds a file
-            ``<image id>.*`` are left out. It lets an interrupted run that writes one file per
-            image go on.
+        pipeline: Transforms.
         kwargs: Arguments of :class:`mmseg.datasets.BaseSegDataset`.
 
     Raises:
-        FileNotFoundError: Split list, label file, image folder, first image or a mask of
-            ``mask_dir`` missing.
-        ValueError: Empty split, images without entry in the label file, unknown class name,
-            no label at all in the split, or classes that do not begin with 'background'.
+        FileNotFoundError: Split list, label file, image folder, an image, a mask of ``mask_dir`` or
+            ``data_prefix['seg_map_path']``, or a file of a store that the pipeline reads missing
+            (counted and named).
+        ValueError: Empty split, images listed twice, of one id or without entry in the label file,
+            unknown class name, no label at all in the split, classes that do not begin with
+            'background' or are not different, or masks of 0 and 255 only.
     """
 
     def __init__(
@@ -62,42 +77,37 @@ class ImageLabelDataset(BaseSegDataset):
         *args: Any,
         label_file: str | None = None,
         mask_dir: str | None = None,
-        skip_dir: str | None = None,
+        pipeline: Sequence[dict | Callable] = (),
         **kwargs: Any,
     ) -> None:
-        self.label_file, self.mask_dir, self.skip_dir = label_file, mask_dir, skip_dir
-        super().__init__(*args, **kwargs)
+        self.label_file, self.mask_dir = label_file, mask_dir
+        super().__init__(*args, pipeline=[_our_reader(step) for step in pipeline], **kwargs)
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
+        classes = (metainfo or {}).get('classes')
+        if isinstance(classes, str):
+            metainfo = {**metainfo, 'classes': tuple(read_lines(classes, 'Class list'))}
+        return super()._load_metainfo(metainfo)
 
     def _join_prefix(self) -> None:
         super()._join_prefix()
         if self.label_file is not None:
             self.label_file = osp.join(self.data_root, self.label_file)
-        if self.mask_dir is not None:
-            self.data_prefix['seg_map_path'] = osp.abspath(self.mask_dir)
 
     def load_data_list(self) -> list[dict]:
         """List the images of the split and add their labels."""
         classes = self._checked_classes()
-        self._check_paths()
-        data_list = super().load_data_list()
-        # A blank line in a split list gives an image that is called only '.jpg'.
-        data_list = [
-            info for info in data_list if osp.basename(info['img_path']) != self.img_suffix
-        ]
-        if not data_list:
-            where = f'The split list {self.ann_file}' if self.ann_file else 'The image folder'
-            raise ValueError(
-                f'{where} names no image (image folder {self.data_prefix.get("img_path")}, '
-                f'img_suffix {self.img_suffix!r}). Correct ann_file, data_prefix or img_suffix.'
-            )
-        self._check_first_image(data_list[0]['img_path'])
+        self._check_folder()
         if self.mask_dir is not None:
+            self.data_prefix['seg_map_path'] = osp.abspath(self.mask_dir)
+        data_list = [self._sample(name, len(classes)) for name in self._image_names()]
+        self._check_images(data_list)
+        if self._needs_masks():
             self._check_masks(data_list)
+        self._check_stores(data_list)
         if self.label_file is not None:
             self._add_labels(data_list, classes[1:])
-        if self.skip_dir is not None and osp.isdir(self.skip_dir):
-            done = {osp.splitext(name)[0] for name in os.listdir(self.skip_dir)}
-            data_list = [i for i in data_list if image_id(i['img_path']) not in done]
         return data_list
 
     def prepare_data(self, idx: int) -> Any:
@@ -110,26 +120,22 @@ class ImageLabelDataset(BaseSegDataset):
             return self.pipeline(info)
         except Exception as error:
             raise RuntimeError(
-                f'Cannot prepare image {files}: {type(error).__name__}: {error}. Repair or replace '
-                f'the file, or remove the image from the split list {self.ann_file or "(none)"}.'
+                f'Cannot prepare image {files}: {type(error).__name__}: {error}'
             ) from error
 
     def _checked_classes(self) -> Sequence[str]:
         classes = self._metainfo.get('classes') or ()
-        if len(classes) < 2 or classes[0] != 'background':
+        named = all(isinstance(name, str) for name in classes)
+        if len(classes) < 2 or classes[0] != 'background' or not named:
             raise ValueError(
                 f"{type(self).__name__}: metainfo['classes'] must be 'background' followed by the "
                 f'foreground classes, got {tuple(classes)}. Give metainfo=dict(classes='
                 "('background', ...)) in the dataset config."
             )
+        check_class_names(classes[1:], f"{type(self).__name__}: metainfo['classes']")
         return classes
 
-    def _check_paths(self) -> None:
-        if self.ann_file and not osp.exists(self.ann_file):
-            raise FileNotFoundError(
-                f'Split list {self.ann_file} does not exist. Correct `ann_file` or `data_root`; '
-                'it is a text file with one image id per line.'
-            )
+    def _check_folder(self) -> None:
         folder = self.data_prefix.get('img_path')
         if not folder or not osp.isdir(folder):
             raise FileNotFoundError(
@@ -137,36 +143,43 @@ class ImageLabelDataset(BaseSegDataset):
                 '`data_prefix.img_path`.'
             )
 
-    def _check_first_image(self, path: str) -> None:
-        if not osp.isfile(path):
-            raise FileNotFoundError(
-                f'{path}, the first image of {self.ann_file}, does not exist. Correct `data_root`, '
-                f'`data_prefix.img_path` or `img_suffix` (now {self.img_suffix!r}).'
-            )
-
-    def _check_masks(self, data_list: list[dict]) -> None:
-        present = set(os.listdir(self.mask_dir)) if osp.isdir(self.mask_dir) else set()
-        missing = [n for i in data_list if (n := osp.basename(i['seg_map_path'])) not in present]
-        if missing:
-            raise FileNotFoundError(
-                f'{len(missing)} of {len(data_list)} images of the split '
-                f'{self.ann_file or "(whole folder)"} have no mask in {self.mask_dir}: '
-                f'{", ".join(missing[:5])}{", ..." if len(missing) > 5 else ""}. Write the pseudo '
-                'masks of the whole split first (test.py of the stage before), or correct '
-                '`mask_dir`.'
-            )
-
-    def _add_labels(self, data_list: list[dict], foreground: Sequence[str]) -> None:
-        labels = read_label_file(self.label_file)
-        missing = [key for info in data_list if (key := image_id(info['img_path'])) not in labels]
-        if missing:
+    def _image_names(self) -> list[str]:
+        """Images of the split, relative to their folder and without suffix."""
+        if self.ann_file:
+            if not osp.isfile(self.ann_file):
+                raise FileNotFoundError(
+                    f'Split list {self.ann_file} does not exist. Correct `ann_file` or '
+                    '`data_root`; it is a text file with one image id per line.'
+                )
+            return read_id_list(self.ann_file)
+        names = _find_images(self.data_prefix['img_path'], self.img_suffix)
+        if not names:
             raise ValueError(
-                f'Label file {self.label_file} has no entry for {len(missing)} of '
-                f'{len(data_list)} images of the split {self.ann_file or "(whole folder)"}: '
-                f'{", ".join(missing[:5])}{", ..." if len(missing) > 5 else ""}. Make the label '
-                'file again so that it covers the split, or remove these ids from the split.'
+                f'The image folder {self.data_prefix["img_path"]} holds no image '
+                f'(img_suffix {self.img_suffix!r}). Correct ann_file, data_prefix or img_suffix.'
             )
-        encoded = self._encode(labels, foreground)
+        return names
+
+    def _sample(self, name: str, num_classes: int) -> dict:
+        info = dict(
+            img_path=osp.join(self.data_prefix['img_path'], name + self.img_suffix),
+            label_map=self.label_map,
+            reduce_zero_label=self.reduce_zero_label,
+            seg_fields=[],
+            num_classes=num_classes,
+        )
+        if self.data_prefix.get('seg_map_path') is not None:
+            mask = osp.join(self.data_prefix['seg_map_path'], name + self.seg_map_suffix)
+            info['seg_map_path'] = mask
+        return info
+
+    def _needs_masks(self) -> bool:
+        masks, images = (self.data_prefix.get(key) for key in ('seg_map_path', 'img_path'))
+        # MMSegmentation's defaults put both into data_root, whether there are masks or not.
+        apart = masks is not None and osp.normpath(masks) != osp.normpath(images)
+        return apart or any(isinstance(step, LoadAnnotations) for step in self.pipeline.transforms)
+
+    def _check_images(self, data_list: list[dict]) -> None:
         paths: dict[str, str] = {}
         for info in data_list:
             key = image_id(info['img_path'])
@@ -175,7 +188,66 @@ class ImageLabelDataset(BaseSegDataset):
                     f'Images {paths[key]} and {info["img_path"]} have the same image id {key!r}. '
                     'Ids are file names without folder and extension; rename one of them.'
                 )
-            info['image_labels'] = encoded[key]
+        missing = _missing([info['img_path'] for info in data_list], self.img_suffix)
+        if missing:
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(data_list)} images of the split {self._split} do not '
+                f'exist: {some(missing)}. Correct `data_root`, `data_prefix.img_path` or '
+                f'`img_suffix` (now {self.img_suffix!r}), or take these ids out of the split list.'
+            )
+
+    def _check_masks(self, data_list: list[dict]) -> None:
+        if 'seg_map_path' not in data_list[0]:
+            raise ValueError(
+                'the pipeline loads masks (LoadAnnotations), but neither '
+                '`data_prefix.seg_map_path` nor `mask_dir` says where they are'
+            )
+        paths = [info['seg_map_path'] for info in data_list]
+        missing = _missing(paths, self.seg_map_suffix)
+        if missing:
+            remedy = (
+                'Write the pseudo masks of the whole split first (test.py of the stage before), '
+                'or correct `mask_dir`'
+                if self.mask_dir is not None
+                else 'Correct `data_prefix.seg_map_path`, or leave it out where no mask is read'
+            )
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(data_list)} images of the split {self._split} have no '
+                f'mask in {self.data_prefix["seg_map_path"]}: {some(missing)}. {remedy} '
+                f'(seg_map_suffix is {self.seg_map_suffix!r}).'
+            )
+        check_some_class(paths)
+
+    def _check_stores(self, data_list: list[dict]) -> None:
+        """Every image has its file in the stores that the transforms read."""
+        ids = [image_id(info['img_path']) for info in data_list]
+        for step in self.pipeline.transforms:
+            store = getattr(step, 'store', None)
+            missing = _missing([osp.join(store, f'{i}.npz') for i in ids], '.npz') if store else []
+            if missing:
+                raise FileNotFoundError(
+                    f'{len(missing)} of {len(ids)} images of the split {self._split} have no file '
+                    f'in {store}: {some(missing)}. Run the stage that writes it for the whole '
+                    f'split first, or correct `store` of {type(step).__name__} in the config.'
+                )
+
+    @property
+    def _split(self) -> str:
+        return self.ann_file or '(whole folder)'
+
+    def _add_labels(self, data_list: list[dict], foreground: Sequence[str]) -> None:
+        labels = read_label_file(self.label_file)
+        missing = [key for info in data_list if (key := image_id(info['img_path'])) not in labels]
+        if missing:
+            raise ValueError(
+                f'Label file {self.label_file} has no entry for {len(missing)} of '
+                f'{len(data_list)} images of the split {self._split}: {some(missing)}. Make '
+                'the label file again so that it covers the split, or remove these ids from the '
+                'split.'
+            )
+        encoded = self._encode(labels, foreground)
+        for info in data_list:
+            info['image_labels'] = encoded[image_id(info['img_path'])]
             info['num_foreground'] = len(foreground)
         if not any(info['image_labels'].size for info in data_list):
             raise ValueError(
@@ -197,3 +269,64 @@ class ImageLabelDataset(BaseSegDataset):
                     "file or metainfo['classes']."
                 ) from error
         return encoded
+
+
+def _our_reader(step: dict | Callable) -> dict | Callable:
+    """A transform that reads as mmwsss does, if it is MMSegmentation's reader without a scope."""
+    names = ('LoadImageFromFile', 'LoadAnnotations')
+    if not isinstance(step, Mapping) or step.get('type') not in names:
+        return step
+    settings = {key: value for key, value in step.items() if key != 'imdecode_backend'}
+    return {**settings, '_scope_': 'mmwsss'}
+
+
+def _find_images(folder: str, suffix: str) -> list[str]:
+    """Names without suffix, relative to ``folder``, sorted; subfolders too, nothing hidden.
+
+    Pictures of another suffix and broken links are counted in a warning.
+    """
+    found, left_out, visited = [], [], set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        visited.add(osp.realpath(root))
+        paths = {name: osp.join(root, name) for name in folders + files if name[0] != '.'}
+        # A link to a folder above would be followed for ever.
+        folders[:] = [n for n in folders if n in paths and osp.realpath(paths[n]) not in visited]
+        for name in paths.keys() & set(files):
+            if name.endswith(suffix) and osp.isfile(paths[name]):
+                found.append(osp.relpath(paths[name], folder))
+            elif name.endswith(suffix) or name.lower().endswith(IMAGE_SUFFIXES):
+                left_out.append(name)
+    if left_out:
+        print_log(
+            f'{folder}: {len(left_out)} pictures are left out, because their suffix is not '
+            f'img_suffix {suffix!r} or they are broken links: {some(sorted(left_out))}',
+            'current',
+            logging.WARNING,
+        )
+    return [name.removesuffix(suffix) for name in sorted(found)]
+
+
+def _missing(paths: Sequence[str], suffix: str) -> list[str]:
+    """Names of the files that are not there, with what is there under another suffix.
+
+    Every folder is listed once.
+    """
+    folders = {folder: _files(folder) for folder in {osp.dirname(path) for path in paths}}
+    missing = [path for path in paths if osp.basename(path) not in folders[osp.dirname(path)]]
+    return [_beside(path, suffix, folders[osp.dirname(path)]) for path in missing[:5]] + [
+        osp.basename(path) for path in missing[5:]
+    ]
+
+
+def _files(folder: str) -> set[str]:
+    if not osp.isdir(folder):
+        return set()
+    with os.scandir(folder) as entries:
+        return {entry.name for entry in entries if entry.is_file()}
+
+
+def _beside(path: str, suffix: str, present: set[str]) -> str:
+    name = osp.basename(path)
+    stem = name.removesuffix(suffix)
+    others = sorted(other for other in present if stem in (other, osp.splitext(other)[0]))
+    return f'{name} (there is {", ".join(others)})' if others else name

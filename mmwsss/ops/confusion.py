@@ -56,6 +56,27 @@ def confusion_matrix(
     return torch.bincount(keys.flatten(), minlength=spare + 1)[:-1].reshape(n, n + 1)
 
 
+def strange_values(labels: Tensor, num_classes: int, ignore_index: int = 255) -> list[int]:
+    """The first few values of a label map that are neither a class nor ignored, sorted.
+
+    Args:
+        labels: Integer label map of any shape.
+        num_classes: ``n``, background included.
+        ignore_index: The value besides ``0..n-1`` that is allowed.
+
+    Returns:
+        At most ten values.
+
+    Example:
+        >>> strange_values(torch.tensor([0, 1, 255, 101, -1]), 2)
+        [-1, 101]
+    """
+    # Comparing uint8 with n > 255 would wrap n.
+    labels = labels.short() if labels.element_size() == 1 else labels
+    strange = ((labels < 0) | (labels >= num_classes)) & (labels != ignore_index)
+    return labels[strange].unique()[:10].tolist()
+
+
 def segmentation_scores(
     matrix: Tensor, empty: str = 'nanmean', pred_ignore: str = 'miss'
 ) -> dict[str, Tensor]:
@@ -181,8 +202,8 @@ def power_to_threshold(powers: Sequence[float]) -> Tensor:
         float64 roots in the order of ``powers`` (a = 1, 2, 4: 0.5, 0.381966, 0.275508).
     """
     a = torch.as_tensor(powers, dtype=torch.float64)
-    if (a <= 0).any():
-        raise ValueError(f'powers must be positive, got {a.tolist()}')
+    if not (a > 0).all() or a.isinf().any():
+        raise ValueError(f'powers must be positive and finite, got {a.tolist()}')
     low, high = torch.zeros_like(a), torch.ones_like(a)
     for _ in range(60):
         middle = (low + high) / 2
@@ -231,5 +252,5 @@ def _check_sweep_input(
             f'cam labels {labels.tolist()} are not 0-based foreground indices below '
             f'{num_classes - 1}'
         )
-    if thresholds.ndim != 1 or not len(thresholds) or (thresholds.diff() <= 0).any():
+    if thresholds.ndim != 1 or not len(thresholds) or not (thresholds.diff() > 0).all():
         raise ValueError(f'thresholds must be a non-empty increasing list, got {thresholds}')

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from .checks import check_palette
+
 IGNORE = 255
 BINARY_HINT = (
     '{what} holds a class, but there is 255 ({at}), which means ignored. If these are binary masks '
@@ -34,7 +36,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         ...     tmp.write_text('{}')
     """
     path = Path(path)
-    tmp = path.with_name(f'.{path.stem}.{uuid.uuid4().hex[:12]}{path.suffix}')
+    # Shortened: with what is added, a name of the greatest length would be too long.
+    tmp = path.with_name(f'.{path.stem[:40]}.{uuid.uuid4().hex[:12]}{path.suffix}')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tmp.touch(exist_ok=False)
@@ -72,16 +75,18 @@ def read_mask(
     name = name or (repr(source[:8]) if isinstance(source, bytes) else os.fspath(source))
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            if image.mode not in ('P', 'L', '1'):
-                raise ValueError(
-                    f'{name} is not a label map: its mode is {image.mode}, expected a paletted '
-                    'or 8-bit grey PNG whose values are class indices.'
-                )
-            mask = np.array(ImageOps.exif_transpose(image), dtype=np.uint8)
+            mode = image.mode
+            mask = np.array(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except Exception as error:  # PIL's decoders raise whatever the broken bytes lead to
         raise ValueError(f'{name} cannot be read as a picture: {error}') from error
+    if mode not in ('P', 'L', '1'):
+        raise ValueError(
+            f'{name} is not a label map: its mode is {mode}, expected a paletted or 8-bit grey PNG '
+            'whose values are class indices.'
+        )
+    mask = mask.astype(np.uint8)
     if num_classes is not None:
         check_mask_values(mask, num_classes, name)
     return mask
@@ -114,14 +119,16 @@ def check_some_class(paths: Sequence[str | os.PathLike]) -> None:
     Args:
         paths: Label maps.
     """
-    ignored = False
+    ignored_at = None
     for path in paths:
         mask = read_mask(path)
         if ((mask > 0) & (mask != IGNORE)).any():
             return
-        ignored |= bool((mask == IGNORE).any())
-    if ignored:
-        raise ValueError(BINARY_HINT.format(what=f'not one of the {len(paths)} masks', at=paths[0]))
+        if ignored_at is None and (mask == IGNORE).any():
+            ignored_at = path
+    if ignored_at is not None:
+        what = f'not one of the {len(paths)} masks'
+        raise ValueError(BINARY_HINT.format(what=what, at=ignored_at))
 
 
 def list_files(folder: str | os.PathLike, suffix: str) -> dict[str, Path]:
@@ -172,6 +179,7 @@ def write_mask(
     if palette is not None:
         colours = np.zeros((256, 3), dtype=np.uint8)
         colours[255] = 224
+        check_palette(palette, 0)
         colours[: len(palette)] = np.asarray(palette, dtype=np.uint8)
         image.putpalette(colours.tobytes())
     with atomic_write(path) as tmp:

@@ -93,6 +93,39 @@ def test_a_crf_store_that_does_not_fit_is_refused(tmp_path):
         load(sample())
 
 
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(low=np.full((2, 20, 28), 1.5)), r'low range from 1.5 to 1.5, outside \[0, 1\]'),
+        (dict(high=np.full((2, 20, 28), -0.1)), r'high range from -0.1'),
+        (dict(high=np.full((2, 20, 28), np.nan)), r'high range from nan'),
+        (dict(low=np.full((2, 20, 28), np.inf)), r'low range from inf'),
+        (dict(low=np.ones((2, 20, 28), np.uint8)), r'low is uint8, expected floats'),
+        (dict(labels=np.array([20])), r'labels \[20\] are not different foreground .* 0..19'),
+        (dict(labels=np.array([-1])), r'labels \[-1\]'),
+        (dict(labels=np.array([3.0])), r'labels are float64'),
+        (dict(labels=np.array([[3]])), r'labels are int64 of shape \(1, 1\)'),
+    ],
+)
+def test_crf_scores_out_of_range_are_named(tmp_path, change, message):
+    scores = np.full((2, 20, 28), 0.5, np.float16)
+    np.savez(
+        tmp_path / 'a.npz', **{**dict(labels=np.array([3]), low=scores, high=scores), **change}
+    )
+    results = sample()
+    del results['image_labels']
+    with pytest.raises(ValueError, match=rf'a\.npz: {message}'):
+        LoadCRFScores(str(tmp_path))(results)
+
+
+@pytest.mark.parametrize('prob', [-0.1, 1.1, float('nan')])
+def test_probability_of_a_flip_lies_in_0_to_1(prob):
+    with pytest.raises(ValueError, match='prob must be a number'):
+        RandomFlipScores(prob)
+    with pytest.raises(ValueError, match='pool must be a whole number'):
+        FuseLowHighAlpha(pool=0)
+
+
 def test_cams_are_those_of_the_store(tmp_path):
     cam = write_cam(tmp_path)
     seed = LoadCAM(str(tmp_path))(sample())['seed_cam']

@@ -1,5 +1,8 @@
 """The CAM store: what is written is read, and anything else is refused by name."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -74,7 +77,38 @@ def test_truncated_and_foreign_files(tmp_path, cam):
         load_cam(path)
 
 
+def test_whatever_damaged_bytes_lead_to_names_the_file(tmp_path, cam):
+    """Unknown compression, encryption, broken heads: the readers raise many kinds of errors."""
+    path = tmp_path / 'a.npz'
+    np.savez(path, labels=LABELS, cam=cam, size=np.array(SIZE))
+    whole = path.read_bytes()
+    refused = 0
+    for position in range(0, len(whole), 7):
+        for value in (0x00, 0xFF, 0x39):
+            path.write_bytes(whole[:position] + bytes([value]) + whole[position + 1 :])
+            try:
+                load_cam(path)
+            except ValueError as error:
+                assert 'a.npz' in str(error)
+                refused += 1
+    assert refused > 100
+
+
+def test_a_head_that_promises_too_much_names_the_file(tmp_path):
+    head = io.BytesIO()
+    shape = (10**9, 10**4, 6)  # MemoryError
+    np.lib.format.write_array_header_1_0(head, dict(descr='<f4', fortran_order=False, shape=shape))
+    with zipfile.ZipFile(tmp_path / 'a.npz', 'w') as file:
+        file.writestr('cam.npy', head.getvalue())
+    with pytest.raises(ValueError, match=r'a\.npz is truncated or not a store of cam'):
+        read_store(tmp_path / 'a.npz', ['cam'])
+
+
 def test_wrong_maps_are_not_written(tmp_path, cam):
     with pytest.raises(ValueError, match=r'outside \[0, 1\]'):
         save_cam(tmp_path / 'a.npz', LABELS, cam * 2, SIZE)
+    with pytest.raises(ValueError, match=r'labels \[2, 40000\]'):  # would wrap
+        save_cam(tmp_path / 'a.npz', np.array([2, 40000]), cam, SIZE)
+    with pytest.raises(ValueError, match='not a height and a width'):
+        save_cam(tmp_path / 'a.npz', LABELS, cam, (0, 12))
     assert not list(tmp_path.iterdir())

@@ -7,18 +7,19 @@ import pytest
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from mmwsss.datasets import COCO14Dataset, ImageLabelDataset, VOC12Dataset
+from mmwsss.datasets import COCO14Dataset, ImageLabelDataset, VOC12Dataset, image_label
+from mmwsss.datasets.cam_store import save_cam
 from mmwsss.datasets.label_file import read_label_file, write_label_file
 
 CLASSES = ('background', 'cat', 'dog', 'bird')
 PIPELINE = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
-    dict(type='LoadAnnotations'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
+    dict(type='LoadAnnotations', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels', optional=True),
     dict(type='mmwsss.PackWSSSInputs'),
 ]
 TRAIN_PIPELINE = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.PackWSSSInputs'),
 ]
@@ -56,6 +57,11 @@ def build(root, **changes):
     return ImageLabelDataset(**{**arguments, **changes})
 
 
+def build_with_masks(root, **changes):
+    prefix = dict(img_path='images', seg_map_path='masks')
+    return build(root, **{'data_prefix': prefix, 'pipeline': PIPELINE, **changes})
+
+
 def set_labels(root, labels):
     (root / 'labels.json').write_text(json.dumps(labels))
 
@@ -77,13 +83,7 @@ def test_without_a_split_list_the_whole_folder_is_used(root):
 
 
 def test_evaluation_needs_no_labels(root):
-    dataset = build(
-        root,
-        label_file=None,
-        data_prefix=dict(img_path='images', seg_map_path='masks'),
-        pipeline=PIPELINE,
-        test_mode=True,
-    )
+    dataset = build_with_masks(root, label_file=None, test_mode=True)
     sample = dataset[0]['data_samples']
     assert sample.gt_sem_seg.data.shape == (1, 8, 12)
     assert 'gt_image_labels' not in sample
@@ -146,12 +146,12 @@ def test_no_positive_class_at_all(root):
 
 def test_empty_split(root):
     (root / 'train.txt').write_text('\n')
-    with pytest.raises(ValueError, match=r'train\.txt names no image.*img_suffix'):
+    with pytest.raises(ValueError, match=r'Split list .*train\.txt is empty'):
         build(root)
 
 
 def test_empty_folder(root):
-    with pytest.raises(ValueError, match=r"image folder names no image.*img_suffix '\.png'"):
+    with pytest.raises(ValueError, match=r"images holds no image.*img_suffix '\.png'"):
         build(root, ann_file='', img_suffix='.png')
 
 
@@ -166,7 +166,7 @@ def test_missing_image_folder(root):
 
 
 def test_wrong_suffix_is_found_before_training(root):
-    with pytest.raises(FileNotFoundError, match=r"c\.png, the first image.*now '\.png'"):
+    with pytest.raises(FileNotFoundError, match=r"3 of 3 .*: c\.png \(there is c\.jpg\).*'\.png'"):
         build(root, img_suffix='.png')
 
 
@@ -178,15 +178,16 @@ def test_classes_must_begin_with_background(root):
 def test_two_images_with_one_id(root):
     (root / 'images' / 'more').mkdir()
     (root / 'images' / 'a.jpg').rename(root / 'images' / 'more' / 'b.jpg')
-    with pytest.raises(ValueError, match="have the same image id 'b'"):
-        build(root, ann_file='')
+    for label_file in ('labels.json', None):
+        with pytest.raises(ValueError, match="have the same image id 'b'"):
+            build(root, ann_file='', label_file=label_file)
 
 
 def test_truncated_jpeg_is_named(root):
     path = root / 'images' / 'c.jpg'
     Image.fromarray(np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:-900])
-    with pytest.raises(RuntimeError, match=r'Cannot prepare image .*c\.jpg: OSError.*truncated'):
+    with pytest.raises(RuntimeError, match=r'Cannot prepare image .*c\.jpg: .*broken.*truncated'):
         build(root)[0]
 
 
@@ -198,12 +199,7 @@ def test_a_file_that_is_no_image_is_named(root):
 
 def test_mask_of_another_size_names_both_files(root):
     Image.fromarray(np.ones((8, 10), np.uint8)).save(root / 'masks' / 'c.png')
-    dataset = build(
-        root,
-        data_prefix=dict(img_path='images', seg_map_path='masks'),
-        pipeline=PIPELINE,
-        test_mode=True,
-    )
+    dataset = build_with_masks(root, test_mode=True)
     with pytest.raises(RuntimeError, match=r'masks/c\.png is 10x8.*images/c\.jpg is 12x8'):
         dataset[0]
     assert dataset[1]['data_samples'].gt_sem_seg.data.shape == (1, 8, 12)
@@ -211,11 +207,8 @@ def test_mask_of_another_size_names_both_files(root):
 
 def test_colour_mask_names_the_file(root):
     Image.new('RGB', (12, 8)).save(root / 'masks' / 'c.png')
-    dataset = build(
-        root, data_prefix=dict(img_path='images', seg_map_path='masks'), pipeline=PIPELINE
-    )
-    with pytest.raises(RuntimeError, match=r'masks/c\.png is not a label map: it has 3 channels'):
-        dataset[0]
+    with pytest.raises(ValueError, match=r'masks/c\.png is not a label map: its mode is RGB'):
+        build_with_masks(root)
 
 
 def test_label_file_round_trip(tmp_path):
@@ -236,3 +229,207 @@ def test_shipped_class_lists():
     )
     # The colour map is VOC's, continued.
     assert coco['palette'][:21] == voc['palette']
+
+
+def names_of(dataset) -> list[str]:
+    return [dataset.get_data_info(i)['img_path'].rsplit('/', 1)[-1] for i in range(len(dataset))]
+
+
+def test_images_that_are_missing_later_in_the_split_are_found_when_it_is_built(root):
+    (root / 'images' / 'b.jpg').rename(root / 'images' / 'b.JPG')
+    (root / 'images' / 'a.jpg').unlink()
+    (root / 'images' / 'a.jpg').symlink_to(root / 'nowhere.jpg')
+    message = (
+        r'2 of 3 images of the split .*train\.txt do not exist: a\.jpg, b\.jpg \(there is b\.J'
+    )
+    with pytest.raises(FileNotFoundError, match=message):
+        build(root)
+
+
+def test_a_list_of_file_names_is_told_from_ids(root):
+    (root / 'train.txt').write_text('a.jpg\n')
+    with pytest.raises(FileNotFoundError, match=r'a\.jpg\.jpg \(there is a\.jpg\)'):
+        build(root)
+
+
+@pytest.mark.parametrize('pipeline', [PIPELINE, []])
+def test_masks_that_are_missing_are_found_when_it_is_built(root, pipeline):
+    (root / 'masks' / 'b.png').rename(root / 'masks' / 'b.PNG')
+    message = r'1 of 3 images .* have no mask in .*masks: b\.png \(there is b\.PNG\).*seg_map_path'
+    with pytest.raises(FileNotFoundError, match=message):
+        build_with_masks(root, pipeline=pipeline)
+    with pytest.raises(FileNotFoundError, match=r'1 of 3 .*b\.png.*`mask_dir`'):
+        build(root, mask_dir=str(root / 'masks'))
+
+
+def test_mask_dir_needs_no_data_root(root, monkeypatch):
+    monkeypatch.chdir(root)
+    dataset = build(
+        root,
+        data_root=None,
+        mask_dir='masks',
+        pipeline=PIPELINE,
+        data_prefix=dict(img_path='images'),
+    )
+    assert dataset[0]['data_samples'].gt_sem_seg.data.unique().tolist() == [1]
+
+
+def test_a_pipeline_that_loads_masks_without_a_folder_of_them_is_refused(root):
+    with pytest.raises(ValueError, match=r'neither `data_prefix\.seg_map_path` nor `mask_dir`'):
+        build(root, pipeline=PIPELINE)
+
+
+def test_masks_of_0_and_255_are_refused_when_it_is_built(root):
+    for key, value in zip('abc', (0, 255, 0), strict=True):
+        mask = np.zeros((8, 12), np.uint8)
+        mask[2:5] = value
+        Image.fromarray(mask).save(root / 'masks' / f'{key}.png')
+    with pytest.raises(ValueError, match=r'not one of the 3 masks.*255 .*b\.png.*divide by 255'):
+        build_with_masks(root)
+    Image.fromarray(np.ones((8, 12), np.uint8)).save(root / 'masks' / 'b.png')
+    assert len(build_with_masks(root)) == 3
+
+
+@pytest.mark.parametrize('stock', [False, True])
+def test_mask_values_beyond_the_classes_are_named_where_they_are_loaded(root, stock):
+    """Also where the pipeline has MMSegmentation's own reader, and the value would wrap."""
+    Image.fromarray(np.full((8, 12), 4, np.uint8)).save(root / 'masks' / 'c.png')
+    Image.fromarray(np.full((8, 12), 257, np.uint16)).save(root / 'masks' / 'a.png')
+    pipeline = PIPELINE
+    if stock:
+        pipeline = [
+            dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+            dict(type='LoadAnnotations'),
+            *PIPELINE[2:],
+        ]
+    dataset = build_with_masks(root, pipeline=pipeline)
+    with pytest.raises(RuntimeError, match=r'masks/c\.png holds the values \[4\].* classes 0\.\.3'):
+        dataset[0]
+    with pytest.raises(RuntimeError, match=r'masks/a\.png is not a label map: its mode is I;16'):
+        dataset[1]
+
+
+def test_explicit_readers_of_mmseg_are_kept_and_their_values_checked(root):
+    Image.fromarray(np.full((8, 12), 7, np.uint8)).save(root / 'masks' / 'c.png')
+    pipeline = [dict(type='mmengine.LoadImageFromFile'), dict(type='mmseg.LoadAnnotations')]
+    dataset = build_with_masks(root, pipeline=[*pipeline, *PIPELINE[2:]])
+    assert [type(step).__module__.split('.')[0] for step in dataset.pipeline.transforms[:2]] == [
+        'mmcv',
+        'mmseg',
+    ]
+    with pytest.raises(RuntimeError, match=r'mask .*masks/c\.png holds the values \[7\]'):
+        dataset[0]
+
+
+def test_a_choice_of_classes_renumbers_the_masks(root):
+    class Fixed(ImageLabelDataset):
+        METAINFO = dict(classes=CLASSES, palette=[[i] * 3 for i in range(4)])
+
+    Image.fromarray(np.array([[0, 1, 2, 3, 255, 0]] * 4, np.uint8)).resize((12, 8), 0).save(
+        root / 'masks' / 'c.png'
+    )
+    dataset = Fixed(
+        data_root=str(root),
+        metainfo=dict(classes=('background', 'bird', 'cat')),
+        data_prefix=dict(img_path='images', seg_map_path='masks'),
+        ann_file='train.txt',
+        pipeline=PIPELINE,
+    )
+    mask = dataset[0]['data_samples'].gt_sem_seg.data[0, 0, ::2]
+    assert mask.tolist() == [0, 2, 255, 1, 255, 0]
+
+
+def test_pictures_of_16_bits_are_read_whatever_the_reader_in_the_config(root):
+    ramp = np.arange(96, dtype=np.uint16).reshape(8, 12) * 600
+    Image.fromarray(ramp).save(root / 'images' / 'a.png')
+    (root / 'train.txt').write_text('a\n')
+    stock = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+    dataset = build(root, img_suffix='.png', pipeline=[stock])
+    np.testing.assert_array_equal(dataset[0]['img'][..., 0], ramp >> 8)
+
+
+def test_blanks_marks_and_line_ends_of_a_split_list(root):
+    (root / 'images' / 'a.jpg').rename(root / 'images' / 'two words.jpg')
+    set_labels(root, {'two words': ['cat'], 'b': [], 'c': []})
+    (root / 'train.txt').write_bytes(b'\xef\xbb\xbfb\r\n two words \r\n\r\nc')
+    assert names_of(build(root)) == ['b.jpg', 'two words.jpg', 'c.jpg']
+    (root / 'train.txt').write_text('c\ntwo words\n', encoding='utf-16')
+    assert names_of(build(root)) == ['c.jpg', 'two words.jpg']
+
+
+def test_an_image_listed_twice_is_refused(root):
+    (root / 'train.txt').write_text('a\nb\na\n')
+    with pytest.raises(ValueError, match=r'train\.txt names 1 images more than once: a'):
+        build(root)
+
+
+def test_only_the_end_of_a_name_is_its_suffix(root):
+    (root / 'images' / 'a.jpg').rename(root / 'images' / 'x.jpg.jpg')
+    (root / 'masks' / 'a.png').rename(root / 'masks' / 'x.jpg.png')
+    for key in 'bc':
+        (root / 'images' / f'{key}.jpg').unlink()
+    dataset = build_with_masks(root, ann_file='', label_file=None)
+    assert names_of(dataset) == ['x.jpg.jpg']
+    assert dataset.get_data_info(0)['seg_map_path'].endswith('masks/x.jpg.png')
+
+
+def test_a_whole_folder_leaves_hidden_files_out_and_says_what_else_it_leaves(root, monkeypatch):
+    images = root / 'images'
+    (images / '.thumbnails').mkdir()
+    (images / 'more').mkdir()
+    (images / 'more' / 'above').symlink_to(images)
+    for name in ('._a.jpg', '.thumbnails/a.jpg', 'more/d.jpg', 'e.JPG', 'f.png', 'notes.txt'):
+        (images / name).write_bytes((images / 'a.jpg').read_bytes())
+    (images / 'g.jpg').symlink_to(root / 'nowhere')
+    log = []
+    monkeypatch.setattr(image_label, 'print_log', lambda message, *_: log.append(message))
+    dataset = build(root, ann_file='', label_file=None)
+    assert names_of(dataset) == ['a.jpg', 'b.jpg', 'c.jpg', 'd.jpg']
+    assert '3 pictures are left out' in log[0]
+    assert 'e.JPG, f.png, g.jpg' in log[0]
+
+
+@pytest.mark.parametrize(
+    'classes, message',
+    [
+        (('background', 'cat', 'dog', 'Cat'), 'names cat, Cat more than once'),
+        (('background', 'cat', 'Background'), "'Background' is implied"),
+        (('background', 'cat', ' '), 'empty class name'),
+        (('background', 'cat', 7), "must be 'background' followed by"),
+    ],
+)
+def test_class_names_are_different_and_no_background(root, classes, message):
+    with pytest.raises(ValueError, match=message):
+        build(root, metainfo=dict(classes=classes))
+
+
+def test_classes_may_be_a_file(root):
+    (root / 'classes.txt').write_bytes(b'\xef\xbb\xbfbackground\r\ncat\r\ndog\r\nbird\r\n')
+    assert build(root, metainfo=dict(classes=str(root / 'classes.txt'))).metainfo['classes'] == (
+        CLASSES
+    )
+    with pytest.raises(FileNotFoundError, match=r'Class list .*names\.txt does not exist'):
+        build(root, metainfo=dict(classes=str(root / 'names.txt')))
+
+
+def test_an_image_without_a_file_in_a_store_is_found_when_it_is_built(root):
+    store = root / 'cams'
+    pipeline = [*TRAIN_PIPELINE[:2], dict(type='mmwsss.LoadCAM', store=str(store))]
+    with pytest.raises(FileNotFoundError, match=r'3 of 3 .*cams: c\.npz, a\.npz, b\.npz.*LoadCAM'):
+        build(root, pipeline=pipeline)
+    for key in 'ac':
+        save_cam(store / f'{key}.npz', np.array([0, 1]), np.zeros((2, 4, 6)), (8, 12))
+    with pytest.raises(FileNotFoundError, match=r'1 of 3 .*cams: b\.npz\. Run the stage'):
+        build(root, pipeline=pipeline)
+
+
+def test_an_image_that_cannot_be_prepared_brings_the_remedy_of_its_cause_only(root):
+    store = root / 'cams'
+    for key in 'abc':
+        save_cam(store / f'{key}.npz', np.array([0, 1]), np.zeros((2, 4, 6)), (8, 12))
+    (store / 'a.npz').write_bytes(b'PK')
+    pipeline = [*TRAIN_PIPELINE[:2], dict(type='mmwsss.LoadCAM', store=str(store))]
+    with pytest.raises(RuntimeError) as error:
+        build(root, pipeline=pipeline)[1]
+    assert 'a.jpg: ValueError: ' in str(error.value)
+    assert str(error.value).endswith('or correct the folder in the config.')

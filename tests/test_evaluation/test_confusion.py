@@ -8,6 +8,7 @@ from mmwsss.ops.confusion import (
     confusion_matrix,
     power_to_threshold,
     segmentation_scores,
+    strange_values,
     sweep_matrices,
     threshold_histogram,
 )
@@ -141,6 +142,26 @@ def test_bad_score_input(matrix, arguments, message):
         segmentation_scores(matrix, **arguments)
 
 
-def test_powers_must_be_positive():
-    with pytest.raises(ValueError, match='positive'):
-        power_to_threshold([1, 0])
+@pytest.mark.parametrize('power', [0, -1, float('nan'), float('inf')])
+def test_powers_must_be_positive_and_finite(power):
+    with pytest.raises(ValueError, match='positive and finite'):
+        power_to_threshold([1, power])
+
+
+@pytest.mark.parametrize(
+    'labels, expected',
+    [
+        (torch.tensor([0, 2, 255], dtype=torch.uint8), []),
+        (torch.tensor([3, 0, 254, 3], dtype=torch.uint8), [3, 254]),
+        (torch.tensor([[-1, 300], [0, 255]]), [-1, 300]),
+        (torch.arange(300), list(range(3, 13))),
+        (torch.tensor([True, False]), []),
+    ],
+)
+def test_values_that_are_no_classes_are_found(labels, expected):
+    assert strange_values(labels, 3) == expected
+
+
+def test_more_than_255_classes_are_not_wrapped():
+    assert strange_values(torch.tensor([200, 255], dtype=torch.uint8), 300) == []
+    assert strange_values(torch.tensor([255, 299, 300]), 300) == [300]

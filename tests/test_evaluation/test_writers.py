@@ -70,7 +70,13 @@ def test_cam_store_of_an_image_without_labels_is_empty(tmp_path):
         (CAMStoreWriter, [make_sample(cam=torch.full((1, 2, 3), 1.5))], r'outside \[0, 1\]'),
         (CAMStoreWriter, [make_sample(cam=torch.full((1, 2, 3), torch.nan))], r'outside \[0, 1\]'),
         (PseudoMaskWriter, [make_sample()], 'images/a.jpg has no pred_sem_seg'),
-        (PseudoMaskWriter, [make_sample(mask=[[0, 3, 0], [0, 0, 0]])], r'values \[3\]'),
+        (PseudoMaskWriter, [make_sample(mask=[[0, 3, 0], [0, 0, 0]])], r'a.jpg: .*values \[3\]'),
+        (PseudoMaskWriter, [make_sample(mask=[[0, -1, 0], [0, 0, 0]])], r'a.jpg: .*values \[-1\]'),
+        (
+            PseudoMaskWriter,
+            [make_sample(mask=[[0, float('nan'), 0], [0, 0, 0]])],
+            'a.jpg: pred_sem_seg holds float32 numbers',
+        ),
         (PseudoMaskWriter, [make_sample(mask=[[0, 0, 0]])], r'mask is \(1, 3\), the image \(2, 3'),
         (
             PseudoMaskWriter,
@@ -82,3 +88,18 @@ def test_cam_store_of_an_image_without_labels_is_empty(tmp_path):
 def test_bad_input_names_the_image(tmp_path, writer, samples, message):
     with pytest.raises(ValueError, match=message):
         write(writer(str(tmp_path)), *samples)
+
+
+@pytest.mark.parametrize('writer', [CAMStoreWriter, PseudoMaskWriter])
+@pytest.mark.parametrize('key', ['img_path', 'seg_map_path'])
+def test_what_is_read_is_not_written_over(tmp_path, writer, key):
+    (tmp_path / 'link').symlink_to(tmp_path / 'data')
+    folder = tmp_path / 'data'
+    sample = make_sample(mask=[[0, 1, 2], [0, 0, 0]], cam=torch.zeros(1, 2, 3))
+    sample.set_metainfo({key: str(folder / 'a.png')})
+    for output in (folder, tmp_path / 'link'):
+        with pytest.raises(ValueError, match=rf'output folder is .*{output.name}.*folder of the'):
+            write(writer(str(output)), sample)
+    assert not list(folder.iterdir())
+    write(writer(str(folder / 'out')), sample)
+    assert len(list((folder / 'out').iterdir())) == 1

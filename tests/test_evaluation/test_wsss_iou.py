@@ -224,6 +224,11 @@ def _worker(rank, world_size, num_images, init_file, queue):
         judge_shard(range(4), 4)
     except RuntimeError as error:
         queue.put(str(error))
+    try:  # one process sees an object, or none does
+        judge(WSSSIoUMetric(), [make_sample(0) if rank else binary(1)], size=2)
+        judge(WSSSIoUMetric(), [binary(rank)], size=2)
+    except ValueError as error:
+        queue.put(str(error))
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
@@ -232,14 +237,14 @@ def test_two_processes_with_a_padded_sampler_equal_one(tmp_path):
     num_images = 5
     queue = mp.get_context('spawn').SimpleQueue()
     mp.spawn(_worker, args=(2, num_images, str(tmp_path / 'rendezvous'), queue), nprocs=2)
-    messages = [queue.get() for _ in range(4)]
+    messages = [queue.get() for _ in range(6)]
     results = [m for m in messages if isinstance(m, tuple)]
     expected = judge_shard(range(num_images), num_images)
     assert results == [(3, expected)] * 2  # 6 samples of 5 images
     # Both processes judged all images: no padding does that.
     errors = [m for m in messages if isinstance(m, str)]
-    assert len(errors) == 2
-    assert all('judged the same images' in error for error in errors)
+    assert sum('judged the same images' in error for error in errors) == 2
+    assert sum('not one of the 2 true masks' in error for error in errors) == 2
 
 
 def drop(name):
@@ -288,14 +293,126 @@ def test_no_prediction_is_an_error():
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        (dict(empty='skip'), "empty='skip' is not one of"),
-        (dict(pred_ignore='drop'), "pred_ignore='drop' is not one of"),
-        (dict(background_thresholds='linear:1'), 'neither range nor power'),
+        (dict(empty='skip'), "empty must be one of nanmean, .*'skip'"),
+        (dict(pred_ignore='drop'), "pred_ignore must be one of miss, .*'drop'"),
+        (dict(tags=dict(split={1, 2})), 'tags must be text.*set'),
+        (dict(ignore_index=2.5), 'ignore_index must be a whole number'),
+        (dict(background_thresholds='linear:1'), 'must be one of range, power'),
         (dict(background_thresholds=[0.5, 0.4]), 'increase'),
-        (dict(background_thresholds='range:0:1:0'), 'range:0:1:0'),
+        (dict(background_thresholds=[0.5, 0.5]), 'increase'),
+        (dict(background_thresholds=[]), 'must be one'),
+        (dict(background_thresholds=[[0.1, 0.2]]), 'increase'),
+        (dict(background_thresholds=[0.5, float('nan')]), 'increase'),
+        (dict(background_thresholds=[float('nan')]), r'lie in \[0, 1\]'),
+        (dict(background_thresholds=[0.5, 1.2]), r'lie in \[0, 1\]'),
+        (dict(background_thresholds=[-0.1, 0.5]), r'lie in \[0, 1\]'),
+        (dict(background_thresholds='0.2,x'), "could not convert string to float: 'x'"),
+        (dict(background_thresholds='range:0:1:0'), 'the step must be a number in'),
+        (dict(background_thresholds='range:0:1:-0.1'), 'the step must be a number in'),
+        (dict(background_thresholds='range:0:1:nan'), 'the step must be a number in'),
+        (dict(background_thresholds='range:0:1:1e-9'), 'number of thresholds'),
+        (dict(background_thresholds='range:0:inf:0.1'), 'range:0:inf:0.1'),
+        (dict(background_thresholds='range:1:0:0.1'), 'number of thresholds'),
+        (dict(background_thresholds='range:0:2:0.1'), r'lie in \[0, 1\]'),
+        (dict(background_thresholds='range:0:1'), "expected an increasing list, 'range"),
         (dict(background_thresholds='power:[0]'), 'positive'),
+        (dict(background_thresholds='power:[1, -2]'), 'positive'),
+        (dict(background_thresholds='power:[1e999]'), 'positive and finite'),
+        (dict(background_thresholds='power:[2, 2]'), 'increase'),
+        (dict(background_thresholds='power:'), 'power:'),
+        (dict(background_thresholds='power:2'), 'power:2'),
+        (dict(background_thresholds="power:['a']"), 'power:'),
     ],
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         WSSSIoUMetric(**arguments)
+
+
+def test_numbers_with_commas_are_a_list_of_thresholds():
+    assert WSSSIoUMetric(background_thresholds='0.2, 0.5').thresholds.tolist() == [0.2, 0.5]
+    assert WSSSIoUMetric(background_thresholds='0').thresholds.tolist() == [0]
+
+
+def change(field, function, mask_path=None) -> SegDataSample:
+    """A sample whose truth or prediction is changed."""
+    sample = make_sample(0)
+    if mask_path is not None:
+        sample.set_metainfo(dict(seg_map_path=mask_path))
+    data = sample.get(field).data
+    sample.set_field(PixelData(data=function(data)), field)
+    return sample
+
+
+def put(value, dtype=torch.int64):
+    def function(data):
+        data = data.to(dtype)
+        data[0, 0, :2] = value
+        return data
+
+    return function
+
+
+@pytest.mark.parametrize('thresholds', [None, [0.5]])
+@pytest.mark.parametrize(
+    'function, values',
+    [
+        (put(101, torch.uint8), r'holds the values \[101\]'),
+        (put(4), r'\[4\], which are none of the 4 classes 0\.\.3 nor 255'),
+        (put(-1), r'\[-1\]'),
+        (put(65535), r'\[65535\]'),
+        (put(0.5, torch.float32), 'holds float32 numbers'),
+        (put(float('nan'), torch.float64), 'holds float64 numbers'),
+        (lambda data: data.double(), 'holds float64 numbers'),
+    ],
+)
+def test_a_truth_that_holds_no_classes_names_the_mask_and_the_values(thresholds, function, values):
+    metric = WSSSIoUMetric(background_thresholds=thresholds)
+    with pytest.raises(ValueError, match=rf'images/0\.jpg: the truth masks/0\.png .*{values}'):
+        judge(metric, [change('gt_sem_seg', function, 'masks/0.png')])
+    with pytest.raises(ValueError, match=rf'the truth images/0\.jpg .*{values}'):
+        judge(metric, [change('gt_sem_seg', function)])
+
+
+@pytest.mark.parametrize(
+    'function, values',
+    [
+        (put(7, torch.uint8), r'\[7\]'),
+        (put(-1), r'\[-1\]'),
+        (put(256), r'\[256\]'),
+        (put(0.4, torch.float16), 'holds float16 numbers'),
+    ],
+)
+def test_a_prediction_that_is_neither_a_class_nor_255_is_named(function, values):
+    with pytest.raises(ValueError, match=rf'images/0\.jpg: the prediction .*{values}'):
+        judge(WSSSIoUMetric(), [change('pred_sem_seg', function)])
+    unsure = change('pred_sem_seg', put(255, torch.uint8))
+    assert judge(WSSSIoUMetric(), [unsure])['coverage'] < 100
+
+
+def test_another_ignored_value_is_the_only_one():
+    other = change('gt_sem_seg', lambda data: torch.where(data == 255, 254, data))
+    expected = judge(WSSSIoUMetric(), [make_sample(0)])
+    assert judge(WSSSIoUMetric(ignore_index=254), [other]) == expected
+    with pytest.raises(ValueError, match=r'values \[255\].* nor 254'):
+        judge(WSSSIoUMetric(ignore_index=254), [make_sample(0)])
+
+
+def binary(index) -> SegDataSample:
+    sample = make_sample(index)
+    sample.set_metainfo(dict(seg_map_path=f'masks/{index}.png'))
+    sample.gt_sem_seg.data = torch.where(sample.gt_sem_seg.data == 1, 255, 0)
+    return sample
+
+
+@pytest.mark.parametrize('thresholds', [None, [0.5]])
+def test_true_masks_of_0_and_255_are_refused(thresholds):
+    metric = WSSSIoUMetric(background_thresholds=thresholds)
+    message = r'not one of the 2 true masks holds a class.*masks/0\.png.*divide by 255'
+    with pytest.raises(ValueError, match=message):
+        judge(metric, [binary(0), binary(1)])
+    # One object anywhere, or nothing ignored: a truth like another.
+    judge(metric, [binary(0), make_sample(1)])
+    empty = make_sample(0)
+    empty.gt_sem_seg.data[:] = 0
+    judge(metric, [empty])

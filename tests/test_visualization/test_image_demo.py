@@ -22,8 +22,8 @@ CONFIG = """
 default_scope = 'mmseg'
 model = dict(type='mmwsss.DemoStub', data_preprocessor=dict(type='SegDataPreProcessor'))
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
+    dict(type='LoadAnnotations', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels', optional=True),
     dict(type='mmwsss.PackWSSSInputs'),
 ]
@@ -79,7 +79,7 @@ def demo(tmp_path, monkeypatch):
     torch.save(dict(state_dict=dict(weight=torch.full((1,), 2.0)), meta={}), 'model.pth')
 
     def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['image_demo.py', *arguments, '--device', 'cpu'])
+        monkeypatch.setattr(sys, 'argv', ['image_demo.py', '--device', 'cpu', *arguments])
         module.main()
 
     return run
@@ -121,6 +121,10 @@ def test_newest_checkpoint_of_the_work_dir_is_the_default(demo, capsys):
         (('photo.jpg', '--config', 'config.py'), 'no checkpoint in work_dirs/config'),
         (('photo.jpg', '--config', 'no.py', '--checkpoint', 'model.pth'), 'no.py does not exist'),
         (('photo.jpg', '--config', 'config.py', '--checkpoint', 'no.pth'), 'no.pth does not'),
+        (('photo.jpg', *MODEL, '--out', './photo.jpg'), 'which is also the image'),
+        (('photo.jpg', *MODEL, '--out', 'panel.tga'), 'suffix of --out must be one of .png, .jpg'),
+        (('photo.jpg', *MODEL, '--device', 'cuda:99'), "device 'cuda:99' cannot be used"),
+        (('photo.jpg', *MODEL, '--device', 'gpu'), "device 'gpu' cannot be used"),
     ],
 )
 def test_errors_name_the_culprit(demo, arguments, message):
@@ -151,3 +155,15 @@ def test_weclip_draws_its_cams(demo, capsys):
     demo('photo.jpg', *arguments)
     assert num_columns('result.png') == 4
     assert 'result.png: ' in capsys.readouterr().out
+
+
+def test_a_photo_taken_upright_is_drawn_upright(demo):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = np.full((30, 40, 3), 40, np.uint8)
+    picture[:, 20:] = 250  # the lower half, once turned
+    Image.fromarray(picture).save('photo.jpg', exif=exif)
+    demo('photo.jpg', *MODEL, '--out', 'panel.png')
+    panel = np.array(Image.open('panel.png'))
+    image = panel[30:-40, 10:180].mean(axis=(1, 2))
+    assert image[-20:].min() > 200 > image[:20].max()

@@ -88,6 +88,41 @@ def test_bad_mask_names_the_image(runner, samples):
         run_test(PanelVisualizationHook(), runner, samples)
 
 
-def test_interval_must_be_positive():
-    with pytest.raises(ValueError, match='interval'):
-        PanelVisualizationHook(interval=0)
+@pytest.mark.parametrize(
+    'arguments', [dict(interval=0), dict(interval=1.5), dict(max_images=-1), dict(max_images='2')]
+)
+def test_arguments_out_of_range(arguments):
+    with pytest.raises(ValueError, match=f'{next(iter(arguments))} must be a whole number'):
+        PanelVisualizationHook(**arguments)
+
+
+def test_images_are_not_written_over(tmp_path, runner, samples):
+    with pytest.raises(ValueError, match='also the folder of the images'):
+        run_test(PanelVisualizationHook(out_dir=str(tmp_path)), runner, samples)
+    assert names(tmp_path) == ['image_0.jpg', 'image_1.jpg', 'image_2.jpg']
+
+
+def test_two_images_of_one_id_are_refused(tmp_path, runner, samples):
+    samples[1].set_metainfo(dict(img_path=str(tmp_path / 'image_0.png')))
+    with pytest.raises(ValueError, match=r'image_0\.png and .*image_0\.jpg have the same image id'):
+        run_test(PanelVisualizationHook(), runner, samples)
+
+
+def test_validations_replace_the_panels_of_the_one_before(tmp_path, runner, samples):
+    hook = PanelVisualizationHook(val=True)
+    for _ in range(2):
+        hook.before_val_epoch(runner)
+        hook.after_val_iter(runner, 0, None, samples)
+    assert len(names(tmp_path / 'work' / 'panels')) == 3
+
+
+def test_the_image_stands_upright(tmp_path, runner, samples):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = np.full((50, 40, 3), 90, np.uint8)
+    picture[:, 20:] = 250  # the lower half, once turned
+    Image.fromarray(picture).save(tmp_path / 'image_1.jpg', exif=exif)
+    run_test(PanelVisualizationHook(), runner, samples)
+    panel = np.array(Image.open(tmp_path / 'work' / 'panels' / 'image_1.png'))
+    image = panel[30:-40, 10:250].mean(axis=(1, 2))
+    assert image[-20:].min() > 200 > image[:20].max()

@@ -61,25 +61,29 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    try:
+        run(args)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
 
+
+def run(args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
 
     from mmwsss.apis.eval_folder import PredictionFolder, eval_folder, init_processes
-    from mmwsss.apis.launch import check_writable
     from mmwsss.datasets.class_names import foreground_names
     from mmwsss.datasets.converters.common import read_ids
 
-    init_processes(args.launcher)
     classes = ['background', *foreground_names(args.classes)]
     out = args.out or args.predictions.resolve().parent / f'eval_{args.predictions.resolve().name}'
-    check_writable(out)
     folder = PredictionFolder(
         args.predictions, args.truth, read_ids(*args.split), len(classes), args.field
     )
+    init_processes(args.launcher)
     scores = eval_folder(
         folder,
         classes,
-        [spec if ':' in spec else [float(t) for t in spec.split(',')] for spec in args.background],
+        args.background,
         args.convention,
         out,
         tags=dict(

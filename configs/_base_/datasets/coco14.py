@@ -4,9 +4,9 @@ dataset_type = 'mmwsss.COCO14Dataset'
 data_root = 'data/coco2014'
 crop_size = (320, 320)
 
-# Pillow decodes as the single-stage methods' code does, and refuses truncated files.
+# _scope_ instead of a prefix: MMSegmentation's inferencers look for the plain names of the readers.
 train_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.RandomScalePIL', scale_range=(0.5, 2.0)),
     dict(type='RandomFlip', prob=0.5),
@@ -14,8 +14,8 @@ train_pipeline = [
     dict(type='mmwsss.PackWSSSInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
-    dict(type='LoadAnnotations'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
+    dict(type='LoadAnnotations', _scope_='mmwsss'),
     # For cams and pictures only; predictions of the segmentation network do not use them.
     dict(type='mmwsss.LoadImageLabels', optional=True),
     dict(type='mmwsss.PackWSSSInputs'),

@@ -2,7 +2,7 @@
 
 _base_ = './coco14.py'
 train_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.RandomResizeLong', long_range=(256, 512)),
     dict(type='RandomFlip', prob=0.5),
@@ -12,7 +12,7 @@ train_pipeline = [
     dict(type='mmwsss.PackWSSSInputs'),
 ]
 cam_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.PackWSSSInputs'),
 ]

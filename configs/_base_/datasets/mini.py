@@ -4,8 +4,9 @@ dataset_type = 'mmwsss.MiniDataset'
 data_root = 'data/mini'
 crop_size = (112, 112)
 
+# _scope_ instead of a prefix: MMSegmentation's inferencers look for the plain names of the readers.
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.RandomScalePIL', scale_range=(0.75, 1.5)),
     dict(type='RandomFlip', prob=0.5),
@@ -13,8 +14,8 @@ train_pipeline = [
     dict(type='mmwsss.PackWSSSInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
+    dict(type='LoadAnnotations', _scope_='mmwsss'),
     # For cams and pictures only; predictions of the segmentation network do not use them.
     dict(type='mmwsss.LoadImageLabels', optional=True),
     dict(type='mmwsss.PackWSSSInputs'),

@@ -6,8 +6,8 @@ Other masks: --cfg-options train_dataloader.dataset.mask_dir=DIR.
 _base_ = './voc12.py'
 crop_size = (512, 512)
 train_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
-    dict(type='LoadAnnotations'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
+    dict(type='LoadAnnotations', _scope_='mmwsss'),
     dict(type='mmwsss.RandomScaleCV2', scale_range=(0.5, 2.0), rule='size'),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),

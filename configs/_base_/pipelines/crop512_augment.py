@@ -1,6 +1,6 @@
 # Augmentation of AFA: Pillow's antialiased scaling, black padding, crops of 512 pixels.
 crop512_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.RandomScalePIL', scale_range=(0.5, 2.0)),
     dict(type='RandomFlip', prob=0.5),

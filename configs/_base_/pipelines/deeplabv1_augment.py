@@ -1,7 +1,7 @@
 # Augmentation of DeepLabV1 on ResNet-38 (SEAM's retraining).
 deeplab_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
-    dict(type='LoadAnnotations'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
+    dict(type='LoadAnnotations', _scope_='mmwsss'),
     dict(type='mmwsss.IntHSVJitter', delta=10),
     dict(type='RandomFlip', prob=0.5),
     dict(

@@ -1,7 +1,7 @@
 # Augmentation of 1-Stage. If ten trials of a crop do not fit, the central square is taken, as with
 # torchvision 0.2.1. fallback='whole' is the rule of today, which keeps more of the image.
 one_stage_pipeline = [
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.RandomResizedCropPIL', crop_size=448, scale=(0.9, 1.0), fallback='square'),
     dict(type='RandomFlip', prob=0.5),

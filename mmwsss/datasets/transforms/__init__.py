@@ -11,7 +11,7 @@ from .deeplab import IntHSVJitter, RandomScaleCV2
 from .dense_crf import DenseCRFMask
 from .formatting import PackWSSSInputs
 from .geometric import RandomPadCrop, RandomScalePIL
-from .loading import LoadImageLabels
+from .loading import LoadAnnotations, LoadImageFromFile, LoadImageLabels
 from .resized_crop import RandomResizedCropPIL
 from .seed_sample import SeedSample
 
@@ -20,8 +20,10 @@ __all__ = [
     'DenseCRFMask',
     'FuseLowHighAlpha',
     'IntHSVJitter',
+    'LoadAnnotations',
     'LoadCAM',
     'LoadCRFScores',
+    'LoadImageFromFile',
     'LoadImageLabels',
     'PackAffinityInputs',
     'PackWSSSInputs',

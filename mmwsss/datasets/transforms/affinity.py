@@ -13,9 +13,10 @@ from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmengine.structures import BaseDataElement, PixelData
 
-from mmwsss.datasets.cam_store import load_cam, read_store
+from mmwsss.datasets.cam_store import check_labels, check_unit, load_cam, read_store
 from mmwsss.ops.pixel_affinity import fuse_low_high
 from mmwsss.registry import TRANSFORMS
+from mmwsss.utils.checks import check_range
 
 from .formatting import PackWSSSInputs
 from .geometric import RandomPadCrop, pad_crop
@@ -85,14 +86,18 @@ class LoadCRFScores(BaseTransform):
     def transform(self, results: dict) -> dict:
         path = _stored(self.store, results)
         arrays = read_store(path, ('labels', 'low', 'high'))
-        _check_labels(path, arrays['labels'], results)
-        expected = (1 + len(arrays['labels']), *results['img'].shape[:2])
+        labels = check_labels(path, arrays['labels'], results.get('num_foreground'))
+        _check_labels(path, labels, results)
+        expected = (1 + len(labels), *results['img'].shape[:2])
         for name in ('low', 'high'):
             if arrays[name].shape != expected:
                 raise ValueError(
                     f'{path}: {name} has the shape {arrays[name].shape}, expected {expected} '
                     f'(background and classes, height, width of {results["img_path"]})'
                 )
+            if arrays[name].dtype.kind != 'f':
+                raise ValueError(f'{path}: {name} is {arrays[name].dtype}, expected floats')
+            check_unit(path, name, arrays[name])
             results[f'crf_{name}'] = arrays[name].transpose(1, 2, 0)
         return results
 
@@ -132,6 +137,7 @@ class RandomFlipScores(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.5) -> None:
+        check_range('prob', prob, 0, 1)
         self.prob = prob
 
     @cache_randomness
@@ -161,6 +167,7 @@ class FuseLowHighAlpha(BaseTransform):
     """
 
     def __init__(self, pool: int = 8) -> None:
+        check_range('pool', pool, 1, integer=True)
         self.pool = pool
 
     def transform(self, results: dict) -> dict:

@@ -6,6 +6,9 @@ from mmcv.transforms import BaseTransform
 
 from mmwsss.ops.dense_crf import crf_parameters, refine_labels
 from mmwsss.registry import TRANSFORMS
+from mmwsss.utils.checks import check_range
+
+from .formatting import check_mask_classes
 
 
 @TRANSFORMS.register_module()
@@ -24,6 +27,7 @@ class DenseCRFMask(BaseTransform):
     """
 
     def __init__(self, gt_prob: float = 0.7, **crf) -> None:
+        check_range('gt_prob', gt_prob, 0, 1, open_low=True, open_high=True)
         crf_parameters(**{k: v for k, v in crf.items() if k != 'backend'})  # complain early
         self.gt_prob = gt_prob
         self.crf = crf
@@ -31,6 +35,7 @@ class DenseCRFMask(BaseTransform):
     def transform(self, results: dict) -> dict:
         if results.get('gt_seg_map') is None:
             raise ValueError('DenseCRFMask needs a label map: put LoadAnnotations before it')
+        check_mask_classes(results)
         image = torch.from_numpy(np.ascontiguousarray(results['img'][..., ::-1]))
         labels = torch.from_numpy(results['gt_seg_map'].astype(np.uint8))
         refined = refine_labels(image, labels, self.gt_prob, **self.crf)

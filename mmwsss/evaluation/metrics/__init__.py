@@ -1,3 +1,3 @@
-from .wsss_iou import WSSSIoUMetric
+from .wsss_iou import WSSSIoUMetric, parse_thresholds
 
-__all__ = ['WSSSIoUMetric']
+__all__ = ['WSSSIoUMetric', 'parse_thresholds']

@@ -6,6 +6,7 @@ import ast
 import json
 import logging
 import math
+import os
 import os.path as osp
 from collections.abc import Sequence
 
@@ -22,14 +23,18 @@ from mmwsss.ops.confusion import (
     confusion_matrix,
     power_to_threshold,
     segmentation_scores,
+    strange_values,
     sweep_matrices,
     threshold_histogram,
 )
 from mmwsss.registry import METRICS
-from mmwsss.utils.io import atomic_write
+from mmwsss.utils.checks import check_choice, check_range
+from mmwsss.utils.io import BINARY_HINT, atomic_write
 from mmwsss.visualization.curve import draw_sweep
 
 TABLE_COLUMNS = ('iou', 'fp', 'fn', 'precision', 'recall')
+PRED_IGNORE = 255
+MAX_THRESHOLDS = 10_000
 
 
 @METRICS.register_module()
@@ -47,13 +52,15 @@ class WSSSIoUMetric(BaseMetric):
     and, for power backgrounds, ``best_power``. See ``docs/evaluation.md``.
 
     Args:
-        ignore_index: Truth value that is not counted.
+        ignore_index: Truth value that is not counted. Other values than this and the classes are
+            an error, in the truth as in the prediction (there 255 is allowed), and so is a truth
+            in which pixels are ignored but no class ever occurs: a binary mask of 0 and 255.
         empty: Means over classes ``'nanmean'`` (in truth or prediction), ``'gt_present'`` (in
             the truth) or ``'zero'`` (all, absent ones count 0).
         pred_ignore: A prediction outside the classes, as 255 in a pseudo mask, is a ``'miss'``,
             an ``'exclude'``-d pixel, or ``'background'``.
-        background_thresholds: None; a list of thresholds; ``'range:0:1:0.01'`` (the end is left
-            out); or ``'power:[1, 2, 4]'``, backgrounds ``(1 - max cam) ** a``.
+        background_thresholds: None; a list of thresholds in [0, 1]; ``'range:0:1:0.01'`` (the end
+            is left out); or ``'power:[1, 2, 4]'``, backgrounds ``(1 - max cam) ** a``.
         classwise: Add the IoU of each class to the returned keys.
         output_dir: Where to write the JSON report (scores, confusion matrix, curve, tags) and, with
             thresholds, a picture of the curve.
@@ -77,14 +84,18 @@ class WSSSIoUMetric(BaseMetric):
     ) -> None:
         super().__init__(prefix=prefix)
         self.field = field
-        _check_choice('empty', empty, EMPTY_CONVENTIONS)
-        _check_choice('pred_ignore', pred_ignore, PRED_IGNORE_CONVENTIONS)
+        check_choice('empty', empty, EMPTY_CONVENTIONS)
+        check_choice('pred_ignore', pred_ignore, PRED_IGNORE_CONVENTIONS)
+        check_range('ignore_index', ignore_index, integer=True)
         self.ignore_index = ignore_index
         self.conventions = dict(empty=empty, pred_ignore=pred_ignore)
-        self.thresholds, self.powers = _parse_thresholds(background_thresholds)
+        self.thresholds, self.powers = parse_thresholds(background_thresholds)
         self.classwise = classwise
         self.output_dir = output_dir
         self.tags = dict(tags or {})
+        _check_tags(self.tags)
+        if output_dir is not None:
+            os.makedirs(output_dir, exist_ok=True)
         self._reset()
 
     def _reset(self) -> None:
@@ -93,6 +104,7 @@ class WSSSIoUMetric(BaseMetric):
         # The last image stays apart: it is the only one that a padding sampler may repeat.
         self._last: tuple[str, Tensor] | None = None
         self._earlier: set[str] = set()
+        self._ignored_at: str | None = None
 
     @property
     def classes(self) -> Sequence[str]:
@@ -126,26 +138,51 @@ class WSSSIoUMetric(BaseMetric):
             self._counts = self._counts + counts
 
     def _count_image(self, path: str, sample: dict) -> Tensor:
-        truth = _field(sample, 'gt_sem_seg', path, REMEDY_TRUTH)['data']
+        truth = _field(sample, 'gt_sem_seg', path, REMEDY_TRUTH)['data'].squeeze(0)
+        mask = sample.get('seg_map_path') or path
         try:
+            _check_whole(f'truth {mask}', truth)
             if self.thresholds is None:
-                pred = _field(sample, self.field, path, REMEDY_PREDICTION)['data']
-                truth = truth.to(pred.device)
-                return confusion_matrix(
-                    pred.squeeze(0), truth.squeeze(0), len(self.classes), self.ignore_index
-                )
-            maps = _field(sample, 'pred_cam', path, REMEDY_CAM)
-            cam, labels = maps['cam'], maps['labels']
-            return threshold_histogram(
-                cam,
-                labels.to(cam.device),
-                truth.squeeze(0).to(cam.device),
-                self.thresholds,
-                len(self.classes),
-                self.ignore_index,
-            )
+                counts = self._count_labels(path, sample, truth)
+            else:
+                counts = self._count_maps(path, sample, truth)
+            ignored = int((truth == self.ignore_index).sum())
+            if int(counts.sum()) + ignored < truth.numel():
+                raise self._strange(f'truth {mask}', truth, self.ignore_index)
         except ValueError as error:
             raise ValueError(f'{path}: {error}') from error
+        if ignored and self._ignored_at is None:
+            self._ignored_at = mask
+        return counts
+
+    def _count_labels(self, path: str, sample: dict, truth: Tensor) -> Tensor:
+        pred = _field(sample, self.field, path, REMEDY_PREDICTION)['data'].squeeze(0)
+        _check_whole('prediction', pred)
+        truth = truth.to(pred.device)
+        counts = confusion_matrix(pred, truth, len(self.classes), self.ignore_index)
+        spare = counts[:, -1].sum()
+        if spare and strange_values(pred, len(self.classes), PRED_IGNORE):
+            raise self._strange('prediction', pred, PRED_IGNORE)
+        return counts
+
+    def _count_maps(self, path: str, sample: dict, truth: Tensor) -> Tensor:
+        maps = _field(sample, 'pred_cam', path, REMEDY_CAM)
+        cam, labels = maps['cam'], maps['labels']
+        return threshold_histogram(
+            cam,
+            labels.to(cam.device),
+            truth.to(cam.device),
+            self.thresholds,
+            len(self.classes),
+            self.ignore_index,
+        )
+
+    def _strange(self, what: str, labels: Tensor, allowed: int) -> ValueError:
+        n = len(self.classes)
+        return ValueError(
+            f'the {what} holds the values {strange_values(labels, n, allowed)}, which are none of '
+            f'the {n} classes 0..{n - 1} nor {allowed}'
+        )
 
     def evaluate(self, size: int) -> dict:
         """Sum the matrices of all processes and compute the scores of the whole data set."""
@@ -164,15 +201,15 @@ class WSSSIoUMetric(BaseMetric):
 
     def _gather(self) -> tuple[Tensor, int]:
         last_path = self._last[0] if self._last else None
-        shards = all_gather_object((self._earlier, last_path))
-        earlier = set().union(*(paths for paths, _ in shards))
-        if len(earlier) < sum(len(paths) for paths, _ in shards):
+        shards = all_gather_object((self._earlier, last_path, self._ignored_at))
+        earlier = set().union(*(paths for paths, _, _ in shards))
+        if len(earlier) < sum(len(paths) for paths, _, _ in shards):
             raise RuntimeError(
                 'the processes judged the same images, not only those that fill the last batch: '
                 "use sampler=dict(type='DefaultSampler', shuffle=False)"
             )
         keepers: dict[str, int] = {}
-        for rank, (_, path) in enumerate(shards):
+        for rank, (_, path, _) in enumerate(shards):
             if path is not None and path not in earlier:
                 keepers.setdefault(path, rank)
         if not earlier and not keepers:
@@ -184,7 +221,12 @@ class WSSSIoUMetric(BaseMetric):
         if keepers.get(last_path) == get_rank():
             total += self._last[1].cpu()
         all_reduce(total)
-        return total, len(earlier) + len(keepers)
+        num_images = len(earlier) + len(keepers)
+        ignored_at = next((where for *_, where in shards if where is not None), None)
+        if self.ignore_index == 255 and ignored_at is not None and not total[1:].any():
+            what = f'not one of the {num_images} true masks'
+            raise ValueError(BINARY_HINT.format(what=what, at=ignored_at))
+        return total, num_images
 
     def compute_metrics(self, results: list[Tensor], num_images: int) -> dict[str, float]:
         """Scores of the summed counts; the main process also logs and writes them."""
@@ -282,36 +324,70 @@ def _field(sample: dict, key: str, path: str, remedy: str) -> dict:
     return sample[key]
 
 
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f'{name}={value!r} is not one of {list(choices)}')
+def _check_tags(tags: dict) -> None:
+    try:
+        json.dumps(_without_nan(tags), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'tags must be text, numbers, lists and dictionaries: {error}') from error
 
 
-def _parse_thresholds(spec: Sequence[float] | str | None) -> tuple[Tensor | None, Tensor | None]:
-    """Increasing thresholds, and the powers that they stand for if these were asked for."""
+def _check_whole(what: str, labels: Tensor) -> None:
+    if labels.is_floating_point() or labels.is_complex():
+        raise ValueError(
+            f'the {what} holds {str(labels.dtype).removeprefix("torch.")} numbers; class indices '
+            'are whole numbers'
+        )
+
+
+def parse_thresholds(spec: Sequence[float] | str | None) -> tuple[Tensor | None, Tensor | None]:
+    """Background thresholds of a sweep.
+
+    Args:
+        spec: See :class:`WSSSIoUMetric`; numbers with commas between them are a list.
+
+    Returns:
+        float64 thresholds ``(T,)``, increasing, in [0, 1], and the powers that they stand for if
+        these were asked for. None without ``spec``.
+
+    Raises:
+        ValueError: Of another form, not finite, out of range, or not increasing.
+    """
     if spec is None:
         return None, None
     try:
-        if isinstance(spec, str):
-            kind, _, values = spec.partition(':')
-            if kind == 'power':
-                powers = torch.tensor(ast.literal_eval(values), dtype=torch.float64)
-                powers = powers.sort(descending=True).values
-                return power_to_threshold(powers), powers
-            if kind != 'range':
-                raise ValueError(f'{kind!r} is neither range nor power')
-            start, stop, step = (float(value) for value in values.split(':'))
-            count = math.ceil((stop - start) / step - 1e-9)
-            spec = [round(start + i * step, 10) for i in range(count)]
-        thresholds = torch.tensor(spec, dtype=torch.float64)
-        if thresholds.ndim != 1 or not len(thresholds) or (thresholds.diff() <= 0).any():
-            raise ValueError('the thresholds have to increase')
-    except (ValueError, TypeError, SyntaxError, ZeroDivisionError) as error:
+        thresholds = torch.tensor(_numbers(spec), dtype=torch.float64)
+        powers = None
+        if isinstance(spec, str) and spec.startswith('power:'):
+            powers = thresholds.sort(descending=True).values
+            thresholds = power_to_threshold(powers)
+        if thresholds.ndim != 1 or not len(thresholds) or not (thresholds.diff() > 0).all():
+            raise ValueError('the thresholds have to increase, and there must be one')
+        if not ((thresholds >= 0) & (thresholds <= 1)).all():
+            raise ValueError('the thresholds have to lie in [0, 1], as the maps do')
+    except (ValueError, TypeError, SyntaxError, ArithmeticError, MemoryError) as error:
         raise ValueError(
             f'background_thresholds={spec!r} ({error}); expected an increasing list, '
             "'range:0:1:0.01' or 'power:[1, 2, 4]'"
         ) from error
-    return thresholds, None
+    return thresholds, powers
+
+
+def _numbers(spec: Sequence[float] | str) -> list[float]:
+    if not isinstance(spec, str):
+        return list(spec)
+    kind, colon, values = spec.partition(':')
+    if not colon:
+        return [float(value) for value in spec.split(',')]
+    check_choice('the kind', kind, ('range', 'power'))
+    return _range(*values.split(':')) if kind == 'range' else list(ast.literal_eval(values))
+
+
+def _range(start: str, stop: str, step: str) -> list[float]:
+    first, last, width = float(start), float(stop), float(step)
+    check_range('the step', width, 0, 1, open_low=True)
+    count = math.ceil((last - first) / width - 1e-9)
+    check_range('the number of thresholds', count, 1, MAX_THRESHOLDS)
+    return [round(first + i * width, 10) for i in range(count)]
 
 
 def _summary(scores: dict[str, Tensor]) -> dict[str, float]:
