@@ -10,6 +10,7 @@ from mmengine.runner import find_latest_checkpoint
 
 from ..ops.dense_crf import crf_parameters
 from ..registry import MODELS
+from ..utils.checks import check_apart
 from .launch import build_runner, check_writable
 
 NO_CHECKPOINT = 'none'
@@ -68,6 +69,7 @@ def test_from_cfg(
         _enable_tta(cfg)
     if crf is not None:
         _enable_crf(cfg, crf, wrapped_by_tta=tta and 'tta_cfg' not in cfg)
+    _check_outputs(cfg)
     runner = build_runner(cfg)
     if checkpoint is None and any(p.requires_grad for p in runner.model.parameters()):
         raise ValueError(_missing_checkpoint(cfg))
@@ -75,6 +77,19 @@ def test_from_cfg(
 
 
 test_from_cfg.__test__ = False  # not a test, whatever pytest concludes from its name
+
+
+def _check_outputs(cfg: Config) -> None:
+    """No writer writes into a store that the pipeline reads; images and masks it checks itself."""
+    metrics = cfg.get('test_evaluator') or []
+    written = {
+        f'output_dir of {metric.type}': metric.output_dir
+        for metric in (metrics if isinstance(metrics, list) else [metrics])
+        if metric.type.endswith('Writer')
+    }
+    steps = (cfg.get('test_dataloader') or {}).get('dataset', {}).get('pipeline', [])
+    read = {f'store of {step["type"]}': step['store'] for step in steps if step.get('store')}
+    check_apart(written, read)
 
 
 def _missing_checkpoint(cfg: Config) -> str:

@@ -125,6 +125,14 @@ def test_a_checkpoint_of_other_classes_is_refused(trained, classes, message):
     assert 'mIoU' in test_from_cfg(anyway, checkpoint)
 
 
+def test_maps_are_not_written_over_those_that_are_read(tmp_path, capture):
+    config = CONFIGS / 'wsss/psa_mini_affinity.py'
+    store = load_config(config).test_dataloader.dataset.pipeline[3].store
+    options = {'test_evaluator.0.output_dir': store}
+    with pytest.raises(ValueError, match=r'which is also store of mmwsss\.LoadCAM'):
+        test_from_cfg(load_config(config, options, tmp_path), 'x.pth')
+
+
 def test_crf_of_our_segmentors_is_the_one_in_test_cfg(capture):
     config = CONFIGS / 'segmentation/resnet38_fov2_voc.py'
     cfg = load_config(config, {'model.test_cfg.crf.image': 'wrapped'})
