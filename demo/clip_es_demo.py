@@ -4,7 +4,8 @@
 
 IMAGE may be a folder. ``out/vis`` gets a picture for every image, ``out/pred`` the masks,
 ``out/cams`` the maps. Without ``--labels`` CLIP chooses which of the classes each image shows.
-``--clip mini`` (with ``--config configs/wsss/clip_es_mini.py``) needs no download.
+``--clip mini`` (with ``--config configs/wsss/clip_es_mini.py``) needs no download. The exit code is
+1 if images could not be read, or if the folder holds files that are not read here.
 """
 
 import argparse
@@ -36,12 +37,20 @@ def parse_args() -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> int:
-    from mmwsss.apis.wsss_inferencer import WSSSInferencer, read_class_arguments
-    from mmwsss.utils.images import list_images
+    from mmwsss.apis.class_names import encode_all, read_class_arguments
+    from mmwsss.apis.wsss_inferencer import WSSSInferencer, and_parents, check_request
+    from mmwsss.utils.checks import some
+    from mmwsss.utils.images import scan_images
 
-    image = Path(args.image)
-    images = list_images(image) if image.is_dir() else [image]
+    image, left_out = Path(args.image), ''
+    if image.is_dir():
+        left_out = scan_images(image, and_parents(args.out)).describe_left_out()
+    elif not image.is_file():
+        raise FileNotFoundError(f'image {image} does not exist')
+    images = [source for _, source in check_request(image, args.threshold, out_dir=args.out)]
     classes = read_class_arguments(args.classes) if args.classes else None
+    if classes and args.labels:
+        encode_all([args.labels], list(classes), ['--labels'])
     inferencer = WSSSInferencer(
         args.config, classes, args.background, clip=args.clip, device=args.device
     )
@@ -49,14 +58,18 @@ def run(args: argparse.Namespace) -> int:
     results = inferencer(images, labels, args.threshold, out_dir=args.out)
     print()
     for result in results['predictions']:
-        print(f'{args.out}/vis/{result.name}.png: {", ".join(result.label_names) or "no class"}')
+        picture = some([f'{args.out}/vis/{result.name}.png'])
+        print(f'{picture}: {", ".join(result.label_names) or "no class"}')
+    if left_out:
+        print(left_out, file=sys.stderr)
     for message in results['failed'].values():
         print(f'failed: {message}', file=sys.stderr)
-    return 1 if results['failed'] else 0
+    return 1 if results['failed'] or left_out else 0
 
 
 def main() -> None:
     args = parse_args()
+    sys.stdout.reconfigure(errors='backslashreplace')  # names that the terminal cannot show
     try:
         code = run(args)
     except (OSError, ValueError) as error:

@@ -63,7 +63,7 @@ class Page:
         """
         import gradio as gr
 
-        from mmwsss.apis.wsss_inferencer import read_class_arguments
+        from mmwsss.apis.class_names import read_class_arguments
         from mmwsss.utils.io import write_mask
 
         if not path:
@@ -111,7 +111,7 @@ class Page:
                             value=', '.join(self.background),
                             lines=3,
                         )
-                        threshold = gr.Slider(0, 1, 0.1, label='Probability of a class, at least')
+                        threshold = gr.Slider(0, 0.99, 0.1, label='Probability of a class, above')
                     button = gr.Button('Segment', variant='primary', elem_id='segment')
                 with gr.Column(scale=2):
                     picture = gr.Image(show_label=False, format='png', elem_id='picture')

@@ -3,13 +3,22 @@
     python tools/make_pseudo_labels.py photos data/pets --classes cat dog 'person=person,people'
 
 writes pseudo masks, image labels, a split list and a config for tools/train.py to data/pets. The
-same command goes on with what is missing after an interruption. The exit code is 1 if images could
-not be read; the others are done, and the bad ones are named at the end.
+same command goes on with what is missing after an interruption, and does pictures that were added.
+The exit code is 1 if images could not be read, or if the folder holds files that are not read here;
+the others are done, and what is left out is named at the end.
 """
+
+from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from _cli import run_or_exit
+
+if TYPE_CHECKING:
+    from mmwsss.apis.pseudo_data import PseudoData
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
@@ -62,62 +71,72 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=4)
     parser.add_argument('--processes', type=int, help='for the CRF (default: one per CPU)')
     parser.add_argument('--device', help='default: an accelerator if there is one, else cpu')
+    parser.add_argument(
+        '--restart',
+        action='store_true',
+        help='throw results of other settings or pictures in OUT away',
+    )
     return parser.parse_args()
 
 
 def run(args: argparse.Namespace) -> int:
-    from mmwsss.apis.pseudo_data import make_pseudo_data, write_training_config
-    from mmwsss.apis.wsss_inferencer import LABEL_THRESHOLD, WSSSInferencer, read_class_arguments
-    from mmwsss.datasets.converters.common import summarise_labels
+    from mmwsss.apis import pseudo_data as api
+    from mmwsss.apis.class_names import read_class_arguments
+    from mmwsss.apis.wsss_inferencer import LABEL_THRESHOLD, WSSSInferencer
+    from mmwsss.datasets.coco14 import voc_palette
     from mmwsss.datasets.label_file import read_label_file
-    from mmwsss.utils.images import list_images
 
-    list_images(args.images)  # before anything large is loaded
+    classes = read_class_arguments(args.classes)
+    palette = voc_palette(1 + len(classes))
     labels = read_label_file(args.labels) if args.labels else None
+    threshold = LABEL_THRESHOLD if args.threshold is None else args.threshold
+    numbers = (threshold, args.confidence or None, args.batch_size, args.processes)
+    images = api.check_pseudo_data(args.images, args.out, list(classes), labels, *numbers)
+    if images.left_out:
+        print(images.describe_left_out(), file=sys.stderr)
+    config = api.TrainingConfig(args.network, args.out, ('background', *classes), palette)
+    config.check_kept(args.restart)
     inferencer = WSSSInferencer(
         args.config,
-        read_class_arguments(args.classes),
+        classes,
         args.background,
         args.templates,
         clip=args.clip,
         device=args.device,
         crf=None,
+        palette=palette,
         max_side=args.max_side,
         original_size=False,
     )
-    threshold = LABEL_THRESHOLD if args.threshold is None else args.threshold
-    made = make_pseudo_data(
-        inferencer,
-        args.images,
-        args.out,
-        labels,
-        threshold,
-        args.confidence or None,
-        args.batch_size,
-        args.processes,
-    )
-    config = write_training_config(args.network, args.out, inferencer.classes, inferencer.palette)
+    made = api.make_pseudo_data(inferencer, args.images, args.out, labels, *numbers, args.restart)
+    return report(made, config.write())
+
+
+def report(made: PseudoData, config: Path) -> int:
+    """Say what was made and what was not; the exit code."""
+    from mmwsss.datasets.converters.common import summarise_labels
+    from mmwsss.utils.checks import some
+
     print(summarise_labels({key: made.labels[key] for key in made.ids}))
     if made.unlabelled:
         print(
             f'{len(made.unlabelled)} images are left out, because CLIP found none of the classes: '
-            + ', '.join(made.unlabelled[:10])
+            + some(made.unlabelled, 10)
         )
     print(f'Train on them with: python tools/train.py {config}')
+    if made.left_out:
+        print(made.left_out, file=sys.stderr)
     for message in made.failed.values():
         print(f'failed: {message}', file=sys.stderr)
     if made.failed:
         print(f'{len(made.failed)} images could not be read; the others are done', file=sys.stderr)
-    return 1 if made.failed else 0
+    return 1 if made.failed or made.left_out else 0
 
 
 def main() -> None:
     args = parse_args()
-    try:
-        code = run(args)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from error
-    raise SystemExit(code)
+    sys.stdout.reconfigure(errors='backslashreplace')  # names that the terminal cannot show
+    run_or_exit(lambda: run(args))
 
 
 if __name__ == '__main__':

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,18 +26,35 @@ import mmwsss
 
 from ..datasets.cam_store import save_cam
 from ..datasets.coco14 import voc_palette
-from ..datasets.label_file import encode_image_labels
+from ..models.text_encoders.text_bank import check_templates
+from ..models.utils.clip_weights import MINI_CLIP, find_openai_weights
 from ..ops.cam import upsample
 from ..ops.clip_vit import run_block
 from ..ops.multi_view import resize_to_multiple
 from ..registry import DATASETS, MODELS
+from ..utils.checks import (
+    check_apart,
+    check_device,
+    check_output_folder,
+    check_palette,
+    check_range,
+    check_unique,
+    some,
+)
 from ..utils.images import ImageInput, fit_sides, list_images, read_rgb
 from ..utils.io import atomic_write, write_mask
+from ..utils.provenance import digest_file
 from ..visualization import draw_panel
+from .class_names import (
+    ClassNames,
+    background_prompts,
+    class_prompts,
+    encode_all,
+)
+from .class_names import read_class_arguments as read_class_arguments
 from .crf_folder import MasksFromCAMs
 from .launch import load_config
 
-ClassNames = Sequence[str] | Mapping[str, str | Sequence[str]]
 LabelNames = Sequence[str] | Sequence[Sequence[str]] | Mapping[str, Sequence[str]]
 
 CRF = MasksFromCAMs(crf=dict(preset='deeplabv2'))  # CLIP-ES, stage 2
@@ -45,8 +62,13 @@ LABEL_THRESHOLD = 0.1
 # CLIP-ES was tuned on VOC's images of at most 500 pixels; memory grows with the fourth power.
 MAX_SIDE = 512
 MIN_PATCHES = 4
-MAX_CLASSES = 254  # 0 is background, 255 unsure
-_READING = ('LoadImageFromFile', 'LoadAnnotations', 'mmwsss.LoadImageLabels')
+MIN_SIDE = 64  # four patches of ViT-B/16
+_NEEDED = ('model.backbone', 'model.text', 'test_pipeline')
+_RESULTS = ('vis', 'pred', 'cams')
+_READING = (
+    'LoadImageFromFile', 'LoadAnnotations', 'mmwsss.LoadImageFromFile', 'mmwsss.LoadAnnotations',
+    'mmwsss.LoadImageLabels',
+)  # fmt: skip
 
 
 @dataclass
@@ -134,13 +156,15 @@ class WSSSInferencer:
         device: None: an accelerator if there is one.
         crf: How maps become the mask; None: their argmax, without CRF.
         palette: ``(1 + C, 3)`` RGB colours, background first. None: VOC's colours.
-        max_side: Larger images are shrunk for the model.
+        max_side: Larger images are shrunk for the model; at least 64.
         original_size: Enlarge the results to the size of the image again. Otherwise image, maps
             and mask have the size at which the model saw it.
 
     Raises:
         FileNotFoundError: No such config or CLIP weights.
-        ValueError: No class names, a name given twice, or a prompt that is too long for CLIP.
+        ValueError: The config is not one of CLIP-ES; no class names, a name given twice, or a
+            prompt that is too long for CLIP; a template without ``{}``, a palette with too few
+            colours, a device that is not there.
 
     Example:
         >>> inferencer = WSSSInferencer('clip_es_mini', classes=['cow', 'tree'])
@@ -162,20 +186,24 @@ class WSSSInferencer:
         max_side: int = MAX_SIDE,
         original_size: bool = True,
     ) -> None:
+        check_range('max_side', max_side, MIN_SIDE, integer=True)
+        check_device(device)
         self.cfg = (
-            deepcopy(model) if isinstance(model, Config) else load_config(_find_config(model))
+            deepcopy(model) if isinstance(model, Config) else load_any_config(_find_config(model))
         )
+        _check_config(self.cfg)
         init_default_scope(self.cfg.get('default_scope', 'mmseg'))
         if clip is not None:
             self.cfg.model.backbone.checkpoint = str(clip)
+        self._clip_file = _find_clip(self.cfg.model.backbone.get('checkpoint', 'openai'))
         self.device = device or get_device()
         self.crf = crf
         self.max_side = max_side
         self.original_size = original_size
         self._given_cfg, self._given_palette = self.cfg, palette
         self.model: nn.Module | None = None
-        steps = [t for t in self.cfg.test_pipeline if t['type'] not in _READING]
-        self.pipeline = Compose(steps)
+        self._steps = [t for t in self.cfg.test_pipeline if t['type'] not in _READING]
+        self.pipeline = Compose(self._steps)
         self.set_classes(classes, background, templates)
 
     def set_classes(
@@ -187,16 +215,38 @@ class WSSSInferencer:
         """Look for other classes from now on; see the class for the arguments."""
         cfg = deepcopy(self._given_cfg)
         text = cfg.model.text
-        prompts = _prompts(_config_classes(cfg) if classes is None else classes)
-        background = text.background_names if background is None else background
+        prompts = class_prompts(_config_classes(cfg) if classes is None else classes)
+        background = text.get('background_names', ()) if background is None else background
+        palette = self._given_palette
+        palette = voc_palette(1 + len(prompts)) if palette is None else palette
+        check_palette(palette, 1 + len(prompts))
         text.class_names = list(prompts.values())
-        text.background_names = [name for name in background if name not in prompts]
-        text.templates = list(text.templates if templates is None else templates)
+        text.background_names = background_prompts(background, prompts)
+        if templates is not None:
+            check_templates(templates)
+            text.templates = list(templates)
         if self.model is None or text != self.cfg.model.text:
             self.model = MODELS.build(cfg.model).to(self.device).eval()
         self.cfg = cfg
         self.classes = ('background', *prompts)
-        self.palette = self._given_palette or voc_palette(len(self.classes))
+        self.palette = [[int(value) for value in colour] for colour in palette]
+
+    def settings(self) -> dict:
+        """All that the maps of an image depend on, beside the image and its labels, as JSON."""
+        model = self.cfg.model.to_dict()
+        checkpoint, text = model['backbone'].pop('checkpoint', 'openai'), model.pop('text')
+        if self._clip_file is not None:
+            clip = digest_file(self._clip_file)
+        else:
+            clip = 'random' if checkpoint == 'random' else self.model.backbone.digest.tolist()
+        return dict(
+            clip=clip,
+            classes=dict(zip(self.classes[1:], text.pop('class_names'), strict=True)),
+            text=text,
+            model=model,
+            pipeline=self._steps,
+            max_side=self.max_side,
+        )
 
     def __call__(
         self,
@@ -216,7 +266,7 @@ class WSSSInferencer:
                 (:func:`mmwsss.utils.images.read_rgb`; BGR, as mmcv gives it).
             image_labels: Class names of the image; for several, a list of lists, or
                 ``{file name without suffix: names}``. None: CLIP predicts them.
-            label_threshold: A class is predicted if its probability is above it.
+            label_threshold: A class is predicted if its probability is above it, in [0, 1).
             return_datasamples: Give ``predictions`` as :class:`mmseg.structures.SegDataSample`.
             batch_size: Images per pass.
             return_vis: Draw a picture for every image: maps, mask and legend.
@@ -230,15 +280,13 @@ class WSSSInferencer:
             ``predictions`` and ``visualization`` are not lists.
 
         Raises:
-            FileNotFoundError: No picture in the folder.
-            ValueError: The one image cannot be read; labels that are no classes or do not fit the
-                images; two files of one name if ``out_dir`` is given.
+            FileNotFoundError, OSError: See :func:`check_request`.
+            ValueError: See there; the one image cannot be read; labels that are no classes or do
+                not fit the images.
         """
         single = not isinstance(inputs, list | tuple) and not _is_folder(inputs)
-        named = self._named(inputs)
-        if out_dir:
-            _check_different(name for name, _ in named)
-        results = self.stream(inputs, image_labels, label_threshold, batch_size)
+        named = check_request(inputs, label_threshold, batch_size, out_dir)
+        results = self._stream(named, image_labels, label_threshold, batch_size)
         if show_progress and not single:
             results = track_iter_progress((results, len(named)))
         found, pictures, failed = [], [], {}
@@ -267,16 +315,11 @@ class WSSSInferencer:
         """The same one by one and in order, without holding everything in memory.
 
         Raises:
-            ValueError: Labels that are no classes or do not fit the images.
+            ValueError: Labels that are no classes or do not fit the images, or a number out of its
+                range; raised at once, not at the first result.
         """
-        named = self._named(inputs)
-        labels = self._encoded(image_labels, [name for name, _ in named])
-        for start in range(0, len(named), batch_size):
-            chunk = slice(start, start + batch_size)
-            items = [self._read(*pair) for pair in zip(named[chunk], labels[chunk], strict=True)]
-            good = [item for item in items if isinstance(item, _Item)]
-            results = iter(self._run(good, label_threshold))
-            yield from (item if isinstance(item, Failure) else next(results) for item in items)
+        named = check_request(inputs, label_threshold, batch_size)
+        return self._stream(named, image_labels, label_threshold, batch_size)
 
     def draw(self, result: ImageResult) -> np.ndarray:
         """Picture of the image, its maps and its mask above a legend, uint8 RGB."""
@@ -291,32 +334,45 @@ class WSSSInferencer:
 
     # reading
 
-    def _named(self, inputs: ImageInput | Sequence[ImageInput]) -> list[tuple[str, ImageInput]]:
-        if _is_folder(inputs):
-            inputs = list_images(inputs)
-        elif not isinstance(inputs, list | tuple):
-            inputs = [inputs]
-        return [
-            (Path(source).stem if isinstance(source, str | os.PathLike) else f'{i:08d}', source)
-            for i, source in enumerate(inputs)
-        ]
+    def _stream(
+        self,
+        named: list[tuple[str, ImageInput]],
+        image_labels: LabelNames | None,
+        label_threshold: float,
+        batch_size: int,
+    ) -> Iterator[ImageResult | Failure]:
+        labels = self._encoded(image_labels, [name for name, _ in named])
+        chunks = [slice(i, i + batch_size) for i in range(0, len(named), batch_size)]
+        return (
+            result
+            for chunk in chunks
+            for result in self._batch(named[chunk], labels[chunk], label_threshold)
+        )
+
+    def _batch(
+        self, named: list[tuple[str, ImageInput]], labels: list, threshold: float
+    ) -> Iterator[ImageResult | Failure]:
+        items = [self._read(*pair) for pair in zip(named, labels, strict=True)]
+        results = iter(self._run([i for i in items if isinstance(i, _Item)], threshold))
+        return (item if isinstance(item, Failure) else next(results) for item in items)
 
     def _encoded(self, labels: LabelNames | None, names: list[str]) -> list[np.ndarray | None]:
         if labels is None:
             return [None] * len(names)
         if isinstance(labels, Mapping):
+            check_unique('image name', names)
             missing = [name for name in names if name not in labels]
             if missing:
                 raise ValueError(
                     f'{len(missing)} of {len(names)} images have no entry in the image labels: '
-                    f'{", ".join(missing[:5])}'
+                    f'{some(missing)}'
                 )
             labels = [labels[name] for name in names]
         elif len(names) == 1 and all(isinstance(label, str) for label in labels):
             labels = [labels]
         if len(labels) != len(names) or any(isinstance(label, str) for label in labels):
             raise ValueError(f'expected {len(names)} lists of class names, got {labels!r:.200}')
-        return [encode_image_labels(list(label), self.classes[1:]) for label in labels]
+        return encode_all(labels, self.classes[1:], names)
 
     def _read(self, named: tuple[str, ImageInput], labels: np.ndarray | None) -> _Item | Failure:
         name, source = named
@@ -411,17 +467,6 @@ def class_scores(clip: nn.Module, text: nn.Module, inputs: Tensor) -> Tensor:
     return logits.softmax(dim=1)[:, : text.num_classes]
 
 
-def read_class_arguments(arguments: Sequence[str]) -> dict[str, str]:
-    """``NAME`` or ``NAME=PROMPT`` of a command line -> ``{name: prompt}``.
-
-    Raises:
-        ValueError: A name is given twice.
-    """
-    pairs = [argument.partition('=') for argument in arguments]
-    _check_different((name.strip() for name, _, _ in pairs), 'class name')
-    return {name.strip(): prompt.strip() or name.strip() for name, _, prompt in pairs}
-
-
 def _find_config(model: str | os.PathLike) -> Path:
     """A path, or the name of a config of ``configs/wsss``."""
     path, package = Path(model), Path(mmwsss.__file__).parent
@@ -447,28 +492,116 @@ def _config_classes(cfg: Config) -> ClassNames:
     return dict(zip(names, prompts, strict=True)) if len(names) == len(prompts) else prompts
 
 
-def _prompts(classes: ClassNames) -> dict[str, str]:
-    """``{class name: prompt}`` in class order."""
-    if isinstance(classes, str):
-        raise ValueError(f'classes must be a list of names, not the string {classes!r}')
-    names = [name.strip() for name in classes]
-    if not names or '' in names:
-        raise ValueError('give at least one class name, and no empty one')
-    _check_different(names, 'class name')
-    if len(names) > MAX_CLASSES:
-        raise ValueError(f'masks of 8 bits hold {MAX_CLASSES} classes at most, got {len(names)}')
-    if 'background' in names:
-        raise ValueError("'background' is implied and must not be a class name")
-    if not isinstance(classes, Mapping):
-        return {name: name for name in names}
-    words = [[value] if isinstance(value, str) else value for value in classes.values()]
-    return {name: ','.join(value) for name, value in zip(names, words, strict=True)}
+def load_any_config(path: str | os.PathLike) -> Config:
+    """Read a config file; whatever is wrong with it is an error that names it.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It cannot be read.
+    """
+    try:
+        return load_config(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # the file is a program
+        raise ValueError(
+            f'{path} cannot be read as a config ({type(error).__name__}: {error})'
+        ) from error
 
 
-def _check_different(names: Iterable[str], what: str = 'file name') -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(f'{what} given more than once: {", ".join(twice[:5])}')
+def _check_config(cfg: Config) -> None:
+    found = {*cfg.keys(), *(f'model.{part}' for part in cfg.get('model') or {})}
+    missing = [key for key in _NEEDED if key not in found]
+    if missing:
+        raise ValueError(
+            f'{cfg.filename or "the config"} is not a config of CLIP-ES, such as '
+            f'configs/wsss/clip_es_voc.py: it has no {", ".join(missing)}'
+        )
+
+
+def _find_clip(checkpoint: Any) -> Path | None:
+    """The file that ``model.backbone.checkpoint`` names; None for weights that are in no file."""
+    if isinstance(checkpoint, Mapping) or str(checkpoint) == 'random':
+        return None
+    shipped = {'openai': find_openai_weights, 'mini': lambda: MINI_CLIP}
+    path = shipped.get(str(checkpoint), lambda: Path(checkpoint))()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'CLIP weights {path} do not exist; give a file, or openai or mini for those that '
+            'are known'
+        )
+    return path
+
+
+def and_parents(folder: str | os.PathLike) -> list[Path]:
+    """A folder and all folders that it lies in."""
+    folder = Path(os.path.realpath(folder))
+    return [folder, *folder.parents]
+
+
+def check_request(
+    inputs: ImageInput | Sequence[ImageInput],
+    label_threshold: float = LABEL_THRESHOLD,
+    batch_size: int = 1,
+    out_dir: str | os.PathLike = '',
+) -> list[tuple[str, ImageInput]]:
+    """Check what :class:`WSSSInferencer` is called with, before a model is needed.
+
+    Returns:
+        Name and source of every image.
+
+    Raises:
+        FileNotFoundError: No picture in the folder.
+        ValueError: A number out of its range; if ``out_dir`` is given, two images of one name, or
+            one that a result would overwrite.
+        OSError: Nothing can be written into ``out_dir``.
+    """
+    check_range('label_threshold', label_threshold, 0, 1, open_high=True)
+    check_range('batch_size', batch_size, 1, integer=True)
+    named = _named(inputs, out_dir)
+    if out_dir:
+        _check_out(inputs, named, Path(out_dir))
+    return named
+
+
+def _check_out(
+    inputs: ImageInput | Sequence[ImageInput], named: list[tuple[str, ImageInput]], out_dir: Path
+) -> None:
+    folders = {'the output folder': out_dir}
+    folders |= {f"the output folder's {kind}": out_dir / kind for kind in _RESULTS}
+    if _is_folder(inputs):
+        check_apart(folders, {'the image folder': inputs})
+    names = [name for name, _ in named]
+    check_unique('image name', names)
+    sources = [source for _, source in named if isinstance(source, str | os.PathLike)]
+    targets = [out_dir / kind / f'{name}.png' for kind in ('vis', 'pred') for name in names]
+    check_not_overwritten(sources, targets)
+    for folder in folders.values():
+        check_output_folder(folder)
+
+
+def _named(
+    inputs: ImageInput | Sequence[ImageInput], out_dir: str | os.PathLike
+) -> list[tuple[str, ImageInput]]:
+    if _is_folder(inputs):
+        inputs = list_images(inputs, and_parents(out_dir) if out_dir else ())
+    elif not isinstance(inputs, list | tuple):
+        inputs = [inputs]
+    return [
+        (Path(source).stem if isinstance(source, str | os.PathLike) else f'{i:08d}', source)
+        for i, source in enumerate(inputs)
+    ]
+
+
+def check_not_overwritten(sources: Iterable[str | os.PathLike], targets: Iterable[Path]) -> None:
+    """Raise ValueError if one of the ``targets``, to be written, is one of the ``sources``."""
+    read = {os.path.realpath(source) for source in sources}
+    lost = [target for target in targets if os.path.realpath(target) in read]
+    if lost:
+        raise ValueError(
+            f'{len(lost)} images would be overwritten by results: {some(lost)}. Choose another '
+            'output folder.'
+        )
 
 
 def _is_folder(inputs: object) -> bool:

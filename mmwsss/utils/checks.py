@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,14 +41,13 @@ def check_range(
         value: Number to check.
         low, high: Bounds.
         open_low, open_high: The bound itself is excluded.
-        integer: Only whole numbers.
+        integer: Only whole numbers, and no float that happens to be one.
     """
     if value is None:
         return
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, Integral if integer else Real) and not isinstance(value, bool)
     inside = number and low <= value <= high and not (open_low and value == low)
-    inside = inside and not (open_high and value == high) and abs(value) != float('inf')
-    if inside and not (integer and value != int(value)):
+    if inside and not (open_high and value == high) and abs(value) != float('inf'):
         return
     kind = 'a whole number' if integer else 'a number'
     left, right = '(' if open_low else '[', ')' if open_high else ']'
@@ -57,6 +59,22 @@ def check_unique(what: str, names: Iterable[str]) -> None:
     twice = [str(name) for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(f'{what} given more than once: {some(twice)}')
+
+
+def check_palette(palette: Any, count: int) -> None:
+    """Raise ValueError unless ``palette`` has ``count`` to 256 rows of three values in 0..255."""
+    rows = [list(row) if isinstance(row, Iterable) else [row] for row in palette]
+    if not count <= len(rows) <= 256:
+        raise ValueError(
+            f'the palette has {len(rows)} colours for {count} classes, background included; give '
+            'one [r, g, b] per class, 256 at most'
+        )
+    for index, row in enumerate(rows):
+        whole = all(isinstance(v, Integral) and not isinstance(v, bool) for v in row)
+        if len(row) != 3 or not whole or not all(0 <= v <= 255 for v in row):
+            raise ValueError(
+                f'colour {index} of the palette must be three whole numbers in 0..255, got {row}'
+            )
 
 
 def check_apart(
@@ -77,13 +95,30 @@ def check_apart(
             )
 
 
+def check_output_folder(folder: str | os.PathLike) -> None:
+    """Raise OSError if nothing can be written into a folder, or it cannot be made.
+
+    Nothing is made or left behind.
+    """
+    folder = Path(folder)
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise OSError(
+            f'Cannot write into {some([folder])} ({error}). Choose another output folder, or '
+            'change its permissions.'
+        ) from error
+
+
 def check_device(name: str | None) -> None:
     """Raise ValueError unless tensors can be made on the device ``name``."""
     if name is None:
         return
     try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.zeros(1, device=name).item()  # 'meta' makes tensors without values
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         count = torch.cuda.device_count()
         raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,9 @@ def read_lines(path: str | os.PathLike, what: str = 'File') -> list[str]:
         FileNotFoundError: No such file.
         ValueError: No line, or not UTF-8.
     """
-    # splitlines() would also cut at form feeds and at the line separators of Unicode.
-    text = read_text(path, what).replace('\r\n', '\n').replace('\r', '\n')
+    # splitlines() would also cut at form feeds and at the line separators of Unicode. Files that
+    # were joined have byte-order marks inside.
+    text = read_text(path, what).replace('\ufeff', '').replace('\r\n', '\n').replace('\r', '\n')
     lines = [line.strip() for line in text.split('\n') if line.strip()]
     if not lines:
         raise ValueError(f'{what} {path} is empty.')
@@ -79,15 +81,18 @@ def parse_json(content: bytes, path: str | os.PathLike) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = sorted({key for key in keys if keys.count(key) > 1})
-            raise ValueError(f'{path} holds the key {twice[0]!r} twice in one object; remove one.')
+            counts = Counter(key for key, _ in pairs)
+            raise KeyError(min(key for key, count in counts.items() if count > 1))
         return found
 
     text = decode_text(content, path)
     try:
         return json.loads(text, object_pairs_hook=unique)
-    except json.JSONDecodeError as error:
+    except KeyError as error:
+        raise ValueError(
+            f'{path} holds the key {error.args[0]!r} twice in one object; remove one.'
+        ) from None
+    except ValueError as error:  # also numbers of thousands of digits
         raise ValueError(f'{path} is not valid JSON: {error}.') from error
     except RecursionError:
         raise ValueError(f'{path} is not valid JSON: it is nested too deeply.') from None

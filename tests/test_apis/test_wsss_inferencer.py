@@ -1,6 +1,7 @@
 """Any image, any class name: results, predicted labels, and bad input."""
 
-import subprocess
+import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from mmwsss.apis.wsss_inferencer import WSSSInferencer, read_class_arguments
+from mmwsss.apis.class_names import read_class_arguments
+from mmwsss.apis.wsss_inferencer import WSSSInferencer
 from mmwsss.datasets.cam_store import load_cam
 from mmwsss.datasets.mini import MiniDataset
 from mmwsss.datasets.mini_render import render_mini
 from mmwsss.ops.confusion import confusion_matrix, segmentation_scores
+from mmwsss.registry import MODELS
 from mmwsss.utils.io import read_mask
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +86,7 @@ def test_threshold_of_predicted_labels(inferencer, scenes):
     image = bgr(scenes[0][0])
     everything = inferencer(image, label_threshold=0)['predictions']
     assert everything.label_names == CLASSES
-    nothing = inferencer(image, label_threshold=1)['predictions']
+    nothing = inferencer(image, label_threshold=0.9999)['predictions']
     assert nothing.cams.shape == (0, *image.shape[:2])
     assert not nothing.mask.any()
 
@@ -232,8 +235,17 @@ def test_a_broken_file_does_not_stop_the_others(inferencer, scenes, tmp_path):
         ([], 'at least one class name'),
         (['cow', ' '], 'no empty one'),
         (['cow', 'cat', 'cow '], 'more than once: cow'),
+        (['cow', 'Cow'], 'cow, Cow more than once'),
         ({'cow': 'cow', 'cattle': 'cow'}, "given twice: .'cow'"),
+        ({'cow': 'cow', 'cattle': ' Cow'}, 'given twice'),
+        ({'cow': ''}, "prompt of class 'cow' is empty"),
+        ({'cow': ['cow', ' ']}, "prompt of class 'cow' is empty"),
+        ({'cow': 3}, "prompt of class 'cow' must be"),
+        ([1, 2], 'class names must be texts'),
+        (['a\nb'], 'line breaks'),
+        (['caf\udce9'], 'not UTF-8'),
         (['background', 'cow'], "'background' is implied"),
+        (['_background_', 'cow'], "'_background_' is implied"),
         ('cow', 'a list of names'),
         ([f'class {i}' for i in range(255)], '254 classes at most'),
         (['very ' * 80 + 'long'], '77'),
@@ -248,9 +260,79 @@ def test_bad_class_names(inferencer, classes, message):
 
 
 @pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        (dict(background=['sky', 'Sky ']), 'background name given more than once: sky'),
+        (dict(background=['sky', '']), 'empty name'),
+        (dict(background='sky'), 'a list of names'),
+        (dict(background=[None]), 'must be texts'),
+        (dict(templates=[]), 'a list of sentences'),
+        (dict(templates='a {}.'), 'a list of sentences'),
+        (dict(templates=['a {}.', 'a photo']), "'a photo' must hold '{}' once"),
+        (dict(templates=['a {{}}.']), "must hold '{}' once"),
+        (dict(palette=[[0, 0, 0], [1, 2, 3]]), '2 colours for 3 classes'),
+        (dict(palette=[[0, 0, 0], [1, 2, 300], [1, 2, 3]]), 'colour 1 of the palette'),
+        (dict(palette=[[0, 0, 0], [1, 2], [1, 2, 3]]), 'colour 1 of the palette'),
+        (dict(palette=[[0, 0, 0], [0.5, 0.5, 1.0], [1, 2, 3]]), 'colour 1 of the palette'),
+        (dict(max_side=63), 'max_side must be a whole number in .64'),
+        (dict(max_side=float('nan')), 'max_side'),
+        (dict(max_side='512'), 'max_side'),
+        (dict(device='gpu'), "device 'gpu' cannot be used here"),
+        (dict(clip='no.pt'), 'CLIP weights no.pt do not exist'),
+        (dict(model=ROOT / 'configs/wsss/psa_mini_cam.py'), 'not a config of CLIP-ES.* model.text'),
+        (dict(model='nothing.py'), 'nothing.py does not exist'),
+    ],
+)
+def test_bad_options_are_refused_before_a_model_is_built(monkeypatch, option, message):
+    monkeypatch.setattr(MODELS, 'build', lambda cfg: pytest.fail('built'))
+    given = dict(model=CONFIG, classes=['cow', 'cat'], device='cpu')
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        WSSSInferencer(**{**given, **option})
+
+
+def test_a_config_that_is_broken_is_named(tmp_path):
+    (tmp_path / 'mine.py').write_text('model = dict(\n')
+    with pytest.raises(ValueError, match=r'mine\.py cannot be read as a config'):
+        WSSSInferencer(tmp_path / 'mine.py')
+
+
+def test_a_palette_may_be_an_array():
+    palette = np.arange(9, dtype=np.uint8).reshape(3, 3)
+    inferencer = WSSSInferencer(CONFIG, ['cow', 'cat'], device='cpu', palette=palette)
+    assert inferencer.palette == palette.tolist()
+    with pytest.raises(ValueError, match='3 colours for 4 classes'):
+        inferencer.set_classes(['cow', 'cat', 'tree'])
+    assert inferencer.classes == ('background', 'cow', 'cat')
+
+
+def test_background_names_that_are_classes_are_left_out():
+    inferencer = WSSSInferencer(CONFIG, ['Cow', 'cat'], ['cow', 'sky'], device='cpu')
+    assert inferencer.model.text.background_names == ['sky']
+
+
+@pytest.mark.parametrize(
+    'option',
+    [
+        dict(label_threshold=1),
+        dict(label_threshold=-0.1),
+        dict(label_threshold=float('nan')),
+        dict(label_threshold='0.1'),
+        dict(batch_size=0),
+        dict(batch_size=1.5),
+        dict(batch_size=True),
+    ],
+)
+def test_numbers_out_of_range(inferencer, scenes, option):
+    (name,) = option
+    for call in (inferencer, inferencer.stream):
+        with pytest.raises(ValueError, match=f'{name} must be'):
+            call(bgr(scenes[0][0]), **option)
+
+
+@pytest.mark.parametrize(
     ('labels', 'message'),
     [
-        (['caw'], "unknown class 'caw'; did you mean 'c"),
+        (['caw'], "image labels of 00000000: unknown class 'caw'; did you mean 'c"),
         ([['cow'], ['cat']], 'expected 1 lists'),
         ({'other': ['cow']}, '1 of 1 images have no entry'),
     ],
@@ -263,8 +345,44 @@ def test_bad_image_labels(inferencer, scenes, labels, message):
 def test_two_files_of_one_name_cannot_be_written(inferencer, scenes, tmp_path):
     for name in ('a.png', 'a.bmp'):
         Image.fromarray(scenes[0][0]).save(tmp_path / name)
-    with pytest.raises(ValueError, match='more than once: a'):
-        inferencer(tmp_path, out_dir=tmp_path / 'out', show_progress=False)
+    with pytest.raises(ValueError, match=r"a\.bmp and .*a\.png have the same image id 'a'"):
+        inferencer(tmp_path, show_progress=False)
+    (tmp_path / 'other').mkdir()
+    (tmp_path / 'a.bmp').rename(tmp_path / 'other/a.bmp')
+    paths = [tmp_path / 'a.png', tmp_path / 'other/a.bmp']
+    with pytest.raises(ValueError, match='image name given more than once: a'):
+        inferencer(paths, out_dir=tmp_path / 'out')
+    with pytest.raises(ValueError, match='image name given more than once: a'):
+        inferencer(paths, {'a': scenes[0][2]})
+    assert len(inferencer(paths, [scenes[0][2]] * 2)['predictions']) == 2
+
+
+@pytest.mark.parametrize('inside', ['.', 'vis', 'pred', 'cams'])
+def test_results_never_go_into_the_image_folder(inferencer, scenes, tmp_path, inside):
+    folder = tmp_path / 'out' / inside
+    folder.mkdir(parents=True)
+    Image.fromarray(scenes[0][0]).save(folder / 'a.png')
+    with pytest.raises(ValueError, match='which is also the image folder'):
+        inferencer(folder, out_dir=tmp_path / 'out')
+
+
+@pytest.mark.parametrize('inside', ['vis', 'pred'])
+def test_an_image_is_not_overwritten_by_its_result(inferencer, scenes, tmp_path, inside):
+    path = tmp_path / inside / 'a.png'
+    path.parent.mkdir()
+    Image.fromarray(scenes[0][0]).save(path)
+    (tmp_path / 'a.png').symlink_to(path)
+    for source in (path, tmp_path / 'a.png'):
+        with pytest.raises(ValueError, match=rf'would be overwritten by results: .*{inside}/a'):
+            inferencer([source], out_dir=tmp_path)
+    assert np.array_equal(np.asarray(Image.open(path)), scenes[0][0])
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(inferencer, scenes, tmp_path):
+    (tmp_path / 'pred').touch()
+    with pytest.raises(OSError, match=r'Cannot write into .*pred'):
+        inferencer(bgr(scenes[0][0]), out_dir=tmp_path)
+    assert not (tmp_path / 'vis').exists()
 
 
 def test_class_arguments():
@@ -274,16 +392,72 @@ def test_class_arguments():
         read_class_arguments(['cat', 'cat=kitten'])
 
 
-def test_demo(scenes, tmp_path):
-    (tmp_path / 'photos').mkdir()
+@pytest.fixture
+def demo(tmp_path, monkeypatch):
+    """Run the demo in ``tmp_path``; its exit code, or the error that it ends with."""
+    monkeypatch.chdir(tmp_path)
+    spec = importlib.util.spec_from_file_location('demo', ROOT / 'demo/clip_es_demo.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def run(*args: object) -> int | str:
+        given = ['demo', *args, '--config', CONFIG, '--device', 'cpu']
+        monkeypatch.setattr(sys, 'argv', [str(arg) for arg in given])
+        with pytest.raises(SystemExit) as done:
+            module.main()
+        return done.value.code
+
+    return run
+
+
+@pytest.fixture
+def photos(scenes, tmp_path) -> Path:
+    folder = tmp_path / 'photos'
+    folder.mkdir()
     for i in range(2):
-        Image.fromarray(scenes[i][0]).save(tmp_path / f'photos/{i}.png')
-    (tmp_path / 'photos/bad.png').write_bytes(b'no picture')
-    command = [sys.executable, ROOT / 'demo/clip_es_demo.py', 'photos', '--out', 'out']
-    command += ['--config', CONFIG, '--device', 'cpu', '--classes', *CLASSES]
-    done = subprocess.run(map(str, command), cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1, done.stderr
-    assert 'bad.png cannot be read' in done.stderr
+        Image.fromarray(scenes[i][0]).save(folder / f'{i}.png')
+    return folder
+
+
+def test_demo(photos, demo, capsys):
+    assert demo('photos', '--classes', *CLASSES, '--out', 'photos/out') == 0
     for folder, suffix in (('vis', 'png'), ('pred', 'png'), ('cams', 'npz')):
-        names = {path.name for path in (tmp_path / 'out' / folder).iterdir()}
+        names = {path.name for path in (photos / 'out' / folder).iterdir()}
         assert names == {f'{i}.{suffix}' for i in range(2)}
+    assert 'photos/out/vis/1.png: ' in capsys.readouterr().out
+
+
+def test_demo_names_what_cannot_be_read_and_what_is_left_out(photos, demo, capsys):
+    (photos / 'bad.png').write_bytes(b'no picture')
+    (photos / 'c.heic').touch()
+    os.rename(b'photos/1.png', b'photos/caf\xe9.png')
+    assert demo('photos') == 1
+    *_, left_out, failed = capsys.readouterr().err.splitlines()
+    assert left_out == (
+        'left out in photos: 1 x unsupported .heic (c.heic); '
+        '1 x name that is not UTF-8 (caf\\udce9.png)'
+    )
+    assert failed.startswith('failed: image photos/bad.png cannot be read')
+
+
+def test_demo_does_one_image_of_any_name(photos, demo, capsys):
+    os.rename(b'photos/1.png', b'photos/caf\xe9.png')
+    assert demo(os.fsdecode(b'photos/caf\xe9.png')) == 0
+    assert r'result/vis/caf\udce9.png: ' in capsys.readouterr().out
+    assert os.path.isfile(b'result/pred/caf\xe9.png')
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (['nothing.png'], 'image nothing.png does not exist'),
+        (['photos', '--out', 'photos'], 'which is also the image folder'),
+        (['photos', '--threshold', '1.5'], 'label_threshold'),
+        (['photos', '--classes', 'cow', 'COW'], 'more than once'),
+        (['photos', '--classes', 'cow', '--labels', 'caw'], "unknown class 'caw'"),
+    ],
+)
+def test_demo_tells_mistakes_before_a_model_is_built(photos, demo, monkeypatch, args, message):
+    monkeypatch.setattr(MODELS, 'build', lambda cfg: pytest.fail('built'))
+    assert message in demo(*args)
+    assert not Path('result').exists()

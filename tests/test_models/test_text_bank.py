@@ -44,8 +44,32 @@ def test_mask_holds_the_classes_of_the_image_and_every_background(clip):
 def test_class_names_must_be_there_and_differ():
     with pytest.raises(ValueError, match="given twice: \\['cat'\\]"):
         TextBank(['cat', 'dog', 'cat'])
+    with pytest.raises(ValueError, match="given twice: \\['Cat', 'cat '\\]"):
+        TextBank(['Cat', 'dog', 'cat '])  # the same to CLIP
     with pytest.raises(ValueError, match='must not be empty'):
         TextBank([])
+    for names in (['cat', ''], ['cat', ' '], ['cat', None], [1]):
+        with pytest.raises(ValueError, match='class_names must be texts and not empty'):
+            TextBank(names)
+    with pytest.raises(ValueError, match="list of texts, not the text 'cat'"):
+        TextBank('cat')
+
+
+def test_background_names_are_compared_as_clip_reads_them():
+    assert TextBank(['Sea  Lion'], ['sea lion', 'Sky']).background_names == ['Sky']
+    with pytest.raises(ValueError, match='background_names must be texts'):
+        TextBank(['cat'], ['sky', ''])
+
+
+@pytest.mark.parametrize(
+    'templates',
+    ['a {}.', [], ['a photo'], ['a {}', ''], ['{} {}'], ['a {0}'], ['{{}}'], ['{} {'], [None]],
+)
+def test_templates_need_a_place_for_the_name(clip, templates):
+    with pytest.raises(ValueError, match=r'must (be a list of sentences|hold .* once)'):
+        TextBank(['cat'], templates=templates)
+    with pytest.raises(ValueError, match='template'):
+        text_features(clip, ['cat'], templates)
 
 
 def test_prompts_longer_than_the_context(clip):

@@ -1,11 +1,24 @@
 """Pictures of every kind are read as a viewer shows them; broken ones are named."""
 
+import logging
+import os
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from mmwsss.utils.images import fit_sides, list_images, read_rgb
+from mmwsss.utils.images import (
+    IMAGE_SUFFIXES,
+    find_images,
+    fit_sides,
+    image_id_of,
+    list_images,
+    picture_size,
+    read_rgb,
+    scan_images,
+    unwritable_name,
+)
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
 GREY = RGB[..., 0]
@@ -66,12 +79,13 @@ def test_transparent_pixels_are_white(tmp_path):
     assert np.array_equal(read_rgb(np.dstack([RGB[..., ::-1], alpha])), expected)
 
 
-def test_exif_rotation(tmp_path):
+@pytest.mark.parametrize('suffix', ['.png', '.tif'])
+def test_exif_rotation(tmp_path, suffix):
     image = Image.fromarray(RGB)
     exif = image.getexif()
     exif[0x0112] = 6  # turned by 90 degrees
-    image.save(tmp_path / 'a.png', exif=exif)
-    assert np.array_equal(read_rgb(tmp_path / 'a.png'), np.rot90(RGB, -1))
+    image.save(tmp_path / f'a{suffix}', exif=exif)
+    assert np.array_equal(read_rgb(tmp_path / f'a{suffix}'), np.rot90(RGB, -1))
 
 
 def test_cmyk(tmp_path):
@@ -101,19 +115,195 @@ def test_other_bad_sources(tmp_path):
         with pytest.raises(ValueError, match='expected a uint8'):
             read_rgb(array)
     Image.fromarray(np.zeros((3, 3), np.float32)).save(tmp_path / 'a.tif')
-    with pytest.raises(ValueError, match=r'a.tif .*mode F'):
+    with pytest.raises(ValueError, match=r'a\.tif is of mode F with .*; save it with 8 '):
         read_rgb(tmp_path / 'a.tif')
+    Image.fromarray(np.full((3, 3), 70_000, np.int32)).save(tmp_path / 'b.tif')
+    with pytest.raises(ValueError, match=r'b\.tif is of mode I with values 70000 to 70000; save'):
+        read_rgb(tmp_path / 'b.tif')
 
 
-def test_list_images(tmp_path):
-    for name in ('b.JPG', 'a.png', '.hidden.png', 'notes.txt'):
-        (tmp_path / name).touch()
+def test_content_in_memory_has_the_name_that_is_given(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / 'a.png')
+    content = (tmp_path / 'a.png').read_bytes()
+    assert np.array_equal(read_rgb(content), RGB)
+    with pytest.raises(ValueError, match=r'image x\.zip/a\.png cannot be read'):
+        read_rgb(content[:60], 'x.zip/a.png')
+
+
+def test_a_broken_picture_that_is_open_is_named(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / 'a.png')
+    content = bytearray((tmp_path / 'a.png').read_bytes())
+    content[60:] = bytes(len(content) - 60)
+    (tmp_path / 'a.png').write_bytes(content)
+    with (
+        Image.open(tmp_path / 'a.png') as image,
+        pytest.raises(ValueError, match=r'a\.png cannot be read'),
+    ):
+        read_rgb(image)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_broken(tmp_path, monkeypatch):
+    Image.fromarray(RGB).save(tmp_path / 'a.png')
+
+    def refuse(*_):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr(Image, 'open', refuse)
+    with pytest.raises(ValueError, match=r'a\.png cannot be read \(Permission denied\)\. Check'):
+        read_rgb(tmp_path / 'a.png')
+
+
+@pytest.mark.parametrize('orientation', range(10))
+@pytest.mark.parametrize('suffix', ['.jpg', '.png', '.tif', '.webp'])
+def test_the_size_in_the_head_is_that_of_the_picture(tmp_path, orientation, suffix):
+    image = Image.fromarray(RGB)
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / f'a{suffix}', exif=exif)
+    size = picture_size(tmp_path / f'a{suffix}')
+    assert size == read_rgb(tmp_path / f'a{suffix}').shape[:2]
+    assert size == ((20, 12) if orientation in (5, 6, 7, 8) else (12, 20))
+
+
+def test_the_size_of_what_is_no_picture(tmp_path):
+    (tmp_path / 'a.jpg').write_bytes(b'no picture')
+    with pytest.raises(ValueError, match=r'a\.jpg cannot be read'):
+        picture_size(tmp_path / 'a.jpg')
+    with pytest.raises(FileNotFoundError, match=r'b\.jpg'):
+        picture_size(tmp_path / 'b.jpg')
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [
+        ('a.jpg', 'a'),
+        ('A.JPEG', 'A'),
+        ('data/sub/a.jpg', 'a'),
+        (r'C:\photos\a.b.png', 'a.b'),
+        ('sea lion.HEIC', 'sea lion'),
+        (' a.jpg\r', 'a'),
+        ('a', 'a'),
+        ('2019.05.11_x', '2019.05.11_x'),
+        ('a.jpg.png', 'a.jpg'),
+        ('.jpg', '.jpg'),
+        ('a.', 'a.'),
+    ],
+)
+def test_image_id_of_a_name(name, expected):
+    assert image_id_of(name) == expected
+
+
+@pytest.mark.parametrize('name', ['a', 'sea lion', 'a.b', 'café', '斑马'])
+def test_ids_that_can_stand_in_a_list(name):
+    assert unwritable_name(name) is None
+
+
+@pytest.mark.parametrize(
+    ('name', 'reason'),
+    [
+        ('caf\udce9', 'name that is not UTF-8'),
+        (' a', 'blanks at its ends'),
+        ('a\xa0', 'blanks at its ends'),
+        ('\ufeffa', 'blanks at its ends'),
+        ('a\nb', 'line breaks'),
+        ('a\u2028b', 'line breaks'),
+        ('', 'line breaks'),
+    ],
+)
+def test_ids_that_cannot_stand_in_a_list(name, reason):
+    assert reason in unwritable_name(name)
+
+
+def fill(folder, *names) -> None:
+    for name in names:
+        with open(os.path.join(os.fsencode(folder), os.fsencode(name)), 'wb'):
+            pass
+
+
+def test_what_is_a_picture_and_what_is_left_out(tmp_path):
+    pictures = [f'{i}{suffix}' for i, suffix in enumerate(IMAGE_SUFFIXES)]
+    fill(tmp_path, *pictures, 'B.JPG', 'a.b.png', 'sea lion.png')
+    fill(tmp_path, '.hidden.png', '._0.jpg', '.DS_Store', 'Thumbs.db', 'notes.TXT', 'a.xml')
+    fill(tmp_path, 'c.HEIC', 'd.heic', 'e.pdf', 'README', b'caf\xe9.png', ' f.png', b'x.\xe9')
     (tmp_path / 'folder.png').mkdir()
+    (tmp_path / 'link.png').symlink_to('nowhere.png')
+    (tmp_path / 'good.png').symlink_to('0.jpg')
+    os.mkfifo(tmp_path / 'pipe.jpg')
+    found = scan_images(tmp_path)
+    assert set(found.found) == {*map(str, range(len(pictures))), 'B', 'a.b', 'sea lion', 'good'}
+    assert list(found.found.values()) == sorted(found.found.values())
+    assert {kind: [p.name for p in paths] for kind, paths in found.left_out.items()} == {
+        'unsupported .heic': ['c.HEIC', 'd.heic'],
+        'unsupported .pdf': ['e.pdf'],
+        'unsupported file without suffix': ['README'],
+        'unsupported .\udce9': ['x.\udce9'],
+        'name that is not UTF-8': ['caf\udce9.png'],
+        'name with blanks at its ends or line breaks': [' f.png'],
+        'subfolder': ['folder.png'],
+        'broken link': ['link.png'],
+        'no regular file': ['pipe.jpg'],
+    }
+    told = found.describe_left_out()
+    assert '2 x unsupported .heic (c.HEIC, d.heic)' in told
+    assert r'1 x unsupported .\udce9 (x.\udce9)' in told
+    told.encode('utf-8')
+
+
+def test_what_is_written_to_does_not_count(tmp_path):
+    fill(tmp_path, 'a.png')
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'more').mkdir()
+    (tmp_path / 'link').symlink_to(tmp_path / 'out')
+    assert scan_images(tmp_path, [tmp_path / 'out']).left_out == {'subfolder': [tmp_path / 'more']}
+    (tmp_path / 'more').rmdir()
+    assert scan_images(tmp_path, [tmp_path / 'link']).describe_left_out() == ''
+
+
+@pytest.mark.parametrize('names', [('a.jpg', 'a.png'), ('a.JPG', 'a.jpg'), ('a.jpeg', 'a.jpg')])
+def test_two_pictures_of_one_id_are_both_named(tmp_path, names):
+    fill(tmp_path, 'b.jpg', *names)
+    message = rf"{tmp_path}/{names[0]} and {tmp_path}/{names[1]} have the same image id 'a'"
+    with pytest.raises(ValueError, match=message):
+        scan_images(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        find_images(tmp_path, ['a', 'b'])
+    assert find_images(tmp_path, ['b']) == {'b': tmp_path / 'b.jpg'}
+
+
+def test_pictures_of_given_ids(tmp_path):
+    fill(tmp_path, 'a.JPG', 'b.png', 'b.txt', 'b.xml', '._b.jpg', 'c.heic', 'e.png')
+    (tmp_path / 'd.png').symlink_to('nowhere.png')
+    (tmp_path / 'a.png').mkdir()
+    assert find_images(tmp_path, iter('ba')) == {
+        'a': tmp_path / 'a.JPG',
+        'b': tmp_path / 'b.png',
+    }
+    with pytest.raises(FileNotFoundError, match='has no image for 3 of 4 ids: c, d, x'):
+        find_images(tmp_path, 'acdx')
+    with pytest.raises(FileNotFoundError, match=r'image folder .*nothing does not exist'):
+        find_images(tmp_path / 'nothing', 'a')
+
+
+def test_list_images(tmp_path, caplog):
+    fill(tmp_path, 'b.JPG', 'a.png', '.hidden.png', 'notes.txt')
     assert [path.name for path in list_images(tmp_path)] == ['a.png', 'b.JPG']
-    with pytest.raises(FileNotFoundError, match='holds no image'):
+    (tmp_path / 'folder.png').mkdir()
+    (tmp_path / 'folder.png/a.heic').touch()
+    with pytest.raises(FileNotFoundError, match=r'holds no image \(.*left out .*1 x .* \.heic'):
         list_images(tmp_path / 'folder.png')
     with pytest.raises(FileNotFoundError, match='does not exist'):
         list_images(tmp_path / 'other')
+
+
+def test_what_is_left_out_is_a_warning(tmp_path, monkeypatch):
+    fill(tmp_path, 'a.png', 'b.heic')
+    told = []
+    monkeypatch.setattr('mmwsss.utils.images.print_log', lambda *args: told.append(args))
+    list_images(tmp_path)
+    list_images(tmp_path, [tmp_path / 'b.heic'])
+    assert told == [
+        (f'left out in {tmp_path}: 1 x unsupported .heic (b.heic)', 'current', logging.WARNING)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -21,27 +21,35 @@ from prettytable import PrettyTable
 from mmwsss.apis.launch import load_config
 from mmwsss.models.segmentors import CLIPES
 from mmwsss.models.text_encoders import TextBank
+from mmwsss.models.text_encoders.text_bank import as_clip_reads, check_templates
 from mmwsss.ops.multi_view import resize_to_multiple
 from mmwsss.ops.sharpness import score_sharpness
 from mmwsss.registry import MODELS
 from mmwsss.structures import stack_image_labels
+from mmwsss.utils.checks import check_device
 
 
 def candidates(cfg: Config, templates: Sequence[str], synonyms: Sequence[str]) -> dict[str, dict]:
     """Text bank settings by what is different in them: the config's, then one change each.
 
     Raises:
-        ValueError: A synonym is not ``TEXT=OTHER`` or TEXT is no class text of the config.
+        ValueError: The config is not one of CLIP-ES, a template is without ``{}``, or a synonym is
+            not ``TEXT=OTHER`` with TEXT a class text of the config and OTHER none.
     """
-    text = cfg.model.text
+    text = cfg.model.get('text', {})
+    if 'templates' not in text:
+        raise ValueError(f'{cfg.filename} is not a config of CLIP-ES: it has no model.text')
+    check_templates([*text.templates, *templates])
     found = {f'config: {", ".join(text.templates)}': dict(text)}
     for template in templates:
         found[template] = dict(text, templates=[template])
     for synonym in synonyms:
-        old, equals, new = synonym.partition('=')
-        if not equals or old not in text.class_names:
+        old, _, new = (part.strip() for part in synonym.partition('='))
+        if not new or old not in text.class_names:
             raise ValueError(f'--synonym {synonym!r}: expected TEXT=OTHER, TEXT one of '
                              f'{", ".join(text.class_names)}')  # fmt: skip
+        if as_clip_reads(new) in map(as_clip_reads, text.class_names):
+            raise ValueError(f'--synonym {synonym!r}: {new!r} is the text of a class already')
         names = [new if name == old else name for name in text.class_names]
         found[synonym] = dict(text, class_names=names)
     return found
@@ -90,8 +98,12 @@ def main() -> None:
     parser.add_argument('--synonym', nargs='*', default=[], help='TEXT=OTHER for one class')
     parser.add_argument('--device', default='cpu')
     args = parser.parse_args()
-    cfg = load_config(args.config)
-    scores = rank(cfg, candidates(cfg, args.templates, args.synonym), args.device)
+    try:
+        check_device(args.device)
+        cfg = load_config(args.config)
+        scores = rank(cfg, candidates(cfg, args.templates, args.synonym), args.device)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
     table = PrettyTable(['prompt', 'sharpness (lower is better)'])
     for name, score in sorted(scores.items(), key=lambda item: item[1]):
         table.add_row([name, f'{score:.4f}'])

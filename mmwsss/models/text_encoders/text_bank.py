@@ -12,6 +12,19 @@ from mmwsss.models.backbones.clip_vit import FrozenCLIP
 from mmwsss.registry import MODELS
 
 
+def check_templates(templates: Sequence[str]) -> None:
+    """Raise ValueError unless every template is a sentence with one ``{}`` for the name."""
+    if isinstance(templates, str) or not templates:
+        raise ValueError(f"templates must be a list of sentences with '{{}}', got {templates!r}")
+    for template in templates:
+        before, name, after = template.partition('{}') if isinstance(template, str) else ('',) * 3
+        if not name or set(before + after) & set('{}'):
+            raise ValueError(
+                f"the template {template!r} must hold '{{}}' once, for the class name, and no "
+                "other braces, as in 'a photo of a {}.'"
+            )
+
+
 def text_features(
     clip: FrozenCLIP, names: Sequence[str], templates: Sequence[str], batch: int = 256
 ) -> Tensor:
@@ -27,8 +40,9 @@ def text_features(
         ``(len(names), D)`` unit vectors.
 
     Raises:
-        ValueError: If a filled template has more tokens than CLIP's context.
+        ValueError: A template without ``{}``, or a filled one has more tokens than CLIP's context.
     """
+    check_templates(templates)
     texts = [template.format(name) for name in names for template in templates]
     tokenizer = SimpleTokenizer()
     for text in texts:
@@ -41,6 +55,19 @@ def text_features(
     features = [clip.encode_text(tokens) for tokens in tokenizer(texts).split(batch)]
     features = F.normalize(torch.cat(features).float(), dim=-1)
     return F.normalize(features.unflatten(0, (len(names), -1)).mean(dim=1), dim=-1)
+
+
+def as_clip_reads(text: str) -> str:
+    """A text without the differences of case and blanks, which CLIP's tokenizer removes."""
+    return ' '.join(text.lower().split())
+
+
+def _check_texts(what: str, texts: Sequence[str]) -> None:
+    if isinstance(texts, str):
+        raise ValueError(f'{what} must be a list of texts, not the text {texts!r}')
+    for text in texts:
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f'{what} must be texts and not empty, got {text!r}')
 
 
 @MODELS.register_module()
@@ -56,8 +83,10 @@ class TextBank(BaseModule):
             equal a class name are left out.
         templates: Sentences with ``{}``.
 
+    Texts are equal if they differ in nothing but case and blanks, which CLIP does not see.
+
     Raises:
-        ValueError: For no or duplicate class names.
+        ValueError: For no, empty or duplicate class names, and for templates without ``{}``.
     """
 
     def __init__(
@@ -67,14 +96,18 @@ class TextBank(BaseModule):
         templates: Sequence[str] = ('a clean origami {}.',),
     ) -> None:
         super().__init__()
-        duplicates = {name for name in class_names if list(class_names).count(name) > 1}
+        _check_texts('class_names', class_names)
+        _check_texts('background_names', background_names)
+        check_templates(templates)
+        seen = [as_clip_reads(name) for name in class_names]
+        duplicates = {n for n in class_names if seen.count(as_clip_reads(n)) > 1}
         if not class_names or duplicates:
             raise ValueError(
                 'class_names must not be empty and must differ'
                 + (f'; given twice: {sorted(duplicates)}' if duplicates else '')
             )
         self.class_names = list(class_names)
-        self.background_names = [b for b in background_names if b not in self.class_names]
+        self.background_names = [b for b in background_names if as_clip_reads(b) not in seen]
         self.templates = list(templates)
         self.register_buffer('embeddings', torch.empty(0), persistent=False)
 
