@@ -36,7 +36,7 @@ PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'mmseg.engine', 'mmwsss.engine')
 METRICS = _child('METRICS', 'mmseg.evaluation', 'mmwsss.evaluation')
 EVALUATOR = _child('EVALUATOR', 'mmseg.evaluation')
 
-TASK_UTILS = _child('TASK_UTILS', 'mmseg.models')
+TASK_UTILS = _child('TASK_UTILS', 'mmseg.models', 'mmwsss.stages')
 
 VISUALIZERS = _child('VISUALIZERS', 'mmseg.visualization', 'mmwsss.visualization')
 VISBACKENDS = _child('VISBACKENDS', 'mmseg.visualization')

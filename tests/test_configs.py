@@ -9,8 +9,8 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import LabelData
 from mmseg.structures import SegDataSample
 
-from mmwsss.apis.pipeline import Pipeline
 from mmwsss.registry import DATASETS, MODELS, PARAM_SCHEDULERS, TRANSFORMS
+from mmwsss.stages import Pipeline
 
 ROOT = Path(__file__).parents[1] / 'configs'
 PIPELINES = sorted((ROOT / 'pipelines').glob('*.py'))

@@ -49,23 +49,21 @@ def parse_args() -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> None:
-    from mmwsss.apis import crf_folder as api
     from mmwsss.datasets.converters.common import read_ids
+    from mmwsss.stages import LowHighFromCAMs, MasksFromCAMs, MasksFromMasks, run_folder
 
     if args.confidence is not None and args.power is None and args.background is None:
         raise ValueError('--confidence belongs to --power and --background')
     crf = dict(preset=args.preset)
     if args.low_high:
-        work = api.LowHighFromCAMs(*args.low_high, crf)
+        task = LowHighFromCAMs(*args.low_high, crf)
     elif args.gt_prob is not None:
-        work = api.MasksFromMasks(args.gt_prob, crf)
+        task = MasksFromMasks(args.gt_prob, crf)
     else:
         power = 1.0 if args.power is None else args.power
-        work = api.MasksFromCAMs(power, args.background, args.confidence, args.image, crf)
+        task = MasksFromCAMs(power, args.background, args.confidence, args.image, crf)
     ids = read_ids(args.ids) if args.ids else None
-    count = api.crf_folder(
-        work, args.source, args.images, args.out, ids, args.processes, args.restart
-    )
+    count = run_folder(task, args.source, args.images, args.out, ids, args.processes, args.restart)
     print(f'\n{count} images done; results are in {args.out}')
 
 

@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> None:
-    from mmwsss.apis.pipeline import Launch, Pipeline
+    from mmwsss.stages import Launch, Pipeline
 
     launch = Launch(args.launcher, args.gpus, Path(__file__).resolve().parent)
     Pipeline(args.config, args.work_dir, args.cfg_options, launch, args.restart).run()

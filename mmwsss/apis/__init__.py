@@ -1,6 +1,20 @@
-from .launch import load_config
+from ..stages import Launch, Pipeline, run_folder
+from ..stages.evaluate import PredictionFolder, eval_folder
+from ..stages.launch import load_config
+from .pseudo_data import make_pseudo_data
 from .test import test_from_cfg
 from .train import train_from_cfg
 from .wsss_inferencer import WSSSInferencer
 
-__all__ = ['WSSSInferencer', 'load_config', 'test_from_cfg', 'train_from_cfg']
+__all__ = [
+    'Launch',
+    'Pipeline',
+    'PredictionFolder',
+    'WSSSInferencer',
+    'eval_folder',
+    'load_config',
+    'make_pseudo_data',
+    'run_folder',
+    'test_from_cfg',
+    'train_from_cfg',
+]

@@ -16,6 +16,7 @@ from PIL import Image
 from ..datasets.cam_store import read_store, save_cam
 from ..datasets.converters.common import write_ids
 from ..datasets.label_file import write_label_file
+from ..stages import MasksFromCAMs, run_folder
 from ..utils.checks import check_apart, check_output_folder, check_range, some
 from ..utils.images import ImageFolder, scan_images
 from ..utils.io import atomic_write, list_files
@@ -28,7 +29,6 @@ from ..utils.provenance import (
     read_record,
 )
 from .class_names import encode_all
-from .crf_folder import MasksFromCAMs, crf_folder
 from .wsss_inferencer import (
     LABEL_THRESHOLD,
     Failure,
@@ -143,7 +143,7 @@ def make_pseudo_data(
     unlabelled = [key for key, names in labels.items() if not names and image_labels is None]
     ids = [key for key in labels if key not in set(unlabelled)]
     folders = (out_dir / name for name in ('cams', 'images', 'masks'))
-    crf_folder(work, *folders, ids, processes, restart=restart)
+    run_folder(work, *folders, ids, processes, restart=restart)
     print()
     _write_lists(out_dir, labels, ids, classes)
     return PseudoData(ids, labels, unlabelled, failed, images.describe_left_out())
@@ -300,7 +300,7 @@ def _check_labels(labels: Mapping | None, images: ImageFolder, classes: Sequence
 
 
 def _check_masks(folder: Path, work: MasksFromCAMs, restart: bool) -> None:
-    """Refuse now what :func:`crf_folder` would refuse after all maps are made."""
+    """Refuse now what :func:`run_folder` would refuse after all maps are made."""
     masks, record = list_files(folder, '.png'), folder / RECORD
     if masks and not record.is_file():
         raise ChangedError(

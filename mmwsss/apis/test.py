@@ -10,8 +10,8 @@ from mmengine.runner import find_latest_checkpoint
 
 from ..ops.dense_crf import crf_parameters
 from ..registry import MODELS
+from ..stages.launch import build_runner, check_writable
 from ..utils.checks import check_apart
-from .launch import build_runner, check_writable
 
 NO_CHECKPOINT = 'none'
 

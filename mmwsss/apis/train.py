@@ -7,7 +7,7 @@ from mmengine.device import get_device
 from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
-from .launch import build_runner
+from ..stages.launch import build_runner
 
 
 def train_from_cfg(

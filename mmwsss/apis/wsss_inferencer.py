@@ -32,6 +32,8 @@ from ..ops.cam import upsample
 from ..ops.clip_vit import run_block
 from ..ops.multi_view import resize_to_multiple
 from ..registry import DATASETS, MODELS
+from ..stages import MasksFromCAMs
+from ..stages.launch import load_config
 from ..utils.checks import (
     check_apart,
     check_device,
@@ -52,8 +54,6 @@ from .class_names import (
     encode_all,
 )
 from .class_names import read_class_arguments as read_class_arguments
-from .crf_folder import MasksFromCAMs
-from .launch import load_config
 
 LabelNames = Sequence[str] | Sequence[Sequence[str]] | Mapping[str, Sequence[str]]
 

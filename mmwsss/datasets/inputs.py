@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +101,10 @@ def data_folders(dataset: BaseDataset) -> list[str]:
     """Folders of the images and masks of a data set."""
     prefix = dataset.data_prefix
     return [prefix[key] for key in ('img_path', 'seg_map_path') if prefix.get(key)]
+
+
+def store_folders(cfg: Mapping) -> list[str]:
+    """Folders of stores that the transforms in the config of a data set read."""
+    parts = cfg.get('datasets') or ([cfg['dataset']] if 'dataset' in cfg else [])
+    inner = [folder for part in parts for folder in store_folders(part)]
+    return inner + [step['store'] for step in cfg.get('pipeline', []) if step.get('store')]

@@ -18,13 +18,13 @@ from mmengine.runner import Runner
 from mmengine.utils import track_iter_progress
 from prettytable import PrettyTable
 
-from mmwsss.apis.launch import load_config
 from mmwsss.models.segmentors import CLIPES
 from mmwsss.models.text_encoders import TextBank
 from mmwsss.models.text_encoders.text_bank import as_clip_reads, check_templates
 from mmwsss.ops.multi_view import resize_to_multiple
 from mmwsss.ops.sharpness import score_sharpness
 from mmwsss.registry import MODELS
+from mmwsss.stages.launch import load_config
 from mmwsss.structures import stack_image_labels
 from mmwsss.utils.checks import check_device
 

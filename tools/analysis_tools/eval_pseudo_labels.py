@@ -70,9 +70,9 @@ def main() -> None:
 def run(args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
 
-    from mmwsss.apis.eval_folder import PredictionFolder, eval_folder, init_processes
     from mmwsss.datasets.class_names import foreground_names
     from mmwsss.datasets.converters.common import read_ids
+    from mmwsss.stages.evaluate import PredictionFolder, eval_folder, init_processes
 
     classes = ['background', *foreground_names(args.classes)]
     out = args.out or args.predictions.resolve().parent / f'eval_{args.predictions.resolve().name}'

@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from mmwsss.apis.crf_folder import LowHighFromCAMs, MasksFromCAMs, MasksFromMasks, crf_folder
 from mmwsss.datasets.cam_store import save_cam
 from mmwsss.datasets.mini_render import render_mini
 from mmwsss.ops.cam import upsample
 from mmwsss.ops.dense_crf import dense_crf, refine_labels
+from mmwsss.stages import LowHighFromCAMs, MasksFromCAMs, MasksFromMasks, run_folder
 from mmwsss.utils.io import read_mask, write_mask
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def expected_posterior(folder, name, power, preset='psa'):
 def test_masks_from_cams(folders, processes):
     work = MasksFromCAMs(power=2, crf=dict(preset='psa'))
     out = folders / 'out'
-    assert crf_folder(work, folders / 'cams', folders / 'images', out, None, processes) == 3
+    assert run_folder(work, folders / 'cams', folders / 'images', out, None, processes) == 3
     for name in IDS:
         posterior, labels = expected_posterior(folders, name, 2)
         keys = np.concatenate([[0], labels + 1])
@@ -61,15 +61,15 @@ def test_constant_background(folders):
     for background, kept in ((0.99, False), (0.3, True)):
         out = folders / f'out{background}'
         work = MasksFromCAMs(background=background, crf=dict(preset='psa', iterations=0))
-        crf_folder(work, folders / 'cams', folders / 'images', out, ['a'])
+        run_folder(work, folders / 'cams', folders / 'images', out, ['a'])
         assert (read_mask(out / 'a.png') > 0).any() == kept
 
 
 def test_unsure_pixels_are_ignored(folders):
     work = MasksFromCAMs(power=2, confidence=0.9, crf=dict(preset='psa', iterations=0))
-    crf_folder(work, folders / 'cams', folders / 'images', folders / 'out', ['a'])
+    run_folder(work, folders / 'cams', folders / 'images', folders / 'out', ['a'])
     sure = MasksFromCAMs(power=2, crf=dict(preset='psa', iterations=0))
-    crf_folder(sure, folders / 'cams', folders / 'images', folders / 'sure', ['a'])
+    run_folder(sure, folders / 'cams', folders / 'images', folders / 'sure', ['a'])
     mask, all_sure = read_mask(folders / 'out/a.png'), read_mask(folders / 'sure/a.png')
     ignored = mask == 255
     assert 0 < ignored.mean() < 0.5
@@ -78,7 +78,7 @@ def test_unsure_pixels_are_ignored(folders):
 
 def test_low_and_high(folders):
     work = LowHighFromCAMs(4, 32, dict(preset='psa'))
-    crf_folder(work, folders / 'cams', folders / 'images', folders / 'out')
+    run_folder(work, folders / 'cams', folders / 'images', folders / 'out')
     with np.load(folders / 'out/b.npz', allow_pickle=False) as file:
         for name, power in (('low', 4), ('high', 32)):
             posterior, labels = expected_posterior(folders, 'b', power)
@@ -93,7 +93,7 @@ def test_masks_from_masks(folders):
     noisy[np.random.default_rng(0).random(truth.shape) < 0.2] = 255
     write_mask(folders / 'masks/a.png', noisy)
     work = MasksFromMasks(0.7, dict(preset='irn'))
-    crf_folder(work, folders / 'masks', folders / 'images', folders / 'out', ['a'])
+    run_folder(work, folders / 'masks', folders / 'images', folders / 'out', ['a'])
     refined = read_mask(folders / 'out/a.png')
     assert (refined == truth).mean() > 0.95
 
@@ -101,47 +101,47 @@ def test_masks_from_masks(folders):
 def test_goes_on_where_it_stopped(folders):
     work = MasksFromCAMs(power=2)
     out = folders / 'out'
-    crf_folder(work, folders / 'cams', folders / 'images', out, ['b'])
+    run_folder(work, folders / 'cams', folders / 'images', out, ['b'])
     before = (out / 'b.png').stat().st_mtime_ns
-    assert crf_folder(work, folders / 'cams', folders / 'images', out) == 2
+    assert run_folder(work, folders / 'cams', folders / 'images', out) == 2
     assert (out / 'b.png').stat().st_mtime_ns == before
-    assert crf_folder(work, folders / 'cams', folders / 'images', out) == 0
+    assert run_folder(work, folders / 'cams', folders / 'images', out) == 0
 
 
 def test_other_settings_are_refused(folders):
-    crf_folder(MasksFromCAMs(2), folders / 'cams', folders / 'images', folders / 'out', ['b'])
+    run_folder(MasksFromCAMs(2), folders / 'cams', folders / 'images', folders / 'out', ['b'])
     with pytest.raises(ValueError, match='results of other settings'):
-        crf_folder(MasksFromCAMs(3), folders / 'cams', folders / 'images', folders / 'out')
+        run_folder(MasksFromCAMs(3), folders / 'cams', folders / 'images', folders / 'out')
 
 
 def test_changed_inputs_are_refused_or_done_anew(folders):
     """Another picture or other maps behind a finished file; new ones only extend."""
     args = MasksFromCAMs(2), folders / 'cams', folders / 'images', folders / 'out'
-    crf_folder(*args, ['a', 'b'])
-    assert crf_folder(*args) == 1
+    run_folder(*args, ['a', 'b'])
+    assert run_folder(*args) == 1
     before = read_mask(folders / 'out/b.png')
     Image.fromarray(render_mini('val', 7)[0]).resize(before.shape[::-1]).save(
         folders / 'images/b.png'
     )
     with pytest.raises(ValueError, match=r'inputs of 1 images have changed since \(b\)'):
-        crf_folder(*args)
+        run_folder(*args)
     assert np.array_equal(read_mask(folders / 'out/b.png'), before)
-    assert crf_folder(*args, restart=True) == 3
+    assert run_folder(*args, restart=True) == 3
     assert not np.array_equal(read_mask(folders / 'out/b.png'), before)
 
 
 def test_images_of_another_folder_are_refused(folders):
     shutil.copytree(folders / 'images', folders / 'others')
-    crf_folder(MasksFromCAMs(2), folders / 'cams', folders / 'images', folders / 'out')
+    run_folder(MasksFromCAMs(2), folders / 'cams', folders / 'images', folders / 'out')
     with pytest.raises(ValueError, match=r'images: .*images -> .*others'):
-        crf_folder(MasksFromCAMs(2), folders / 'cams', folders / 'others', folders / 'out')
+        run_folder(MasksFromCAMs(2), folders / 'cams', folders / 'others', folders / 'out')
 
 
 @pytest.mark.parametrize('same', ['masks', 'images'])
 def test_output_is_not_input(folders, same):
     before = {p: p.read_bytes() for p in (folders / same).iterdir()}
     with pytest.raises(ValueError, match='would be overwritten'):
-        crf_folder(MasksFromMasks(), folders / 'masks', folders / 'images', folders / same)
+        run_folder(MasksFromMasks(), folders / 'masks', folders / 'images', folders / same)
     assert {p: p.read_bytes() for p in (folders / same).iterdir()} == before
 
 
@@ -155,7 +155,7 @@ def test_the_picture_is_seen_upright(tmp_path, orientation):
     turned = Image.fromarray(np.ascontiguousarray(np.rot90(upright, turns)))
     turned.save(tmp_path / 'images/a.png', exif=exif)
     write_mask(tmp_path / 'masks/a.png', mask.astype(np.uint8))
-    crf_folder(MasksFromMasks(), tmp_path / 'masks', tmp_path / 'images', tmp_path / 'out')
+    run_folder(MasksFromMasks(), tmp_path / 'masks', tmp_path / 'images', tmp_path / 'out')
     expected = refine_labels(torch.from_numpy(upright), torch.from_numpy(mask), 0.7)
     assert np.array_equal(read_mask(tmp_path / 'out/a.png'), expected)
 
@@ -163,11 +163,11 @@ def test_the_picture_is_seen_upright(tmp_path, orientation):
 def test_a_mask_beside_its_picture_is_not_taken_for_it(folders):
     Image.new('RGB', (9, 9)).save(folders / 'images/a.jpg')
     with pytest.raises(ValueError, match=r'a\.jpg and .*a\.png have the same image id'):
-        crf_folder(MasksFromCAMs(), folders / 'cams', folders / 'images', folders / 'out')
+        run_folder(MasksFromCAMs(), folders / 'cams', folders / 'images', folders / 'out')
     (folders / 'images/a.jpg').rename(folders / 'images/._a.jpg')
     (folders / 'images/b.json').write_text('{}')
     (folders / 'cams/.a.1234.npz').write_bytes(b'left behind')
-    assert crf_folder(MasksFromCAMs(), folders / 'cams', folders / 'images', folders / 'out') == 3
+    assert run_folder(MasksFromCAMs(), folders / 'cams', folders / 'images', folders / 'out') == 3
 
 
 def test_binary_masks_are_refused(folders):
@@ -175,7 +175,7 @@ def test_binary_masks_are_refused(folders):
         mask = read_mask(folders / f'masks/{name}.png')
         write_mask(folders / f'masks/{name}.png', (mask > 0).astype(np.uint8) * 255)
     with pytest.raises(ValueError, match='binary masks of 0 and 255'):
-        crf_folder(MasksFromMasks(), folders / 'masks', folders / 'images', folders / 'out')
+        run_folder(MasksFromMasks(), folders / 'masks', folders / 'images', folders / 'out')
     assert not (folders / 'out').exists()
 
 
@@ -203,17 +203,17 @@ def test_values_out_of_range(make):
 
 def test_processes_out_of_range(folders):
     with pytest.raises(ValueError, match='processes must be a whole number'):
-        crf_folder(MasksFromCAMs(), folders / 'cams', folders / 'images', folders / 'out', None, 0)
+        run_folder(MasksFromCAMs(), folders / 'cams', folders / 'images', folders / 'out', None, 0)
     assert not (folders / 'out').exists()
 
 
 def test_missing_files_are_counted_and_named(folders):
     work = MasksFromCAMs()
     with pytest.raises(FileNotFoundError, match='for 2 of 3 ids: x, y'):
-        crf_folder(work, folders / 'cams', folders / 'images', folders / 'out', ['a', 'x', 'y'])
+        run_folder(work, folders / 'cams', folders / 'images', folders / 'out', ['a', 'x', 'y'])
     (folders / 'images/c.png').unlink()
     with pytest.raises(FileNotFoundError, match=r'no image for 1 of 3 ids: c'):
-        crf_folder(work, folders / 'cams', folders / 'images', folders / 'out')
+        run_folder(work, folders / 'cams', folders / 'images', folders / 'out')
     assert not (folders / 'out').exists()
 
 
@@ -223,14 +223,14 @@ def test_a_broken_file_does_not_stop_the_others(folders, processes):
     path.write_bytes(path.read_bytes()[:-60])
     out = folders / 'out'
     with pytest.raises(RuntimeError, match=r'(?s)1 of 3 images failed.*b \(.*truncated'):
-        crf_folder(MasksFromCAMs(), folders / 'cams', folders / 'images', out, None, processes)
+        run_folder(MasksFromCAMs(), folders / 'cams', folders / 'images', out, None, processes)
     assert {p.name for p in out.glob('*.png')} == {'a.png', 'c.png'}
 
 
 def test_map_of_another_size_is_an_error(folders):
     Image.new('RGB', (50, 40)).save(folders / 'images/a.png')
     with pytest.raises(RuntimeError, match=r'a .*40 x 50'):
-        crf_folder(MasksFromCAMs(), folders / 'cams', folders / 'images', folders / 'out')
+        run_folder(MasksFromCAMs(), folders / 'cams', folders / 'images', folders / 'out')
 
 
 def test_tool(folders):

@@ -1,50 +1,30 @@
-"""Dense CRF on a folder of maps or masks, by several processes."""
+"""Folder tasks that run the dense CRF on maps or masks."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmwsss.datasets.cam_store import StoredCAM, load_cam
-from mmwsss.ops.cam import upsample
-from mmwsss.ops.crf_image import CRF_IMAGES, crf_image
-from mmwsss.ops.dense_crf import (
-    BACKENDS,
-    DenseCRF,
-    crf_parameters,
-    refine_labels,
-    unary_from_scores,
-)
-from mmwsss.ops.pseudo_label import add_background
-from mmwsss.utils.checks import check_apart, check_choice, check_range, some
-from mmwsss.utils.images import find_images, read_rgb
-from mmwsss.utils.io import atomic_write, check_some_class, list_files, read_mask, write_mask
-from mmwsss.utils.parallel import map_parallel
-from mmwsss.utils.provenance import claim
+from ..datasets.cam_store import StoredCAM, load_cam
+from ..ops.cam import upsample
+from ..ops.crf_image import CRF_IMAGES, crf_image
+from ..ops.dense_crf import BACKENDS, DenseCRF, crf_parameters, refine_labels, unary_from_scores
+from ..ops.pseudo_label import add_background
+from ..registry import TASK_UTILS
+from ..utils.checks import check_choice, check_range
+from ..utils.io import atomic_write, check_some_class, read_mask, write_mask
 
 _DEEPLAB_MEAN = (122.675, 116.669, 104.008)  # RGB
 _MAX_FOREGROUND = 254  # masks of 8 bits: 0 is background, 255 unsure
 
 
-class FolderCRF(Protocol):
-    """What is done with one image: reads ``source`` and writes ``target``."""
-
-    source_suffix: ClassVar[str]
-    target_suffix: ClassVar[str]
-
-    def __call__(self, image: np.ndarray, source: Path, target: Path) -> None: ...
-
-    def check_sources(self, sources: Sequence[Path]) -> None: ...
-
-
+@TASK_UTILS.register_module()
 @dataclass(frozen=True)
 class MasksFromCAMs:
     """Pseudo mask: argmax of the posterior of [background, maps of the image's classes].
@@ -113,6 +93,7 @@ class MasksFromCAMs:
         return mask
 
 
+@TASK_UTILS.register_module()
 @dataclass(frozen=True)
 class LowHighFromCAMs:
     """Scores of AffinityNet's labels: posteriors under a low and a high background exponent.
@@ -154,6 +135,7 @@ class LowHighFromCAMs:
             np.savez_compressed(file, labels=np.int16(stored.labels), low=low, high=high)
 
 
+@TASK_UTILS.register_module()
 @dataclass(frozen=True)
 class MasksFromMasks:
     """Refine label maps, whose labels are taken as certain to ``gt_prob`` (IRN).
@@ -188,85 +170,6 @@ class MasksFromMasks:
         labels = torch.from_numpy(read_mask(source))
         refined = refine_labels(torch.from_numpy(image), labels, self.gt_prob, **self.crf)
         write_mask(target, refined.numpy(), self.palette)
-
-
-def crf_folder(
-    work: FolderCRF,
-    source_dir: str | os.PathLike,
-    image_dir: str | os.PathLike,
-    out_dir: str | os.PathLike,
-    ids: Sequence[str] | None = None,
-    processes: int | None = None,
-    restart: bool = False,
-) -> int:
-    """Do ``work`` for every image of a folder; images that are done are skipped.
-
-    The folder remembers the settings and the files it was made from, so that a run cannot be
-    continued with others (:mod:`mmwsss.utils.provenance`).
-
-    Args:
-        work: :class:`MasksFromCAMs`, :class:`LowHighFromCAMs` or :class:`MasksFromMasks`.
-        source_dir: Maps or masks, ``<image id><suffix>``.
-        image_dir: Images ``<image id>.jpg`` (or another usual suffix).
-        out_dir: Where results are written, each whole or not at all.
-        ids: Image ids; None: all of ``source_dir``.
-        processes: Number of processes; None: one per CPU.
-        restart: Throw results of other settings or files away instead of refusing.
-
-    Returns:
-        How many images were done now.
-
-    Raises:
-        FileNotFoundError: Sources or images missing; counts and names them, before any work.
-        ValueError: ``out_dir`` holds results of other settings or is one of the other folders,
-            two images have one id, or masks are binary ones of 0 and 255.
-        RuntimeError: Some images failed, after all others were done; names them. A process was
-            killed.
-    """
-    check_range('processes', processes, 1, integer=True)
-    check_apart({'out': out_dir}, {'the source folder': source_dir, 'the image folder': image_dir})
-    sources = list_files(source_dir, work.source_suffix)
-    if not sources:
-        raise FileNotFoundError(f'{source_dir} holds no {work.source_suffix} file')
-    ids = list(sources) if ids is None else list(ids)
-    missing = [key for key in ids if key not in sources]
-    if missing:
-        raise FileNotFoundError(
-            f'{source_dir} has no {work.source_suffix} file for {len(missing)} of {len(ids)} ids: '
-            f'{some(missing)}'
-        )
-    images = find_images(image_dir, ids)
-    work.check_sources([sources[key] for key in ids])
-    settings = dict(
-        kind=type(work).__name__,
-        sources=os.path.realpath(source_dir),
-        images=os.path.realpath(image_dir),
-        **{name: value for name, value in asdict(work).items() if name != 'palette'},
-    )
-    inputs = {key: (images[key], sources[key]) for key in ids}
-    done = claim(out_dir, work.target_suffix, settings, inputs, restart)
-    tasks = [
-        (images[key], sources[key], Path(out_dir) / f'{key}{work.target_suffix}')
-        for key in ids
-        if key not in done
-    ]
-    failures = [f for f in map_parallel(partial(_one, work), tasks, processes) if f]
-    if failures:
-        raise RuntimeError(
-            f'{len(failures)} of {len(tasks)} images failed, the others are in {out_dir}:\n'
-            + '\n'.join(failures[:20])
-        )
-    return len(tasks)
-
-
-def _one(work: FolderCRF, task: tuple[Path, Path, Path]) -> str:
-    """Do one image; what went wrong, or nothing."""
-    path, source, target = task
-    try:
-        work(read_rgb(path), source, target)
-    except Exception as error:
-        return f'{path.stem} ({path}, {source}): {type(error).__name__}: {error}'
-    return ''
 
 
 def _check_crf(crf: Mapping) -> None:

@@ -1,9 +1,14 @@
-"""What training and testing share: reading the config and preparing the run."""
+"""Starting work: reading a config, preparing its run, and the processes of a launcher."""
 
+import ctypes
 import datetime
 import os
+import signal
 import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,6 +18,7 @@ from mmengine.runner import Runner
 
 from ..engine.runner import StrictRunner
 from ..registry import RUNNERS
+from ..utils.checks import check_choice, check_range
 from ..utils.parallel import die_with_parent
 
 _TORCHRUN_VARIABLES = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE')
@@ -20,6 +26,39 @@ _RANK_VARIABLES = {
     'slurm': ('SLURM_PROCID', 'SLURM_LOCALID', 'SLURM_NTASKS'),
     'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_SIZE'),
 }
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How the processes of a stage are started.
+
+    Attributes:
+        launcher: ``'none'``, ``'pytorch'`` (torchrun) or ``'slurm'`` (srun).
+        processes: Processes (GPUs) with a launcher.
+        tools: Folder of train.py and test.py.
+
+    Raises:
+        ValueError: Another launcher, or no process.
+    """
+
+    launcher: str = 'none'
+    processes: int = 1
+    tools: Path = Path('tools')
+
+    def __post_init__(self) -> None:
+        check_choice('launcher', self.launcher, ('none', 'pytorch', 'slurm'))
+        check_range('processes', self.processes, 1, integer=True)
+
+    def command(self, script: str, *args: str) -> list[str]:
+        """Command line of a tool."""
+        path = str(self.tools / script)
+        if self.launcher == 'none':
+            return [sys.executable, path, *args]
+        args = (*args, '--launcher', self.launcher)
+        if self.launcher == 'slurm':
+            return ['srun', f'--ntasks={self.processes}', sys.executable, path, *args]
+        run = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
+        return [*run, f'--nproc_per_node={self.processes}', path, *args]
 
 
 def load_config(
@@ -107,3 +146,11 @@ def init_cpu_processes(launcher: str, timeout: int = 1800) -> None:
         command = ['scontrol', 'show', 'hostnames', env['SLURM_NODELIST']]
         env['MASTER_ADDR'] = subprocess.check_output(command, text=True).split()[0]
     torch.distributed.init_process_group('gloo', timeout=datetime.timedelta(seconds=timeout))
+
+
+def end_with_parent() -> Callable[[], None] | None:
+    """For the child: let the kernel (Linux) end a stage whose pipeline was killed."""
+    if sys.platform != 'linux':
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(1, signal.SIGKILL)

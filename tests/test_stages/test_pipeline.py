@@ -6,14 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mmwsss.apis.pipeline import Launch, Pipeline
-from mmwsss.utils.io import write_mask
+from mmwsss.registry import TASK_UTILS
+from mmwsss.stages import Launch, Pipeline
+from mmwsss.utils.io import read_mask, write_mask
 
 TOOLS = {
     # 6 iterations, a checkpoint after each; resumes, and writes down what it did
@@ -135,7 +138,7 @@ def test_other_settings_are_refused(folder):
 
 
 RUN = (
-    'import sys; from pathlib import Path; from mmwsss.apis.pipeline import Launch, Pipeline; '
+    'import sys; from pathlib import Path; from mmwsss.stages import Launch, Pipeline; '
     'Pipeline("pipe.py", launch=Launch(tools=Path("."))).run()'
 )
 
@@ -275,7 +278,7 @@ def test_missing_truths_and_images_are_found_at_the_start(folder):
 def test_two_stages_do_not_write_to_one_folder(folder):
     stage = "    dict(name='again', run='predict', config='two.py'),\n]"
     Path('pipe.py').write_text(PIPELINE.strip()[:-1] + stage)
-    with pytest.raises(ValueError, match=r'stage again writes to .*masks, as stage write does'):
+    with pytest.raises(ValueError, match=r'stage again: it writes to .*masks, as stage write does'):
         pipeline(folder).run()
 
 
@@ -283,14 +286,14 @@ def test_output_is_not_input(folder):
     for name in ('one', 'two'):
         Path(f'{name}.py').write_text(CONFIG.replace('work_dirs/one/masks', 'data/images'))
     Path('pipe.py').write_text(PIPELINE.replace('work_dirs/one/masks', 'data/images'))
-    with pytest.raises(ValueError, match='stage write writes to data/images, which it also reads'):
+    with pytest.raises(ValueError, match='it writes to data/images, which it also reads'):
         pipeline(folder).run()
 
 
 def test_only_one_at_a_time(folder):
     running = pipeline(folder)
     running.records.mkdir(parents=True)
-    from mmwsss.apis.pipeline import _only_one
+    from mmwsss.stages.pipeline import _only_one
 
     with (
         _only_one(running.records / '.lock'),
@@ -308,10 +311,15 @@ def test_a_failing_stage_names_itself(folder):
 @pytest.mark.parametrize(
     ('old', 'new', 'message'),
     [
-        ("checkpoint='first'", "checkpoint='nothing'", 'checkpoint of stage write must name'),
+        (
+            "checkpoint='first'",
+            "checkpoint='nothing'",
+            'stage write: checkpoint must name',
+        ),
         ("name='second'", "name='first'", 'a name of its own'),
-        ("run='evaluate'", "run='judge'", 'run= one of train, predict'),
-        ("truth='truth',", '', r'stage mask \(evaluate\) needs'),
+        ("name='second'", "name='a/b'", 'a name of its own'),
+        ("run='evaluate'", "run='judge'", r'stage mask: run must be one of train, .*evaluate'),
+        ("truth='truth',", '', 'stage mask: needs'),
         ("crf='psa'", "crf='pas'", 'presets are'),
         ("classes='classes.txt'", "classes='classes.txt', background='range:0:2:0.1'", 'threshold'),
     ],
@@ -319,6 +327,67 @@ def test_a_failing_stage_names_itself(folder):
 def test_mistakes_are_found_before_anything_runs(folder, old, new, message):
     assert old in PIPELINE
     Path('pipe.py').write_text(PIPELINE.replace(old, new))
+    with pytest.raises(ValueError, match=message):
+        pipeline(folder)
+
+
+@TASK_UTILS.register_module()
+@dataclass(frozen=True)
+class Shifted:
+    """A folder task of three lines: every class index goes up."""
+
+    by: int = 1
+    source_suffix: ClassVar[str] = '.png'
+    target_suffix: ClassVar[str] = '.png'
+
+    def check_sources(self, sources):
+        pass
+
+    def __call__(self, image, source, target):
+        assert image.shape == (4, 5, 3)
+        write_mask(target, read_mask(source) + np.uint8(self.by))
+
+
+FOLDER = """
+stages = [
+    dict(name='up', run='folder', task=dict(type='mmwsss.Shifted', by=2), source='truth',
+         images='data/images', out='work_dirs/round0', ids='two.txt', processes=1),
+    dict(run='repeat', times=2, stages=[
+        dict(name='more{round}', run='folder', task=dict(type='mmwsss.Shifted'),
+             source='work_dirs/round{before}',
+             images='data/images', out='work_dirs/round{round}'),
+    ]),
+]
+"""
+
+
+def test_a_registered_task_is_a_stage_and_stages_repeat(folder):
+    Path('two.txt').write_text('a\nc\n')
+    Path('pipe.py').write_text(FOLDER)
+    assert list(pipeline(folder).run()) == ['up', 'more1', 'more2']
+    truth = read_mask('truth/a.png')
+    for number in range(3):
+        masks = sorted(Path(f'work_dirs/round{number}').glob('*.png'))
+        assert [mask.stem for mask in masks] == ['a', 'c']
+        assert np.array_equal(read_mask(masks[0]), truth + 2 + number)
+    with pytest.raises(RuntimeError, match=r'stage up was begun .*task\.by: 2 -> 3'):
+        Path('pipe.py').write_text(FOLDER.replace('by=2', 'by=3'))
+        pipeline(folder).run()
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'message'),
+    [
+        ("more{round}'", "more'", 'must hold {round}'),
+        ('times=2', 'times=0', 'times of a repeat stage'),
+        ('processes=1', 'processes=0', 'stage up: processes must be'),
+        ('by=2', 'of=2', 'stage up: task: .*of'),
+        ("Shifted', by", "Shiftd', by", 'stage up: task: .*Shiftd'),
+    ],
+)
+def test_mistakes_in_folder_and_repeat_stages(folder, old, new, message):
+    assert old in FOLDER
+    Path('pipe.py').write_text(FOLDER.replace(old, new))
     with pytest.raises(ValueError, match=message):
         pipeline(folder)
 

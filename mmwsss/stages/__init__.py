@@ -1,0 +1,19 @@
+"""Ordered stages of methods, and the folder tasks between them."""
+
+from . import config_stages, folder_stages
+from .crf import LowHighFromCAMs, MasksFromCAMs, MasksFromMasks
+from .folder import FolderTask, run_folder
+from .launch import Launch
+from .pipeline import Pipeline
+
+__all__ = [
+    'FolderTask',
+    'Launch',
+    'LowHighFromCAMs',
+    'MasksFromCAMs',
+    'MasksFromMasks',
+    'Pipeline',
+    'config_stages',
+    'folder_stages',
+    'run_folder',
+]

@@ -1,0 +1,152 @@
+"""Stages that work on folders: a task for every image, and judging."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from ..datasets.class_names import foreground_names
+from ..datasets.converters.common import read_ids
+from ..evaluation import WSSSIoUMetric
+from ..registry import TASK_UTILS
+from ..utils.checks import check_range, some
+from ..utils.io import list_files
+from ..utils.provenance import RECORD, digest_stamps
+from .evaluate import PredictionFolder, eval_folder
+from .folder import run_folder
+from .stage import Stage, check_folders, register_stage
+
+_CRF_KINDS = ('power', 'background', 'low_high', 'gt_prob')
+_BACKGROUNDS = 'range:0:1:0.01'
+
+
+@register_stage('folder')
+class FolderStage(Stage):
+    """``task``, the config of a folder task, on ``source`` and ``images`` -> ``out``.
+
+    ``ids`` is a split list (without it, all files of ``source``), ``processes`` how many are used.
+    """
+
+    needed = frozenset({'task', 'source', 'images', 'out'})
+    optional = frozenset({'ids', 'processes'})
+
+    def check(self) -> None:
+        """The task can be built, and the number of processes is one."""
+        try:
+            self.task = TASK_UTILS.build(self.task_config())
+        except (KeyError, TypeError) as error:  # no such task, or no such setting of it
+            raise ValueError(f'task: {error.args[0]}') from error
+        check_range('processes', self.spec.get('processes'), 1, integer=True)
+
+    def task_config(self) -> dict[str, Any]:
+        """Config of the task."""
+        return dict(self.spec['task'])
+
+    def reads(self, made: Collection[str]) -> list[str]:
+        folders = {self.spec['source']: 'source', self.spec['images']: 'images'}
+        check_folders(folders, made)
+        if 'ids' in self.spec:
+            read_ids(self.spec['ids'])
+        return list(folders)
+
+    def outputs(self) -> dict[str, str]:
+        return {self.spec['out']: self.task.target_suffix}
+
+    def files(self) -> dict[str, str]:
+        return {name: digest_stamps(visible(self.spec[name])) for name in ('source', 'images')}
+
+    def run(self, digest: str) -> dict[str, Any]:
+        run_folder(
+            self.task,
+            self.spec['source'],
+            self.spec['images'],
+            self.spec['out'],
+            read_ids(self.spec['ids']) if 'ids' in self.spec else None,
+            self.spec.get('processes'),
+            self.context.restart,
+        )
+        print()
+        return {}
+
+
+@register_stage('dense_crf')
+class DenseCRFStage(FolderStage):
+    """The CRF tasks by the words of ``tools/dense_crf.py``.
+
+    ``preset`` and one of ``power``, ``background`` (both may have ``confidence`` and ``image``),
+    ``low_high`` and ``gt_prob`` (:mod:`mmwsss.stages.crf`).
+    """
+
+    needed = frozenset({'source', 'images', 'out'})
+    optional = FolderStage.optional | {'preset', 'confidence', 'image', *_CRF_KINDS}
+
+    def check(self) -> None:
+        if sum(kind in self.spec for kind in _CRF_KINDS) != 1:
+            raise ValueError(f'needs one of {", ".join(_CRF_KINDS)}')
+        super().check()
+
+    def task_config(self) -> dict[str, Any]:
+        crf = dict(preset=self.spec.get('preset', 'psa'))
+        if 'low_high' in self.spec:
+            low, high = self.spec['low_high']
+            return dict(type='mmwsss.LowHighFromCAMs', low=low, high=high, crf=crf)
+        if 'gt_prob' in self.spec:
+            return dict(type='mmwsss.MasksFromMasks', gt_prob=self.spec['gt_prob'], crf=crf)
+        keys = ('power', 'background', 'confidence', 'image')
+        given = {key: self.spec[key] for key in keys if key in self.spec}
+        return dict(type='mmwsss.MasksFromCAMs', crf=crf, **given)
+
+
+@register_stage('evaluate')
+class EvaluateStage(Stage):
+    """Judge the folder ``predictions`` against the masks ``truth`` of a ``split``."""
+
+    needed = frozenset({'predictions', 'truth', 'split', 'classes'})
+    optional = frozenset({'background'})
+
+    def check(self) -> None:
+        """Classes and background are known."""
+        foreground_names(self.spec['classes'])
+        WSSSIoUMetric(background_thresholds=self._background)
+
+    @property
+    def _background(self) -> Any:
+        return self.spec.get('background', _BACKGROUNDS)
+
+    def reads(self, made: Collection[str]) -> list[str]:
+        folders = {self.spec['predictions']: 'predictions', self.spec['truth']: 'truth'}
+        check_folders(folders, made)
+        ids, truths = read_ids(self.spec['split']), list_files(self.spec['truth'], '.png')
+        missing = [key for key in ids if key not in truths]
+        if missing:
+            raise FileNotFoundError(
+                f'{self.spec["truth"]} has no mask for {len(missing)} of {len(ids)} images of '
+                f'{self.spec["split"]}: {some(missing)}'
+            )
+        return list(folders)
+
+    def files(self) -> dict[str, str]:
+        names = ('predictions', 'truth')
+        found = {name: digest_stamps(visible(self.spec[name])) for name in names}
+        return {**found, 'split': digest_stamps([self.spec['split']])}
+
+    def run(self, digest: str) -> dict[str, Any]:
+        classes = ['background', *foreground_names(self.spec['classes'])]
+        folder = PredictionFolder(
+            self.spec['predictions'],
+            self.spec['truth'],
+            read_ids(self.spec['split']),
+            len(classes),
+        )
+        out = self.context.records / f'eval_{self.name}'
+        tags = {'name': self.name, **self.spec}
+        return eval_folder(folder, classes, [self._background], output_dir=out, tags=tags)
+
+
+def visible(folder: str | os.PathLike) -> list[Path]:
+    """Files of a folder, sorted, without hidden ones and the record of their origin."""
+    with os.scandir(folder) as entries:
+        names = sorted(e.name for e in entries if e.is_file() and e.name[0] != '.')
+    return [Path(folder, name) for name in names if name != RECORD]

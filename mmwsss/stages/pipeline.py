@@ -1,0 +1,250 @@
+"""Stages of a method, run in order: what is finished is skipped, what was interrupted goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from mmengine.config import Config
+from prettytable import PrettyTable
+
+from ..utils.checks import check_choice, check_range, some
+from ..utils.io import atomic_write
+from ..utils.provenance import compare_settings
+from ..utils.text import read_json
+from .launch import Launch
+from .stage import DEFAULT_ROOT, STAGES, Context, Stage, as_json
+
+
+class Pipeline:
+    """The stages of a config in ``configs/pipelines``.
+
+    A stage is a dict with a ``name`` of its own and ``run``, its kind:
+
+    - ``train``: train ``config``; checkpoints lie in ``<root>/<pipeline>/<name>``.
+    - ``predict``: write what the writers among the test evaluators of ``config`` write, with the
+      weights of the stage ``checkpoint`` (without it, as built); images that are done are skipped.
+    - ``test``: metrics of ``config`` with the weights of the stage ``checkpoint``; ``crf`` (a
+      preset) and ``tta`` as in test.py.
+    - ``folder``: ``task``, a folder task (:mod:`mmwsss.stages.folder`), on ``source`` and
+      ``images`` -> ``out``, for the split list ``ids`` by so many ``processes``; ``dense_crf`` is
+      the same with the words of tools/dense_crf.py (``preset`` and one of ``power``,
+      ``background``, ``low_high`` and ``gt_prob``).
+    - ``evaluate``: judge the folder ``predictions`` against the masks ``truth`` of a ``split``.
+    - ``repeat``: ``stages``, done ``times`` times; ``{round}`` and ``{before}`` in their texts
+      become the number of the round (from 1) and of the one before.
+
+    Stages with a config may have ``options``, values to change in it, keys with dots.
+    Paths that begin with ``work_dirs/``, in the stages and in their configs, lie in ``root``.
+
+    Before a stage begins, its record ``<root>/<pipeline>/<name>.json`` holds all that it depends
+    on: its settings, those of the stages before it, and the files it reads. A stage that was begun
+    with something else is not continued.
+
+    Args:
+        path: The pipeline's config.
+        root: Folder of everything that is written.
+        cfg_options: Values to change in the config of every stage.
+        launch: How processes are started.
+        restart: Throw away what stages have made with other settings or files, and do them anew.
+
+    Raises:
+        FileNotFoundError: A config is missing.
+        ValueError: A stage is not as described above.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        root: str | os.PathLike = DEFAULT_ROOT,
+        cfg_options: dict | None = None,
+        launch: Launch | None = None,
+        restart: bool = False,
+    ) -> None:
+        self.path, self.root = Path(path), Path(root)
+        if not self.path.is_file():
+            raise FileNotFoundError(f'Pipeline {path} does not exist (folder: {Path.cwd()}).')
+        specs = Config.fromfile(self.path).get('stages')
+        if not specs:
+            raise ValueError(f'{path} has no list of stages')
+        self.records = self.root / self.path.stem
+        self.context = Context(
+            self.path, self.root, self.records, cfg_options or {}, launch or Launch(), restart
+        )
+        self.stages: list[Stage] = []
+        for spec in unrolled(specs):
+            self._add(dict(spec))
+
+    def _add(self, spec: dict) -> None:
+        name, run = spec.get('name'), spec.pop('run', None)
+        plain = isinstance(name, str) and Path(name).name == name
+        if not plain or name == 'report' or name in self._kinds:
+            raise ValueError(
+                f'{self.path}: every stage needs a name of its own (not report), which becomes the '
+                f'name of a file; got {name!r}'
+            )
+        with self._naming(name):
+            check_choice('run', run, STAGES)
+            if 'checkpoint' in spec and self._kinds.get(spec['checkpoint']) != STAGES['train']:
+                raise ValueError('checkpoint must name a training stage before it')
+            self.stages.append(STAGES[run](spec, self.context))
+
+    @property
+    def _kinds(self) -> dict[str, type[Stage]]:
+        return {stage.name: type(stage) for stage in self.stages}
+
+    @contextmanager
+    def _naming(self, name: str) -> Iterator[None]:
+        """Errors within say which stage of which pipeline they are about."""
+        try:
+            yield
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f'{self.path}: stage {name}: {error}') from error
+
+    def run(self) -> dict[str, dict]:
+        """Run what is not finished; the record (metrics, seconds) of every stage.
+
+        Raises:
+            FileNotFoundError: Data of some stage are missing; raised before the first one.
+            RuntimeError: A stage fails, another run is active in the folder, or a stage was
+                begun with other settings or files.
+        """
+        self.records.mkdir(parents=True, exist_ok=True)
+        with _only_one(self.records / '.lock'):
+            self._check_data()
+            results, before = {}, ''
+            for number, stage in enumerate(self.stages, 1):
+                title = f'[{number}/{len(self.stages)}] {stage.name}'
+                depends = as_json(dict(stage.depends(), before=before))
+                before = _digest(depends)
+                record = self._finished(stage, depends)
+                kind = next(run for run, kind in STAGES.items() if kind is type(stage))
+                print(f'{title}: {"finished before" if record else kind}', flush=True)
+                if record is None:
+                    record = self._run_stage(stage, depends)
+                results[stage.name] = record
+                self._write_json('report', results)
+        self._print_scores(results)
+        return results
+
+    def _check_data(self) -> None:
+        """What a stage reads is there or is made before; no two write to one place.
+
+        Raises:
+            FileNotFoundError: Something is missing.
+            ValueError: Two stages, or a stage and the data, share a folder.
+        """
+        made: dict[str, str] = {}
+        for stage in self.stages:
+            with self._naming(stage.name):
+                read = {os.path.realpath(path) for path in stage.reads(made)}
+                for folder in stage.outputs():
+                    place = os.path.realpath(folder)
+                    if place in made:
+                        raise ValueError(f'it writes to {folder}, as stage {made[place]} does')
+                    if place in read:
+                        raise ValueError(f'it writes to {folder}, which it also reads')
+                    made[place] = stage.name
+
+    def _run_stage(self, stage: Stage, depends: dict) -> dict:
+        self._write_json(stage.name, dict(depends=depends))
+        start = time.time()
+        metrics = stage.run(_digest(depends))
+        record = dict(depends=depends, seconds=round(time.time() - start, 1), metrics=metrics)
+        self._write_json(stage.name, record)
+        return record
+
+    def _finished(self, stage: Stage, depends: dict) -> dict | None:
+        """The record of a finished stage; None if it is to be run."""
+        path = self._record_path(stage.name)
+        if not path.is_file():
+            return None
+        record = read_json(path)
+        changes = compare_settings(record.get('depends', {}), depends)
+        if not changes:
+            return record if 'metrics' in record else None
+        if not self.context.restart:
+            named = [change for change in changes if not change.startswith('before:')]
+            what = some(named) if named else 'a stage before it has changed'
+            raise RuntimeError(
+                f'stage {stage.name} was begun with other settings or files ({path}): {what}. '
+                'Use another --work-dir, or say --restart to do this stage and those after it '
+                'anew.'
+            )
+        print(f'stage {stage.name} is done anew: {some(changes)}', flush=True)
+        path.unlink()
+        shutil.rmtree(stage.work_dir, ignore_errors=True)
+        return None
+
+    def _record_path(self, name: str) -> Path:
+        return self.records / f'{name}.json'
+
+    def _write_json(self, name: str, content: dict) -> None:
+        with atomic_write(self._record_path(name)) as tmp:
+            tmp.write_text(json.dumps(content, indent=2), encoding='utf-8')
+
+    def _print_scores(self, results: dict[str, dict]) -> None:
+        scored = {name: r['metrics'] for name, r in results.items() if 'mIoU' in r['metrics']}
+        if not scored:
+            return
+        table = PrettyTable(['', *scored])
+        table.add_row(['mIoU', *(f'{m["mIoU"]:.2f}' for m in scored.values())], divider=True)
+        keys = [k for k in next(iter(scored.values())) if k.startswith('IoU/')]
+        for key in keys:
+            values = (f'{m[key]:.2f}' if key in m else '' for m in scored.values())
+            table.add_row([key.removeprefix('IoU/'), *values])
+        seconds = sum(r['seconds'] for r in results.values())
+        print(f'{self.path.stem}, {seconds / 60:.1f} minutes:\n{table}', flush=True)
+
+
+def unrolled(specs: list[Mapping]) -> Iterator[Mapping]:
+    """The stages of a config with every ``repeat`` written out.
+
+    Raises:
+        ValueError: ``times`` is no whole number above 0, or an inner stage has one name for all
+            rounds.
+    """
+    for spec in specs:
+        if spec.get('run') != 'repeat':
+            yield spec
+            continue
+        check_range('times of a repeat stage', spec.get('times', 1), 1, integer=True)
+        for number in range(1, spec.get('times', 1) + 1):
+            for inner in spec['stages']:
+                if '{round}' not in inner.get('name', ''):
+                    raise ValueError(
+                        f'the name of a repeated stage must hold {{round}}: {inner.get("name")!r}'
+                    )
+                yield _of_round(inner, number)
+
+
+def _of_round(value: Any, number: int) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _of_round(item, number) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_of_round(item, number) for item in value)
+    if isinstance(value, str):
+        return value.replace('{round}', str(number)).replace('{before}', str(number - 1))
+    return value
+
+
+def _digest(depends: dict) -> str:
+    return hashlib.sha1(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Hold a lock that the system releases when the process ends, however it ends."""
+    try:
+        with FileLock(path, timeout=0):
+            yield
+    except Timeout:
+        raise RuntimeError(f'another run of this pipeline is active in {path.parent}') from None
