@@ -19,6 +19,11 @@ def parse_args() -> argparse.Namespace:
         '--work-dir', default='work_dirs', help='folder of everything written (default: work_dirs)'
     )
     parser.add_argument(
+        '--data-root',
+        metavar='DIR',
+        help="where the data lie, instead of the pipeline's data_root, for all stages",
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=CfgOptions,
@@ -47,7 +52,9 @@ def run(args: argparse.Namespace) -> None:
     from mmwsss.stages import Launch, Pipeline
 
     launch = Launch(args.launcher, args.gpus, Path(__file__).resolve().parent)
-    Pipeline(args.config, args.work_dir, args.cfg_options, launch, args.restart).run()
+    Pipeline(
+        args.config, args.work_dir, args.cfg_options, launch, args.restart, args.data_root
+    ).run()
 
 
 def main() -> None:

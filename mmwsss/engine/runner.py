@@ -19,6 +19,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from mmwsss.datasets.inputs import dataset_inputs
+from mmwsss.registry import HOOKS
 from mmwsss.utils.checks import some
 from mmwsss.utils.provenance import compare_settings
 
@@ -101,7 +102,11 @@ class StrictRunner(Runner):
         return None
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """As the base class, but a model without trainable weights is not wrapped (DDP refuses)."""
+        """As the base class, after freezing what ``FreezeBackbone`` names; a model without trainable
+        weights is not wrapped, since DDP refuses it."""
+        for hook in self.cfg.get('custom_hooks') or []:
+            if hook['type'] == 'mmwsss.FreezeBackbone':
+                HOOKS.build(hook).freeze(model)
         trained = any(parameter.requires_grad for parameter in model.parameters())
         if trained or is_model_wrapper(model):
             return super().wrap_model(model_wrapper_cfg, model)

@@ -14,12 +14,14 @@ from ..registry import TASK_UTILS
 from ..utils.checks import check_range, some
 from ..utils.io import list_files
 from ..utils.provenance import RECORD, digest_stamps
+from ..utils.text import read_json
 from .evaluate import PredictionFolder, eval_folder
 from .folder import run_folder
 from .stage import Stage, check_folders, register_stage
 
 _CRF_KINDS = ('power', 'background', 'low_high', 'gt_prob')
 _BACKGROUNDS = 'range:0:1:0.01'
+BEST_OF = 'best of '
 
 
 @register_stage('folder')
@@ -76,7 +78,8 @@ class DenseCRFStage(FolderStage):
     """The CRF tasks by the words of ``tools/dense_crf.py``.
 
     ``preset`` and one of ``power``, ``background`` (both may have ``confidence`` and ``image``),
-    ``low_high`` and ``gt_prob`` (:mod:`mmwsss.stages.crf`).
+    ``low_high`` and ``gt_prob`` (:mod:`mmwsss.stages.crf`). ``background='best of NAME'`` and
+    ``power='best of NAME'`` take the best value that the ``evaluate`` stage NAME has found.
     """
 
     needed = frozenset({'source', 'images', 'out'})
@@ -96,7 +99,27 @@ class DenseCRFStage(FolderStage):
             return dict(type='mmwsss.MasksFromMasks', gt_prob=self.spec['gt_prob'], crf=crf)
         keys = ('power', 'background', 'confidence', 'image')
         given = {key: self.spec[key] for key in keys if key in self.spec}
+        for key, metric in (('background', 'best_threshold'), ('power', 'best_power')):
+            if str(given.get(key, '')).startswith(BEST_OF):
+                given[key] = self._best(given[key].removeprefix(BEST_OF), metric)
         return dict(type='mmwsss.MasksFromCAMs', crf=crf, **given)
+
+    def _best(self, name: str, metric: str) -> float:
+        """The best value that an ``evaluate`` stage has found; any valid one before it has run."""
+        path = self.context.records / f'{name}.json'
+        metrics = read_json(path).get('metrics') if path.is_file() else None
+        if metrics is None:
+            return 0.5
+        if metric not in metrics:
+            raise ValueError(
+                f'stage {name} has found no {metric}: its background must be a sweep, '
+                "'range:...' of thresholds or 'power:[...]' of powers"
+            )
+        return metrics[metric]
+
+    def run(self, digest: str) -> dict[str, Any]:
+        self.task = TASK_UTILS.build(self.task_config())
+        return super().run(digest)
 
 
 @register_stage('evaluate')

@@ -20,6 +20,7 @@ from ..utils.checks import check_choice, check_range, some
 from ..utils.io import atomic_write
 from ..utils.provenance import compare_settings
 from ..utils.text import read_json
+from .folder_stages import BEST_OF
 from .launch import Launch
 from .stage import DEFAULT_ROOT, STAGES, Context, Stage, as_json
 
@@ -54,6 +55,8 @@ class Pipeline:
         root: Folder of everything that is written.
         cfg_options: Values to change in the config of every stage.
         launch: How processes are started.
+        data_root: Takes the place of the pipeline's ``data_root`` in every path of the stages and
+            their configs: for data that lie elsewhere.
         restart: Throw away what stages have made with other settings or files, and do them anew.
 
     Raises:
@@ -68,16 +71,23 @@ class Pipeline:
         cfg_options: dict | None = None,
         launch: Launch | None = None,
         restart: bool = False,
+        data_root: str | os.PathLike | None = None,
     ) -> None:
         self.path, self.root = Path(path), Path(root)
         if not self.path.is_file():
             raise FileNotFoundError(f'Pipeline {path} does not exist (folder: {Path.cwd()}).')
-        specs = Config.fromfile(self.path).get('stages')
+        config = Config.fromfile(self.path)
+        specs = config.get('stages')
         if not specs:
             raise ValueError(f'{path} has no list of stages')
         self.records = self.root / self.path.stem
+        roots = {DEFAULT_ROOT: str(self.root)}
+        if data_root is not None:
+            if 'data_root' not in config:
+                raise ValueError(f'{path} has no data_root that could lie elsewhere')
+            roots[str(config.data_root)] = str(data_root)
         self.context = Context(
-            self.path, self.root, self.records, cfg_options or {}, launch or Launch(), restart
+            self.path, roots, self.records, cfg_options or {}, launch or Launch(), restart
         )
         self.stages: list[Stage] = []
         for spec in unrolled(specs):
@@ -95,6 +105,12 @@ class Pipeline:
             check_choice('run', run, STAGES)
             if 'checkpoint' in spec and self._kinds.get(spec['checkpoint']) != STAGES['train']:
                 raise ValueError('checkpoint must name a training stage before it')
+            for key in ('background', 'power'):
+                source = str(spec.get(key, ''))
+                if source.startswith(BEST_OF):
+                    judged = self._kinds.get(source.removeprefix(BEST_OF))
+                    if judged != STAGES['evaluate']:
+                        raise ValueError(f'{key}={source!r} must name an evaluate stage before it')
             self.stages.append(STAGES[run](spec, self.context))
 
     @property

@@ -34,7 +34,7 @@ class Context:
 
     Attributes:
         path: The pipeline's config; configs of stages are relative to it.
-        root: Takes the place of ``work_dirs/`` in every path.
+        roots: ``{folder: what takes its place}`` at the beginning of every path.
         records: Folder of the records, logs and checkpoints of this pipeline.
         cfg_options: Values to change in the config of every stage.
         launch: How processes are started.
@@ -42,20 +42,21 @@ class Context:
     """
 
     path: Path
-    root: Path
+    roots: Mapping[str, str]
     records: Path
     cfg_options: Mapping[str, Any]
     launch: Launch
     restart: bool = False
 
     def moved(self, value: Any) -> Any:
-        """Replace the default root in every path of a nest of dictionaries and lists."""
+        """Replace the roots in every path of a nest of dictionaries and lists."""
         if isinstance(value, Mapping):
             return {key: self.moved(v) for key, v in value.items()}
         if isinstance(value, list | tuple):
             return type(value)(self.moved(v) for v in value)
-        if isinstance(value, str) and value.startswith(f'{DEFAULT_ROOT}/'):
-            return str(self.root / value[len(DEFAULT_ROOT) + 1 :])
+        for old, new in self.roots.items():
+            if isinstance(value, str) and (value == old or value.startswith(f'{old}/')):
+                return new + value[len(old) :]
         return value
 
 

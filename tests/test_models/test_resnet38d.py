@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.registry import init_default_scope
+from torch import nn
 
 from mmwsss.models.backbones.resnet38d import PlainBlock, ResNet38d
 from mmwsss.models.backbones.vgg16d import VGG16d
@@ -99,6 +100,18 @@ def test_initial_weights_must_cover_the_network(tmp_path):
     torch.save(state, path)
     with pytest.raises(ValueError, match=r'1 of its .*b7\.conv_branch1\.weight'):
         StrictPretrained(str(path), prefix='backbone.')(target)
+
+
+def test_initial_weights_may_need_a_prefix(tmp_path):
+    """Weights of timm for a wrapper of timm: the message shows both kinds of keys."""
+    wrapper = nn.Module()
+    wrapper.timm_model = nn.Conv2d(3, 4, 1)
+    path = tmp_path / 'timm.pth'
+    torch.save({'weight': torch.ones(4, 3, 1, 1), 'bias': torch.ones(4)}, path)
+    with pytest.raises(ValueError, match=r'timm_model\.weight.* It holds weight, bias'):
+        StrictPretrained(str(path))(wrapper)
+    StrictPretrained(str(path), add_prefix='timm_model.')(wrapper)
+    assert (wrapper.timm_model.weight == 1).all()
 
 
 @pytest.mark.parametrize(

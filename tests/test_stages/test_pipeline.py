@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmwsss.datasets.cam_store import save_cam
 from mmwsss.registry import TASK_UTILS
 from mmwsss.stages import Launch, Pipeline
 from mmwsss.utils.io import read_mask, write_mask
@@ -390,6 +391,43 @@ def test_mistakes_in_folder_and_repeat_stages(folder, old, new, message):
     Path('pipe.py').write_text(FOLDER.replace(old, new))
     with pytest.raises(ValueError, match=message):
         pipeline(folder)
+
+
+def test_crf_takes_the_best_background_of_a_judgement(folder):
+    """The value that the evaluate stage has found, not one in the config."""
+    for name in 'abc':
+        cam = np.zeros((1, 4, 5), np.float32)
+        cam[0, 1:, 2:] = 0.6
+        cam[0, 0] = 0.3
+        save_cam(f'cams/{name}.npz', np.array([0]), cam, (4, 5))
+    stages = """
+stages = [
+    dict(name='seed', run='evaluate', predictions='cams', truth='truth', split='data/ids.txt',
+         classes='classes.txt', background=[0.1, 0.45]),
+    dict(name='crf', run='dense_crf', source='cams', images='data/images', out='work_dirs/out',
+         background='best of seed', processes=1),
+]
+"""
+    Path('pipe.py').write_text(stages)
+    results = pipeline(folder).run()
+    assert results['seed']['metrics']['best_threshold'] == 0.45
+    record = json.loads(Path('work_dirs/out/made_from.json').read_text())
+    assert record['settings']['background'] == 0.45
+    Path('pipe.py').write_text(stages.replace('best of seed', 'best of sed'))
+    with pytest.raises(ValueError, match="background='best of sed' must name an evaluate stage"):
+        pipeline(folder)
+
+
+def test_data_that_lie_elsewhere(folder):
+    for name in ('one.py', 'two.py', 'pipe.py'):
+        Path(name).write_text(Path(name).read_text().replace("'data", "'else/where"))
+    Path('pipe.py').write_text("data_root = 'else/where'\n" + Path('pipe.py').read_text())
+    with pytest.raises(FileNotFoundError, match=r'stage first: .*else/where'):
+        pipeline(folder).run()
+    assert pipeline(folder, data_root='data').run()['mask']['metrics']['mIoU'] == 100
+    Path('pipe.py').write_text(PIPELINE)
+    with pytest.raises(ValueError, match='has no data_root'):
+        pipeline(folder, data_root='data')
 
 
 def test_missing_configs(folder):

@@ -70,6 +70,8 @@ class WSSSIoUMetric(BaseMetric):
             ``model.test_cfg.with_cam=True`` for the pseudo masks. Not used with thresholds.
     """
 
+    default_prefix = ''  # mmengine warns about None
+
     def __init__(
         self,
         ignore_index: int = 255,

@@ -5,6 +5,7 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmwsss.registry import WEIGHT_INITIALIZERS
+from mmwsss.utils.checks import some
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -19,6 +20,8 @@ class StrictPretrained:
         checkpoint: File or address, as in ``load_from``.
         prefix: Take only the keys that begin with this, without it: ``'backbone.'`` reads the
             backbone out of a whole model.
+        add_prefix: Put this before the keys of the file: ``'timm_model.'`` for weights of timm in
+            mmseg's ``TIMMBackbone``.
         hint: Closes the error message: where the weights come from.
 
     Raises:
@@ -27,9 +30,12 @@ class StrictPretrained:
             file and some of them.
     """
 
-    def __init__(self, checkpoint: str, prefix: str = '', hint: str = '') -> None:
+    def __init__(
+        self, checkpoint: str, prefix: str = '', hint: str = '', add_prefix: str = ''
+    ) -> None:
         self.checkpoint = checkpoint
         self.prefix = prefix
+        self.add_prefix = add_prefix
         self.hint = hint
 
     def __call__(self, module: nn.Module) -> None:
@@ -37,16 +43,19 @@ class StrictPretrained:
         state = state.get('state_dict', state)
         state = {k.removeprefix('module.'): v for k, v in state.items()}
         state = {
-            k.removeprefix(self.prefix): v for k, v in state.items() if k.startswith(self.prefix)
+            self.add_prefix + k.removeprefix(self.prefix): v
+            for k, v in state.items()
+            if k.startswith(self.prefix)
         }
         own = {k: v for k, v in module.state_dict().items() if 'num_batches_tracked' not in k}
         wrong = [k for k, v in own.items() if k not in state or state[k].shape != v.shape]
         where = f'{self.checkpoint} (keys {self.prefix}*)' if self.prefix else self.checkpoint
         if wrong:
-            shown = ', '.join(wrong[:5])
             raise ValueError(
                 f'{where} is no initialisation of {type(module).__name__}: {len(wrong)} of its '
-                f'{len(own)} tensors are missing in it or have another shape: {shown}. {self.hint}'
+                f'{len(own)} tensors are missing in it or have another shape: {some(wrong)}. It '
+                f'holds {some(state) or "no such key"} (prefix= and add_prefix= change the keys of '
+                f'the file). {self.hint}'
             )
         unused = [k for k in state if k not in own and 'num_batches_tracked' not in k]
         module.load_state_dict(state, strict=False)
