@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmwsss.models.utils.convert_psa import convert_irn_resnet50
+from mmwsss.converters.irn import convert_irn_resnet50
 from mmwsss.ops.multi_view import view_maps
 from mmwsss.registry import MODELS
 

@@ -10,10 +10,10 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
+from mmwsss.converters.psa import convert_psa
 from mmwsss.datasets.transforms.classification import resize_long_pil
 from mmwsss.datasets.transforms.geometric import pad_crop
 from mmwsss.engine.schedulers import PolyWarmupLR
-from mmwsss.models.utils.convert_psa import convert_psa
 from mmwsss.ops.multi_view import make_resize
 from mmwsss.registry import MODELS
 

@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
+from mmwsss.converters.psa import convert_psa
 from mmwsss.models import CAMClassifier, CAMHead
-from mmwsss.models.utils.convert_psa import convert_psa
 from mmwsss.registry import MODELS
 
 from .conftest import samples

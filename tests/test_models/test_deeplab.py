@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmwsss.models.utils.convert_deeplab import convert_deeplab
+from mmwsss.converters.deeplab import convert_deeplab
 from mmwsss.ops.crf_image import crf_image
 from mmwsss.ops.dense_crf import dense_crf
 from mmwsss.registry import MODELS

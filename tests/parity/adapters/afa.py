@@ -12,10 +12,10 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import LabelData
 from mmseg.structures import SegDataSample
 
+from mmwsss.converters.afa import convert_afa
 from mmwsss.datasets.transforms.geometric import pad_crop, scale_pil
 from mmwsss.models.losses import AffinityLoss, BalancedCrossEntropy
 from mmwsss.models.refiners import PAR
-from mmwsss.models.utils.convert_afa import convert_afa
 from mmwsss.ops.affinity import affinity_label, radius_mask, random_walk_step
 from mmwsss.ops.confusion import confusion_matrix, segmentation_scores
 from mmwsss.ops.losses import affinity_loss, poly_warmup_factor

@@ -13,11 +13,11 @@ from mmengine.structures import PixelData
 from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 
+from mmwsss.converters.deeplab import convert_deeplab
 from mmwsss.datasets.transforms.deeplab import jitter_hsv, scale_image, scale_label
 from mmwsss.datasets.transforms.geometric import pad_crop
 from mmwsss.engine.schedulers.poly_warmup import PolyWarmupLR
 from mmwsss.engine.schedulers.stepwise_poly import StepwisePolyLR
-from mmwsss.models.utils.convert_deeplab import convert_deeplab
 from mmwsss.ops.confusion import confusion_matrix, segmentation_scores
 from mmwsss.ops.crf_image import crf_image
 from mmwsss.ops.dense_crf import dense_crf

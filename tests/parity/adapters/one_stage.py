@@ -12,9 +12,9 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import LabelData
 from mmseg.structures import SegDataSample
 
+from mmwsss.converters.one_stage import convert_one_stage
 from mmwsss.models.decode_heads.one_stage_head import OneStageHead
 from mmwsss.models.layers import FixedNormASPP, GlobalCueInjection
-from mmwsss.models.utils.convert_one_stage import convert_one_stage
 from mmwsss.ops.cam import merge_cams, upsample
 from mmwsss.ops.canvas_views import canvas_views, merge_canvas_views
 from mmwsss.ops.class_balanced_loss import class_balanced_cross_entropy

@@ -10,8 +10,8 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import BaseDataElement, LabelData, PixelData
 from mmseg.structures import SegDataSample
 
+from mmwsss.converters.psa import convert_psa
 from mmwsss.models.segmentors.affinity_net import AffinityNet
-from mmwsss.models.utils.convert_psa import convert_psa
 from mmwsss.ops.cam import merge_cams
 from mmwsss.ops.dense_crf import DenseCRF, unary_from_scores
 from mmwsss.ops.pixel_affinity import (

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 
+from mmwsss.converters.weclip import convert_weclip, official_clip
 from mmwsss.datasets.transforms.geometric import pad_crop, scale_pil
 from mmwsss.models.decode_heads import WeCLIPHead
 from mmwsss.models.refiners import PAR, CLIPAffinityRefiner
 from mmwsss.models.segmentors import WeCLIP
-from mmwsss.models.utils.convert_weclip import convert_weclip, official_clip
 from mmwsss.ops.affinity import (
     affinity_label,
     predict_affinity,

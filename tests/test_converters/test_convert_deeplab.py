@@ -1,6 +1,6 @@
+"""Checkpoints of the DeepLab retraining codes in our names."""
+
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmwsss.models.utils.convert_deeplab import convert_deeplab
+from mmwsss.converters.deeplab import convert_deeplab
 from mmwsss.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
@@ -46,21 +46,17 @@ def test_initialisation_files_have_no_head():
     'keys', [['backbone.conv1a.weight', 'decoder.weight'], ['fc.weight'], ['cls_conv.bias']]
 )
 def test_other_checkpoints_are_refused(keys):
-    with pytest.raises(ValueError, match='not a checkpoint of a known DeepLab code'):
+    with pytest.raises(ValueError, match='this is not a checkpoint of a known DeepLab code: '):
         convert_deeplab({k: torch.zeros(1) for k in keys})
 
 
-def test_tool(tmp_path):
-    tool = str(ROOT / 'tools/model_converters/deeplab.py')
+def test_script(tmp_path, run_script):
     source, target = tmp_path / 'official.pth', tmp_path / 'ours.pth'
     torch.save({'conv1a.weight': torch.ones(2), 'fc8_seg_conv2.bias': torch.ones(3)}, source)
-    command = [sys.executable, tool, str(source), str(target)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert '2 of 2 tensors, a whole network' in run.stdout
+    assert run_script('deeplab.py', source, target) == f'{target}: 2 tensors, a whole network\n'
     state = torch.load(target, weights_only=True)['state_dict']
     assert list(state) == ['backbone.conv1a.weight', 'decode_head.conv2.bias']
 
     torch.save({'visual.proj': torch.ones(2)}, source)
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 1
-    assert f'{source}: this is not a checkpoint' in run.stderr
+    with pytest.raises(SystemExit, match=f'^error: {source}: this is not a checkpoint'):
+        run_script('deeplab.py', source, target)

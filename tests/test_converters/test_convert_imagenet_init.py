@@ -1,4 +1,4 @@
-"""Official weights of the classifiers, read without MXNet and Caffe."""
+"""ImageNet weights of ResNet-38 and VGG-16, read without MXNet and Caffe."""
 
 import struct
 
@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from mmwsss.models.backbones.resnet38d import ResNet38d
-from mmwsss.models.backbones.vgg16d import VGG16d
-from mmwsss.models.utils.caffemodel import read_caffemodel
-from mmwsss.models.utils.convert_psa import (
-    convert_irn_resnet50,
-    convert_psa,
+from mmwsss.converters.caffemodel import read_caffemodel
+from mmwsss.converters.imagenet_init import (
     convert_resnet38_mxnet,
     convert_vgg16_caffe,
+    read_backbone,
 )
-from mmwsss.models.utils.mxnet_params import read_params
+from mmwsss.converters.mxnet_params import read_params
+from mmwsss.models.backbones.resnet38d import ResNet38d
+from mmwsss.models.backbones.vgg16d import VGG16d
 
 LEAVES = {
     'conv': {'weight': 'weight'},
@@ -111,6 +110,11 @@ def test_damaged_params_files(tmp_path):
     path.write_bytes(b'PK' + bytes(100))
     with pytest.raises(ValueError, match='not an MXNet'):
         read_params(path)
+    array = whole[24:-21]
+    names = struct.pack('<Q', 2) + 2 * (struct.pack('<Q', 5) + b'arg:a')
+    path.write_bytes(struct.pack('<QQQ', 0x112, 0, 2) + 2 * array + names)
+    with pytest.raises(ValueError, match=r'x\.params: arrays given more than once: arg:a'):
+        read_params(path)
     huge = struct.pack('<QQQ', 0x112, 0, 1) + struct.pack('<I2I3i', 2, 2**31, 2**31, 1, 0, 0)
     path.write_bytes(huge)
     with pytest.raises(ValueError, match='truncated'):
@@ -166,38 +170,36 @@ def test_vgg16_of_caffe(tmp_path, old):
     path.write_bytes(b''.join(parts)[:-3])
     with pytest.raises(ValueError, match=r'vgg16\.caffemodel is truncated'):
         read_caffemodel(path)
-    with pytest.raises(ValueError, match=r'no VGG-16.*conv1_1'):
+    with pytest.raises(ValueError, match=r'of VGG-16 \(Caffe\): no weight and bias of conv1_1'):
         convert_vgg16_caffe({})
 
 
-def test_psa_keys():
-    keys = ['module.conv1a.weight', 'b4_5.bn_branch2a.running_var', 'bn7.bias', 'fc8.weight']
-    keys += ['conv5_3.bias', 'fc6.weight', 'f8_3.weight', 'gn8_5.bias', 'f9.weight']
-    assert list(convert_psa(dict.fromkeys(keys))) == [
-        'backbone.conv1a.weight',
-        'backbone.b4_5.bn_branch2a.running_var',
-        'backbone.bn7.bias',
-        'decode_head.classifier.weight',
-        'backbone.conv5_3.bias',
-        'backbone.fc6.weight',
-        'decode_head.f8_3.weight',
-        'decode_head.gn8_5.bias',
-        'decode_head.f9.weight',
-    ]
-    for strange in ('fc9.weight', 'fc8.bias', 'layer1.0.conv1.weight'):
-        with pytest.raises(ValueError, match=strange):
-            convert_psa({strange: torch.zeros(1)})
+def test_damaged_caffemodels(tmp_path):
+    path = tmp_path / 'x.caffemodel'
+    weights = field(7, blob(np.ones((1, 2), np.float32), False))
+    layer = field(100, field(1, b'fc6') + weights)
+    path.write_bytes(layer)
+    assert list(read_caffemodel(path)) == ['fc6']
+    path.write_bytes(layer + layer)
+    with pytest.raises(ValueError, match=r'x\.caffemodel: layers given more than once: fc6'):
+        read_caffemodel(path)
+    strange_dims = field(7, field(7, field(1, varint(2**70))) + field(5, b'0000'))
+    for body in (field(1, 2**62) + weights, field(1, b'\xff') + weights, strange_dims):
+        path.write_bytes(field(100, body))
+        with pytest.raises(ValueError, match=r'x\.caffemodel is truncated or not'):
+            read_caffemodel(path)
 
 
-def test_irn_aliases_are_left_out():
-    keys = ['resnet50.conv1.weight', 'resnet50.layer1.0.bn1.bias', 'resnet50.fc.weight']
-    keys += ['stage1.0.weight', 'backbone.0.0.weight', 'newly_added.0.weight', 'classifier.weight']
-    assert list(convert_irn_resnet50(dict.fromkeys(keys))) == [
-        'backbone.conv1.weight',
-        'backbone.layer1.0.bn1.bias',
-        'decode_head.classifier.weight',
-    ]
-    with pytest.raises(ValueError, match=r'classifier\.weight is missing'):
-        convert_irn_resnet50({'resnet50.conv1.weight': torch.zeros(1)})
-    with pytest.raises(ValueError, match='edge1'):
-        convert_irn_resnet50({'edge1.0.weight': torch.zeros(1)})
+def test_file_of_every_format_by_its_suffix(tmp_path):
+    arrays = {'arg:conv1a_weight': np.ones((1, 2), np.float32)}
+    for name in ('x.params', 'x.PARAMS'):
+        (tmp_path / name).write_bytes(params_file(arrays))
+        assert list(read_backbone(tmp_path / name)) == ['conv1a.weight']
+    (tmp_path / 'strange.params').write_bytes(params_file({'arg:x': arrays['arg:conv1a_weight']}))
+    with pytest.raises(ValueError, match=r'strange\.params: .*ResNet-38.*unknown: arg:x'):
+        read_backbone(tmp_path / 'strange.params')
+    (tmp_path / 'x.caffemodel').write_bytes(params_file(arrays))
+    with pytest.raises(ValueError, match=r'x\.caffemodel is'):
+        read_backbone(tmp_path / 'x.caffemodel')
+    torch.save({'conv1a.weight': torch.ones(2), 'fc8.weight': torch.ones(3)}, tmp_path / 'x.pth')
+    assert list(read_backbone(tmp_path / 'x.pth')) == ['conv1a.weight']

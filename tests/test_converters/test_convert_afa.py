@@ -1,8 +1,6 @@
 """Official AFA checkpoints and SegFormer's ImageNet weights."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +8,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmwsss.converters.afa import convert_afa, convert_mit
 from mmwsss.models import StrictPretrained
-from mmwsss.models.utils.convert_afa import convert_afa, convert_mit
 from mmwsss.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
@@ -63,27 +61,47 @@ def test_imagenet_weights_start_the_shipped_encoder(tmp_path):
 
 
 def test_unknown_keys_are_refused():
-    for strange in (
-        'encoder.block1.0.attn.qkv.weight',
-        'decoder.linear_c5x.proj.bias',
-        'ctc.weight',
-    ):
-        with pytest.raises(ValueError, match=strange.removeprefix('encoder.')):
-            convert_afa({strange: torch.zeros(1)})
-    with pytest.raises(ValueError, match=r'block1\.0\.attn\.kv\.weight is missing'):
-        convert_mit({'block1.0.attn.q.weight': torch.zeros(1)})
+    strange = ('encoder.block1.0.attn.qkv.weight', 'decoder.linear_c5x.proj.bias', 'ctc.weight')
+    for key in strange:
+        with pytest.raises(ValueError, match=f'of AFA: 1 of 1 keys are unknown: {key}'):
+            convert_afa({key: torch.zeros(1)})
+    known = official('mit_b0_21cls')
+    with pytest.raises(ValueError, match=f'3 of {len(known) + 3} keys are unknown: {strange[0]}, '):
+        convert_afa({**known, **dict.fromkeys(strange, torch.zeros(1))})
+
+
+@pytest.mark.parametrize('there', ['q', 'kv'])
+def test_queries_need_their_keys_and_values_and_the_reverse(there):
+    missing = {'q': 'kv', 'kv': 'q'}[there]
+    with pytest.raises(ValueError, match=rf'block1\.0\.attn\.{missing}\.weight is missing'):
+        convert_mit({f'block1.0.attn.{there}.weight': torch.zeros(1, 1)})
+
+
+@pytest.mark.parametrize(
+    ('shapes', 'message'),
+    [
+        ({'block1.0.attn.q.bias': [4], 'block1.0.attn.kv.bias': [4]}, r'kv\.bias and block1'),
+        ({'block1.0.mlp.fc1.weight': [8, 2, 1, 1]}, r'layers\.0\.1\.0\.ffn.*is no matrix'),
+        ({'decoder.linear_fuse.conv.weight': [8, 6, 1, 1]}, 'fusion_conv.*no four levels'),
+    ],
+)
+def test_tensors_of_other_shapes_are_refused(shapes, message):
+    state = {key: torch.zeros(shape) for key, shape in shapes.items()}
+    with pytest.raises(ValueError, match=message):
+        (convert_afa if 'fusion' in message else convert_mit)(state)
 
 
 @pytest.mark.parametrize('kind', ['afa', 'imagenet'])
-def test_script(kind, tmp_path, monkeypatch, capsys):
+def test_script(kind, tmp_path, run_script):
     source, target = tmp_path / 'src.pth', tmp_path / 'dst.pth'
     weights = mit('mit_b0_21cls') if kind == 'imagenet' else official('mit_b0_21cls', 'module.')
     torch.save(weights, source)
-    monkeypatch.setattr(sys, 'argv', ['afa.py', str(source), str(target)])
-    runpy.run_path(str(ROOT / 'tools/model_converters/afa.py'), run_name='__main__')
+    said = run_script('afa.py', source, target)
     written = torch.load(target, weights_only=True)
     expected = convert_mit(weights) if kind == 'imagenet' else convert_afa(weights)
+    assert ('state_dict' in written) == (kind == 'afa')
     written = written.get('state_dict', written)
     assert set(written) == set(expected)
     assert all(torch.equal(written[k], v) for k, v in expected.items())
-    assert f'{len(expected)} tensors' in capsys.readouterr().out
+    what = 'weights of a backbone' if kind == 'imagenet' else 'a whole network'
+    assert said == f'{target}: {len(expected)} tensors, {what}\n'

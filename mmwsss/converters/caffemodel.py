@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmwsss.utils.checks import check_unique
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LAYERS = {100: (1, 7), 2: (4, 6)}  # field of the layer: fields of its name and of its blobs
 
@@ -25,15 +27,16 @@ def read_caffemodel(path: str | os.PathLike) -> dict[str, list[Tensor]]:
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: The file is truncated or not a ``.caffemodel``.
+        ValueError: The file is truncated or not a ``.caffemodel``, or two layers have one name.
     """
     try:
-        layers = dict(_read_layers(memoryview(Path(path).read_bytes())))
-    except (IndexError, TypeError, ValueError) as error:
+        layers = list(_read_layers(memoryview(Path(path).read_bytes())))
+    except (IndexError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f'{path} is truncated or not a .caffemodel ({error})') from error
     if not layers:
         raise ValueError(f'{path} is not a .caffemodel: it holds no layer with weights')
-    return layers
+    check_unique(f'{path}: layers', [name for name, _ in layers])
+    return dict(layers)
 
 
 def _read_layers(net: memoryview) -> Iterator[tuple[str, list[Tensor]]]:
@@ -44,7 +47,7 @@ def _read_layers(net: memoryview) -> Iterator[tuple[str, list[Tensor]]]:
         name, blobs = '', []
         for inner, value in _fields(layer):
             if inner == name_field:
-                name = bytes(value).decode()
+                name = str(value, 'utf-8')
             elif inner == blob_field:
                 blobs.append(_read_blob(value))
         if blobs:

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmwsss.utils.checks import check_unique
+
 _LIST_MAGIC = 0x112
 _SHAPE64, _STORAGE = 0xF993FAC8, 0xF993FAC9
 _TYPES = ('f4', 'f8', 'f2', 'u1', 'i4', 'i1', 'i8')
@@ -45,7 +47,8 @@ def read_params(path: str | os.PathLike) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: The file is truncated, of another format, or holds sparse or unnamed arrays.
+        ValueError: The file is truncated, of another format, or holds sparse or unnamed arrays, or
+            two of one name.
     """
     cursor = _Cursor(Path(path).read_bytes(), str(path))
     magic, _, count = cursor.numbers('QQQ')
@@ -55,7 +58,8 @@ def read_params(path: str | os.PathLike) -> dict[str, Tensor]:
     (names,) = cursor.numbers('Q')
     if names != count:
         raise ValueError(f'{path} has {count} arrays but {names} names')
-    keys = [cursor.take(cursor.numbers('Q')[0]).decode() for _ in range(count)]
+    keys = [cursor.take(cursor.numbers('Q')[0]).decode(errors='replace') for _ in range(count)]
+    check_unique(f'{path}: arrays', keys)
     return dict(zip(keys, arrays, strict=True))
 
 
