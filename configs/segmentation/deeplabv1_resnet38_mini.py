@@ -35,7 +35,6 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(
         type='mmwsss.PolyWarmupLR',
-        max_iters=max_iters,
         warmup_iters=50,
         power=0.9,
         by_epoch=False,

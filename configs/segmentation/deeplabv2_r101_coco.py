@@ -12,9 +12,6 @@ train_dataloader = dict(batch_size=10, dataset=dict(pipeline={{_base_.deeplab_pi
 
 max_iters = 200000
 optim_wrapper = dict(optimizer=dict(lr=2e-4))
-param_scheduler = [
-    dict(type='mmwsss.StepwisePolyLR', max_iters=max_iters, interval=20, power=0.9, by_epoch=False)
-]
 train_cfg = dict(max_iters=max_iters, val_interval=20000)
 default_hooks = dict(checkpoint=dict(interval=20000))
 auto_scale_lr = dict(base_batch_size=20)

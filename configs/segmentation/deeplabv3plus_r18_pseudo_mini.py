@@ -28,7 +28,6 @@ optim_wrapper = dict(optimizer=dict(lr=0.05), paramwise_cfg=dict(_delete_=True, 
 param_scheduler = [
     dict(
         type='mmwsss.PolyWarmupLR',
-        max_iters=max_iters,
         warmup_iters=50,
         power=0.9,
         by_epoch=False,

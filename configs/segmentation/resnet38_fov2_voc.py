@@ -27,7 +27,6 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(
         type='mmwsss.PolyWarmupLR',
-        max_iters=max_iters,
         warmup_iters=0,
         power=0.9,
         by_epoch=False,

@@ -22,16 +22,5 @@ model = dict(
 train_dataloader = dict(batch_size=2, dataset=dict(pipeline={{_base_.crop512_pipeline}}))
 
 max_iters = 80000
-param_scheduler = [
-    dict(
-        type='mmwsss.PolyWarmupLR',
-        max_iters=max_iters,
-        warmup_iters=1500,
-        warmup_ratio=1e-6,
-        power=1.0,
-        end=max_iters,
-        by_epoch=False,
-    )
-]
 train_cfg = dict(max_iters=max_iters, val_interval=8000)
 default_hooks = dict(checkpoint=dict(interval=8000))

@@ -38,9 +38,7 @@ optim_wrapper = dict(optimizer=dict(lr=4e-4))
 param_scheduler = [
     dict(
         type='mmwsss.PolyWarmupLR',
-        max_iters=max_iters,
         warmup_iters=50,
-        end=max_iters,
         by_epoch=False,
     )
 ]

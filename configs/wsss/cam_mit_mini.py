@@ -32,9 +32,6 @@ optim_wrapper = dict(
     optimizer=dict(lr=2e-4),
     paramwise_cfg=dict(custom_keys={'head': dict(lr_mult=10.0)}),
 )
-param_scheduler = [
-    dict(type='mmwsss.PolyWarmupLR', max_iters=max_iters, warmup_iters=50, by_epoch=False)
-]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 default_hooks = dict(checkpoint=dict(interval=max_iters))
 val_evaluator = dict(background_thresholds='range:0:1:0.01')

@@ -11,16 +11,6 @@ optim_wrapper = dict(
     optimizer=dict(lr=0.1, momentum=1e-4, weight_decay=1e-4),
     paramwise_cfg=dict(_delete_=True, custom_keys={'decode_head': dict(lr_mult=10.0)}),
 )
-param_scheduler = [
-    dict(
-        type='mmwsss.PolyWarmupLR',
-        max_iters=max_iters,
-        warmup_iters=0,
-        power=0.9,
-        end=max_iters,
-        by_epoch=False,
-    )
-]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 default_hooks = dict(checkpoint=dict(interval=max_iters))
 

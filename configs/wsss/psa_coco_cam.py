@@ -7,16 +7,6 @@ _base_ = [
 ]
 model = dict(decode_head=dict(num_classes=80))
 max_iters = 25650
-param_scheduler = [
-    dict(
-        type='mmwsss.PolyWarmupLR',
-        max_iters=max_iters,
-        warmup_iters=0,
-        power=0.9,
-        end=max_iters,
-        by_epoch=False,
-    )
-]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 
 test_evaluator = dict(

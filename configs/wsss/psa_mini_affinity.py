@@ -3,12 +3,10 @@
 _base_ = [
     '../_base_/models/resnet38_aff.py',
     '../_base_/datasets/mini.py',
+    '../_base_/pipelines/affinity.py',
     '../_base_/schedules/sgd_poly_psa.py',
     '../_base_/default_runtime.py',
 ]
-cam_store = 'work_dirs/psa_mini_cam/cams'
-crf_store = 'work_dirs/psa_mini_cam/crf'
-
 data_preprocessor = dict(size=(112, 112))
 model = dict(
     data_preprocessor=data_preprocessor,
@@ -24,23 +22,23 @@ model = dict(
 train_pipeline = [
     dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),
-    dict(type='mmwsss.LoadCRFScores', store=crf_store),
+    dict(type='mmwsss.LoadCRFScores'),
     dict(type='mmwsss.ColorJitter', brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1),
     dict(type='mmwsss.RandomPadCropScores', crop_size=(112, 112)),
     dict(type='mmwsss.RandomFlipScores', prob=0.5),
     dict(type='mmwsss.FuseLowHighAlpha', pool=8),
     dict(type='mmwsss.PackAffinityInputs'),
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile', _scope_='mmwsss'),
-    dict(type='LoadAnnotations', _scope_='mmwsss'),
-    dict(type='mmwsss.LoadImageLabels'),
-    dict(type='mmwsss.LoadCAM', store=cam_store),
-    dict(type='mmwsss.PackAffinityInputs'),
-]
-train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=8,
+    dataset=dict(score_dir='work_dirs/psa_mini_cam/crf', pipeline=train_pipeline),
+)
 val_dataloader = dict(
-    dataset=dict(ann_file='ImageSets/Segmentation/train.txt', pipeline=test_pipeline)
+    dataset=dict(
+        ann_file='ImageSets/Segmentation/train.txt',
+        cam_dir='work_dirs/psa_mini_cam/cams',
+        pipeline={{_base_.affinity_val}},
+    )
 )
 test_dataloader = val_dataloader
 test_evaluator = [
@@ -50,16 +48,6 @@ test_evaluator = [
 
 max_iters = 300
 optim_wrapper = dict(optimizer=dict(lr=0.03, momentum=0.9))
-param_scheduler = [
-    dict(
-        type='mmwsss.PolyWarmupLR',
-        max_iters=max_iters,
-        warmup_iters=0,
-        power=0.9,
-        end=max_iters,
-        by_epoch=False,
-    )
-]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 default_hooks = dict(checkpoint=dict(interval=max_iters))
 auto_scale_lr = dict(base_batch_size=8)

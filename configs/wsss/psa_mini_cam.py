@@ -23,16 +23,6 @@ max_iters = 300
 optim_wrapper = dict(
     optimizer=dict(lr=0.01, momentum=0.9),
 )
-param_scheduler = [
-    dict(
-        type='mmwsss.PolyWarmupLR',
-        max_iters=max_iters,
-        warmup_iters=0,
-        power=0.9,
-        end=max_iters,
-        by_epoch=False,
-    )
-]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 default_hooks = dict(checkpoint=dict(interval=max_iters))
 

@@ -17,7 +17,4 @@ model = dict(
 )
 
 max_iters = 80000
-param_scheduler = [
-    dict(type='mmwsss.PolyWarmupLR', max_iters=max_iters, warmup_iters=50, by_epoch=False)
-]
 train_cfg = dict(max_iters=max_iters, val_interval=10000)

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import find_latest_checkpoint
 
+from ..datasets.inputs import data_folders
 from ..ops.dense_crf import crf_parameters
 from ..registry import MODELS
 from ..stages.launch import build_runner, check_writable
@@ -80,16 +81,15 @@ test_from_cfg.__test__ = False  # not a test, whatever pytest concludes from its
 
 
 def _check_outputs(cfg: Config) -> None:
-    """No writer writes into a store that the pipeline reads; images and masks it checks itself."""
+    """No writer writes into a store that is read; images and true masks it checks itself."""
     metrics = cfg.get('test_evaluator') or []
     written = {
         f'output_dir of {metric.type}': metric.output_dir
         for metric in (metrics if isinstance(metrics, list) else [metrics])
         if metric.type.endswith('Writer')
     }
-    steps = (cfg.get('test_dataloader') or {}).get('dataset', {}).get('pipeline', [])
-    read = {f'store of {step["type"]}': step['store'] for step in steps if step.get('store')}
-    check_apart(written, read)
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset', {})
+    check_apart(written, {name: folder for folder, name in data_folders(dataset).items()})
 
 
 def _missing_checkpoint(cfg: Config) -> str:

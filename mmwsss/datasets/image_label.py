@@ -60,12 +60,16 @@ class ImageLabelDataset(BaseSegDataset):
         mask_dir: Folder of label maps ``<image id><seg_map_suffix>`` for every image of the split,
             relative to the working directory, such as the pseudo masks of an earlier stage. It
             takes the place of ``data_prefix['seg_map_path']``.
+        cam_dir: CAM store of an earlier stage, relative to the working directory; samples get
+            ``cam_path``, which :class:`mmwsss.datasets.transforms.LoadCAM` reads.
+        score_dir: Store of CRF scores, likewise: ``score_path``, for
+            :class:`mmwsss.datasets.transforms.LoadCRFScores`.
         pipeline: Transforms.
         kwargs: Arguments of :class:`mmseg.datasets.BaseSegDataset`.
 
     Raises:
         FileNotFoundError: Split list, label file, image folder, an image, a mask of ``mask_dir`` or
-            ``data_prefix['seg_map_path']``, or a file of a store that the pipeline reads missing
+            ``data_prefix['seg_map_path']``, or a file of ``cam_dir`` or ``score_dir`` missing
             (counted and named).
         ValueError: Empty split, images listed twice, of one id or without entry in the label file,
             unknown class name, no label at all in the split, classes that do not begin with
@@ -77,10 +81,13 @@ class ImageLabelDataset(BaseSegDataset):
         *args: Any,
         label_file: str | None = None,
         mask_dir: str | None = None,
+        cam_dir: str | None = None,
+        score_dir: str | None = None,
         pipeline: Sequence[dict | Callable] = (),
         **kwargs: Any,
     ) -> None:
         self.label_file, self.mask_dir = label_file, mask_dir
+        self.stores = {'cam_dir': cam_dir, 'score_dir': score_dir}
         super().__init__(*args, pipeline=[_our_reader(step) for step in pipeline], **kwargs)
 
     @classmethod
@@ -171,6 +178,10 @@ class ImageLabelDataset(BaseSegDataset):
         if self.data_prefix.get('seg_map_path') is not None:
             mask = osp.join(self.data_prefix['seg_map_path'], name + self.seg_map_suffix)
             info['seg_map_path'] = mask
+        for key, folder in self.stores.items():
+            if folder is not None:
+                path = osp.join(folder, f'{image_id(info["img_path"])}.npz')
+                info[f'{key.removesuffix("_dir")}_path'] = path
         return info
 
     def _needs_masks(self) -> bool:
@@ -219,16 +230,15 @@ class ImageLabelDataset(BaseSegDataset):
         check_some_class(paths)
 
     def _check_stores(self, data_list: list[dict]) -> None:
-        """Every image has its file in the stores that the transforms read."""
-        ids = [image_id(info['img_path']) for info in data_list]
-        for step in self.pipeline.transforms:
-            store = getattr(step, 'store', None)
-            missing = _missing([osp.join(store, f'{i}.npz') for i in ids], '.npz') if store else []
+        """Every image has its file in the stores."""
+        for key, folder in self.stores.items():
+            paths = [info[f'{key.removesuffix("_dir")}_path'] for info in data_list if folder]
+            missing = _missing(paths, '.npz')
             if missing:
                 raise FileNotFoundError(
-                    f'{len(missing)} of {len(ids)} images of the split {self._split} have no file '
-                    f'in {store}: {some(missing)}. Run the stage that writes it for the whole '
-                    f'split first, or correct `store` of {type(step).__name__} in the config.'
+                    f'{len(missing)} of {len(paths)} images of the split {self._split} have no '
+                    f'file in {folder}: {some(missing)}. Run the stage that writes it for the '
+                    f'whole split first, or correct `{key}` of the data set.'
                 )
 
     @property

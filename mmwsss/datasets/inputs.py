@@ -15,6 +15,8 @@ from mmengine.registry import init_default_scope
 from ..registry import DATASETS
 from ..utils.provenance import digest_stamps
 
+_MADE = ('mask_dir', 'cam_dir', 'score_dir')
+
 
 def base_datasets(dataset: Any) -> list[BaseDataset]:
     """The data sets inside of wrappers that repeat or join them."""
@@ -32,22 +34,21 @@ def dataset_inputs(dataset: Any) -> dict[str, str]:
         dataset: A built data set, or a wrapper of some.
 
     Returns:
-        ``images``, ``masks``, ``image_labels``, and ``stores``: files that transforms read from the
-        folder ``store``. Kinds that do not occur are left out.
+        ``images``, ``masks``, ``image_labels``, and ``stores``: files of ``cam_dir`` and
+        ``score_dir``. Kinds that do not occur are left out.
     """
     paths: dict[str, list[str]] = {'images': [], 'masks': [], 'stores': []}
     labels = hashlib.sha1()
     labelled = False
     for base in base_datasets(dataset):
         base.full_init()
-        stores = [t.store for t in base.pipeline.transforms if hasattr(t, 'store')]
         for index in range(len(base)):
             info = base.get_data_info(index)
             image = info.get('img_path', '')
             paths['images'].append(image)
             if 'seg_map_path' in info:
                 paths['masks'].append(info['seg_map_path'])
-            paths['stores'] += [os.path.join(s, f'{Path(image).stem}.npz') for s in stores]
+            paths['stores'] += [info[key] for key in ('cam_path', 'score_path') if key in info]
             if 'image_labels' in info:
                 labelled = True
                 labels.update(f'{Path(image).stem} {info["image_labels"].tolist()}\n'.encode())
@@ -55,15 +56,12 @@ def dataset_inputs(dataset: Any) -> dict[str, str]:
     return {**found, 'image_labels': labels.hexdigest()} if labelled else found
 
 
-def build_dataset(
-    cfg: dict, made: Collection[str] = (), keep_pipeline: bool = False
-) -> BaseDataset:
-    """Build a data set to see what it reads.
+def build_dataset(cfg: dict, made: Collection[str] = ()) -> BaseDataset:
+    """Build a data set, without its transforms, to see what it reads.
 
     Args:
         cfg: Config of a data set or of a wrapper of some.
-        made: Resolved folders that do not exist yet; masks in them are not looked for.
-        keep_pipeline: Build the transforms, too.
+        made: Resolved folders that do not exist yet; what lies in them is not looked for.
     """
     init_default_scope('mmseg')
 
@@ -76,11 +74,11 @@ def build_dataset(
                     prepared(inner) if isinstance(inner, dict) else list(map(prepared, inner))
                 )
         if 'pipeline' in part:
-            part['serialize_data'] = False  # it saves memory in workers, and takes half a second
-            if not keep_pipeline:
-                part['pipeline'] = []
-        if part.get('mask_dir') and os.path.realpath(part['mask_dir']) in made:
-            part['mask_dir'] = None
+            # Serialized data save memory in workers, and take half a second.
+            part.update(pipeline=[], serialize_data=False)
+        for key in _MADE:
+            if part.get(key) and os.path.realpath(part[key]) in made:
+                part[key] = None
         return part
 
     return DATASETS.build(prepared(Config(dict(cfg=cfg)).to_dict()['cfg']))
@@ -97,14 +95,17 @@ def split_lines(dataset: BaseDataset) -> dict[str, tuple[str, str]]:
     return lines
 
 
-def data_folders(dataset: BaseDataset) -> list[str]:
-    """Folders of the images and masks of a data set."""
-    prefix = dataset.data_prefix
-    return [prefix[key] for key in ('img_path', 'seg_map_path') if prefix.get(key)]
-
-
-def store_folders(cfg: Mapping) -> list[str]:
-    """Folders of stores that the transforms in the config of a data set read."""
+def data_folders(cfg: Mapping) -> dict[str, str]:
+    """``{folder: key}`` of what earlier stages have made, in the config of a data set."""
     parts = cfg.get('datasets') or ([cfg['dataset']] if 'dataset' in cfg else [])
-    inner = [folder for part in parts for folder in store_folders(part)]
-    return inner + [step['store'] for step in cfg.get('pipeline', []) if step.get('store')]
+    found = {cfg[key]: key for key in _MADE if cfg.get(key)}
+    for part in parts:
+        found.update(data_folders(part))
+    return found
+
+
+def source_folders(dataset: Any) -> list[str]:
+    """Folders of the images and masks of a built data set."""
+    prefixes = [base.data_prefix for base in base_datasets(dataset)]
+    keys = ('img_path', 'seg_map_path')
+    return [prefix[key] for prefix in prefixes for key in keys if prefix.get(key)]

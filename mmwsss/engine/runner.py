@@ -102,8 +102,10 @@ class StrictRunner(Runner):
         return None
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """As the base class, after freezing what ``FreezeBackbone`` names; a model without trainable
-        weights is not wrapped, since DDP refuses it."""
+        """As the base class, after freezing what ``FreezeBackbone`` names.
+
+        A model without trainable weights is not wrapped, since DDP refuses it.
+        """
         for hook in self.cfg.get('custom_hooks') or []:
             if hook['type'] == 'mmwsss.FreezeBackbone':
                 HOOKS.build(hook).freeze(model)

@@ -15,13 +15,7 @@ from typing import Any, ClassVar
 
 from mmengine.config import Config
 
-from ..datasets.inputs import (
-    base_datasets,
-    build_dataset,
-    data_folders,
-    dataset_inputs,
-    store_folders,
-)
+from ..datasets.inputs import build_dataset, data_folders, dataset_inputs, source_folders
 from ..utils.io import atomic_write
 from .launch import Launch, end_with_parent, load_config
 
@@ -161,16 +155,14 @@ class ConfigStage(Stage):
         folders = []
         for name in self.loaders:
             if loader := self._loaded.get(name):
-                stores = store_folders(loader['dataset'])
-                check_folders(dict.fromkeys(stores, 'store'), made)
-                dataset = build_dataset(loader['dataset'], made)
-                folders += [f for base in base_datasets(dataset) for f in data_folders(base)]
-                folders += stores
+                earlier = data_folders(loader['dataset'])
+                check_folders(earlier, made)
+                folders += [*earlier, *source_folders(build_dataset(loader['dataset'], made))]
         return folders
 
     def files(self) -> dict[str, str]:
         dataset = self._loaded[self.loaders[0]]['dataset']
-        return dataset_inputs(build_dataset(dataset, keep_pipeline=True))
+        return dataset_inputs(build_dataset(dataset))
 
     def depends(self) -> dict[str, Any]:
         config = self._loaded.to_dict()

@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,13 @@ def picture(height=20, width=28) -> np.ndarray:
     return np.random.default_rng(0).integers(1, 255, (height, width, 3), dtype=np.uint8)
 
 
-def sample(labels=(3,), **changes) -> dict:
+@pytest.fixture
+def sample(tmp_path):
+    """A sample whose store, for maps and for scores, is the temporary folder."""
+    return partial(make_sample, tmp_path)
+
+
+def make_sample(store=Path(), labels=(3,), **changes) -> dict:
     image = picture()
     results = dict(
         img=image,
@@ -43,13 +50,15 @@ def sample(labels=(3,), **changes) -> dict:
         ori_shape=image.shape[:2],
         image_labels=np.array(labels),
         num_foreground=20,
+        cam_path=str(store / 'a.npz'),
+        score_path=str(store / 'a.npz'),
     )
     return {**results, **changes}
 
 
 def with_scores(height=20, width=28) -> dict:
     """Scores that can be told from the image at every pixel."""
-    results = sample()
+    results = make_sample()
     low = results['img'][..., :2].astype(np.float16)
     return dict(results, crf_low=low, crf_high=low + 1)
 
@@ -68,15 +77,15 @@ def write_cam(folder, labels=(3,), size=(20, 28)):
     return cam
 
 
-def test_crf_scores_are_those_of_the_store(tmp_path):
+def test_crf_scores_are_those_of_the_store(tmp_path, sample):
     scores = write_crf(tmp_path)
-    results = LoadCRFScores(str(tmp_path))(sample())
+    results = LoadCRFScores()(sample())
     np.testing.assert_array_equal(results['crf_low'], scores.transpose(1, 2, 0))
     np.testing.assert_array_equal(results['crf_high'], scores.transpose(1, 2, 0) / 2)
 
 
-def test_a_crf_store_that_does_not_fit_is_refused(tmp_path):
-    load = LoadCRFScores(str(tmp_path))
+def test_a_crf_store_that_does_not_fit_is_refused(tmp_path, sample):
+    load = LoadCRFScores()
     with pytest.raises(FileNotFoundError, match=r'a\.npz'):
         load(sample())
     write_crf(tmp_path, labels=(3, 5))
@@ -107,7 +116,7 @@ def test_a_crf_store_that_does_not_fit_is_refused(tmp_path):
         (dict(labels=np.array([[3]])), r'labels are int64 of shape \(1, 1\)'),
     ],
 )
-def test_crf_scores_out_of_range_are_named(tmp_path, change, message):
+def test_crf_scores_out_of_range_are_named(tmp_path, change, message, sample):
     scores = np.full((2, 20, 28), 0.5, np.float16)
     np.savez(
         tmp_path / 'a.npz', **{**dict(labels=np.array([3]), low=scores, high=scores), **change}
@@ -115,7 +124,7 @@ def test_crf_scores_out_of_range_are_named(tmp_path, change, message):
     results = sample()
     del results['image_labels']
     with pytest.raises(ValueError, match=rf'a\.npz: {message}'):
-        LoadCRFScores(str(tmp_path))(results)
+        LoadCRFScores()(results)
 
 
 @pytest.mark.parametrize('prob', [-0.1, 1.1, float('nan')])
@@ -126,14 +135,14 @@ def test_probability_of_a_flip_lies_in_0_to_1(prob):
         FuseLowHighAlpha(pool=0)
 
 
-def test_cams_are_those_of_the_store(tmp_path):
+def test_cams_are_those_of_the_store(tmp_path, sample):
     cam = write_cam(tmp_path)
-    seed = LoadCAM(str(tmp_path))(sample())['seed_cam']
+    seed = LoadCAM()(sample())['seed_cam']
     np.testing.assert_array_equal(seed.cam, cam.astype(np.float32))
     assert seed.labels.tolist() == [3]
 
 
-def test_what_the_writer_stores_is_read_again(tmp_path):
+def test_what_the_writer_stores_is_read_again(tmp_path, sample):
     writer = CAMStoreWriter(str(tmp_path))
     cam = torch.rand(2, 20, 28)
     writer.process(
@@ -146,13 +155,13 @@ def test_what_the_writer_stores_is_read_again(tmp_path):
             )
         ],
     )
-    seed = LoadCAM(str(tmp_path))(sample(labels=(0, 7)))['seed_cam']
+    seed = LoadCAM()(sample(labels=(0, 7)))['seed_cam']
     torch.testing.assert_close(seed.cam, cam.half().float())
     assert seed.labels.tolist() == [0, 7]
 
 
-def test_a_cam_store_that_does_not_fit_is_refused(tmp_path):
-    load = LoadCAM(str(tmp_path))
+def test_a_cam_store_that_does_not_fit_is_refused(tmp_path, sample):
+    load = LoadCAM()
     write_cam(tmp_path, labels=(4,))
     with pytest.raises(ValueError, match=r'a\.npz holds the classes \[4\]'):
         load(sample())
@@ -164,9 +173,9 @@ def test_a_cam_store_that_does_not_fit_is_refused(tmp_path):
         load(sample(labels=(20,)))
 
 
-def test_an_image_without_classes(tmp_path):
+def test_an_image_without_classes(tmp_path, sample):
     write_cam(tmp_path, labels=())
-    assert LoadCAM(str(tmp_path))(sample(labels=()))['seed_cam'].cam.shape == (0, 5, 7)
+    assert LoadCAM()(sample(labels=()))['seed_cam'].cam.shape == (0, 5, 7)
 
 
 def test_crop_and_flip_move_image_and_scores_together():
@@ -194,7 +203,7 @@ def test_flip_probability(prob, flipped):
     np.testing.assert_array_equal(results['img'], expected)
 
 
-def test_fusion_and_packing():
+def test_fusion_and_packing(sample):
     results = sample(img=picture(16, 24), img_shape=(16, 24), ori_shape=(16, 24))
     results['crf_low'] = np.zeros((16, 24, 2), np.float16)
     results['crf_high'] = np.zeros((16, 24, 2), np.float16)
@@ -209,11 +218,11 @@ def test_fusion_and_packing():
     np.testing.assert_array_equal(packed['inputs'].permute(1, 2, 0), picture(16, 24))
 
 
-def test_the_seed_decides_the_draws(tmp_path):
+def test_the_seed_decides_the_draws(tmp_path, sample):
     write_crf(tmp_path)
     chain = Compose(
         [
-            LoadCRFScores(str(tmp_path)),
+            LoadCRFScores(),
             RandomPadCropScores(crop_size=16),
             RandomFlipScores(),
             FuseLowHighAlpha(),
@@ -227,6 +236,32 @@ def test_the_seed_decides_the_draws(tmp_path):
 
     assert run(1) == run(1)
     assert run(1) != run(2)
+
+
+@pytest.mark.parametrize('kind', [LoadCAM, LoadCRFScores])
+def test_the_data_set_says_where_the_store_is(sample, kind):
+    results = {key: value for key, value in sample().items() if not key.endswith('_path')}
+    with pytest.raises(ValueError, match=r'give the data set .* (cam|score)_dir'):
+        kind()(results)
+
+
+@pytest.mark.parametrize(
+    ('config', 'key', 'loader'),
+    [
+        ('psa_voc_affinity', 'score_dir', 'train_dataloader'),
+        ('psa_voc_affinity', 'cam_dir', 'val_dataloader'),
+        ('psa_voc_affinity_vgg16', 'cam_dir', 'test_dataloader'),
+        ('psa_mini_affinity', 'score_dir', 'train_dataloader'),
+        ('psa_mini_affinity', 'cam_dir', 'test_dataloader'),
+    ],
+)
+def test_a_store_that_a_child_config_names_is_the_one_that_is_read(tmp_path, config, key, loader):
+    child = tmp_path / 'child.py'
+    base = ROOT / f'configs/wsss/{config}.py'
+    child.write_text(f'_base_ = {str(base)!r}\n{loader} = dict(dataset=dict({key}="elsewhere"))')
+    dataset = Config.fromfile(child)[loader].dataset
+    assert dataset[key] == 'elsewhere'
+    assert not any('store' in step for step in dataset.pipeline)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +282,9 @@ def test_shipped_configs_read_their_stores(tmp_path, monkeypatch, name):
     Image.fromarray(mask).save(root / loaders[1].data_prefix.seg_map_path / 'a.png')
     foreground = DATASETS.get(dataset.type).METAINFO['classes'][1:]
     write_label_file(root / dataset.label_file, {'a': [foreground[3]]})
-    for store, write in ((config.cam_store, write_cam), (config.crf_store, write_crf)):
+    stores = (loaders[0].score_dir, write_crf), (loaders[1].cam_dir, write_cam)
+    assert loaders[2].cam_dir == loaders[1].cam_dir
+    for store, write in stores:
         Path(store).mkdir(parents=True)
         write(Path(store))
 

@@ -414,13 +414,12 @@ def test_classes_may_be_a_file(root):
 
 def test_an_image_without_a_file_in_a_store_is_found_when_it_is_built(root):
     store = root / 'cams'
-    pipeline = [*TRAIN_PIPELINE[:2], dict(type='mmwsss.LoadCAM', store=str(store))]
-    with pytest.raises(FileNotFoundError, match=r'3 of 3 .*cams: c\.npz, a\.npz, b\.npz.*LoadCAM'):
-        build(root, pipeline=pipeline)
+    with pytest.raises(FileNotFoundError, match=r'3 of 3 .*cams: c\.npz, a\.npz, b\.npz.*cam_dir'):
+        build(root, cam_dir=str(store))
     for key in 'ac':
         save_cam(store / f'{key}.npz', np.array([0, 1]), np.zeros((2, 4, 6)), (8, 12))
     with pytest.raises(FileNotFoundError, match=r'1 of 3 .*cams: b\.npz\. Run the stage'):
-        build(root, pipeline=pipeline)
+        build(root, score_dir=str(store))
 
 
 def test_an_image_that_cannot_be_prepared_brings_the_remedy_of_its_cause_only(root):
@@ -428,8 +427,8 @@ def test_an_image_that_cannot_be_prepared_brings_the_remedy_of_its_cause_only(ro
     for key in 'abc':
         save_cam(store / f'{key}.npz', np.array([0, 1]), np.zeros((2, 4, 6)), (8, 12))
     (store / 'a.npz').write_bytes(b'PK')
-    pipeline = [*TRAIN_PIPELINE[:2], dict(type='mmwsss.LoadCAM', store=str(store))]
+    pipeline = [*TRAIN_PIPELINE[:2], dict(type='mmwsss.LoadCAM')]
     with pytest.raises(RuntimeError) as error:
-        build(root, pipeline=pipeline)[1]
+        build(root, pipeline=pipeline, cam_dir=str(store))[1]
     assert 'a.jpg: ValueError: ' in str(error.value)
     assert str(error.value).endswith('or correct the folder in the config.')

@@ -7,7 +7,9 @@ from mmwsss.engine.schedulers import PolyWarmupLR
 from mmwsss.ops.losses import poly_warmup_factor
 
 
-def test_every_training_iteration_uses_its_factor(tmp_path):
+@pytest.mark.parametrize('length', [{'max_iters': 12}, {}])
+def test_every_training_iteration_uses_its_factor(tmp_path, length):
+    """Without ``max_iters`` the length is that of the training."""
     from mmengine.hooks import Hook
     from mmengine.model import BaseModel
 
@@ -35,11 +37,11 @@ def test_every_training_iteration_uses_its_factor(tmp_path):
         train_cfg=dict(type='IterBasedTrainLoop', max_iters=12),
         optim_wrapper=OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1)),
         param_scheduler=[
-            dict(type='mmwsss.PolyWarmupLR', max_iters=12, warmup_iters=4, by_epoch=False)
+            dict(type='mmwsss.PolyWarmupLR', **length, warmup_iters=4, by_epoch=False)
         ],
         custom_hooks=[Rates()],
         default_scope='mmseg',
-        experiment_name='poly_warmup',
+        experiment_name=f'poly_warmup{len(length)}',
     ).train()
     assert Rates.seen == pytest.approx([0.1 * poly_warmup_factor(t, 12, 4) for t in range(12)])
 
@@ -48,3 +50,5 @@ def test_epochs_are_refused():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
     with pytest.raises(ValueError, match='by_epoch=False'):
         PolyWarmupLR(optimizer, max_iters=10)
+    with pytest.raises(ValueError, match='needs max_iters or end'):
+        PolyWarmupLR(optimizer, by_epoch=False)

@@ -127,9 +127,9 @@ def test_a_checkpoint_of_other_classes_is_refused(trained, classes, message):
 
 def test_maps_are_not_written_over_those_that_are_read(tmp_path, capture):
     config = CONFIGS / 'wsss/psa_mini_affinity.py'
-    store = load_config(config).test_dataloader.dataset.pipeline[3].store
+    store = load_config(config).test_dataloader.dataset.cam_dir
     options = {'test_evaluator.0.output_dir': store}
-    with pytest.raises(ValueError, match=r'which is also store of mmwsss\.LoadCAM'):
+    with pytest.raises(ValueError, match='which is also cam_dir'):
         test_from_cfg(load_config(config, options, tmp_path), 'x.pth')
 
 

@@ -6,9 +6,7 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01),
 )
-param_scheduler = [
-    dict(type='mmwsss.PolyWarmupLR', max_iters=max_iters, warmup_iters=50, by_epoch=False)
-]
+param_scheduler = [dict(type='mmwsss.PolyWarmupLR', warmup_iters=50, by_epoch=False)]
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=2000)
 val_cfg = dict(type='ValLoop')

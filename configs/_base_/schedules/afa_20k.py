@@ -16,11 +16,9 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(
         type='mmwsss.PolyWarmupLR',
-        max_iters=max_iters,
         warmup_iters=1500,
         warmup_ratio=1e-6,
         power=1.0,
-        end=max_iters,
         by_epoch=False,
     )
 ]

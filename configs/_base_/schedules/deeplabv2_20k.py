@@ -14,8 +14,6 @@ optim_wrapper = dict(
         }
     ),
 )
-param_scheduler = [
-    dict(type='mmwsss.StepwisePolyLR', max_iters=max_iters, interval=20, power=0.9, by_epoch=False)
-]
+param_scheduler = [dict(type='mmwsss.StepwisePolyLR', interval=20, power=0.9, by_epoch=False)]
 train_cfg = dict(max_iters=max_iters, val_interval=4000)
 default_hooks = dict(checkpoint=dict(interval=4000))

@@ -13,10 +13,8 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(
         type='mmwsss.PolyWarmupLR',
-        max_iters=max_iters,
         warmup_iters=0,
         power=0.9,
-        end=max_iters,
         by_epoch=False,
     )
 ]

@@ -1,15 +1,5 @@
 # PSA's AffinityNet on VOC: 8 epochs of batch 8; the masks are judged once, at the end.
 _base_ = './sgd_poly_psa.py'
 max_iters = 10576  # 8 epochs
-param_scheduler = [
-    dict(
-        type='mmwsss.PolyWarmupLR',
-        max_iters=max_iters,
-        warmup_iters=0,
-        power=0.9,
-        end=max_iters,
-        by_epoch=False,
-    )
-]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 auto_scale_lr = dict(base_batch_size=8)

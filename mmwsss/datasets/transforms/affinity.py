@@ -4,9 +4,6 @@
 classes of the image after the dense CRF, under a low and a high exponent of the background.
 """
 
-import os.path as osp
-from pathlib import Path
-
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -24,9 +21,18 @@ from .geometric import RandomPadCrop, pad_crop
 JOINT_KEYS = ('img', 'crf_low', 'crf_high')
 
 
-def _stored(store: str, results: dict) -> str:
-    """Path of the image's file in a store."""
-    return osp.join(store, f'{Path(results["img_path"]).stem}.npz')
+def _stored(key: str, results: dict) -> str:
+    """Path of the image's file in a store.
+
+    Raises:
+        ValueError: The data set says nothing of the store.
+    """
+    if key not in results:
+        raise ValueError(
+            f'{results.get("img_path")} has no {key}: give the data set (mmwsss.ImageLabelDataset) '
+            f'{key.removesuffix("_path")}_dir, the folder of the store'
+        )
+    return results[key]
 
 
 def _check_labels(path: str, labels: np.ndarray, results: dict) -> None:
@@ -47,15 +53,12 @@ class LoadCAM(BaseTransform):
     Added key: ``seed_cam``, a ``BaseDataElement`` with ``cam`` float32 ``(K, h, w)`` and ``labels``
     int64 ``(K,)``. If the sample has ``image_labels``, they have to be the same classes.
 
-    Args:
-        store: Folder that :class:`mmwsss.evaluation.writers.CAMStoreWriter` has filled.
+    Required key: ``cam_path``, in a store that :class:`mmwsss.evaluation.writers.CAMStoreWriter`
+    has filled (``cam_dir`` of the data set).
     """
 
-    def __init__(self, store: str) -> None:
-        self.store = store
-
     def transform(self, results: dict) -> dict:
-        path = _stored(self.store, results)
+        path = _stored('cam_path', results)
         stored = load_cam(path, results.get('num_foreground'), results['img'].shape[:2])
         _check_labels(path, stored.labels, results)
         results['seed_cam'] = BaseDataElement(
@@ -65,7 +68,7 @@ class LoadCAM(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(store={self.store!r})'
+        return f'{type(self).__name__}()'
 
 
 @TRANSFORMS.register_module()
@@ -75,16 +78,13 @@ class LoadCRFScores(BaseTransform):
     Added keys: ``crf_low``, ``crf_high``. If the sample has ``image_labels``, they have to be the
     same classes.
 
-    Args:
-        store: Folder with one ``<image id>.npz`` each: ``labels`` int16 ``(K,)`` 0-based foreground
-            indices, ``low`` and ``high`` float16 ``(1 + K, H, W)``, background first.
+    Required key: ``score_path`` (``score_dir`` of the data set), a file with ``labels`` int16
+    ``(K,)``, 0-based foreground indices, and ``low`` and ``high`` float16 ``(1 + K, H, W)``,
+    background first (:class:`mmwsss.stages.LowHighFromCAMs`).
     """
 
-    def __init__(self, store: str) -> None:
-        self.store = store
-
     def transform(self, results: dict) -> dict:
-        path = _stored(self.store, results)
+        path = _stored('score_path', results)
         arrays = read_store(path, ('labels', 'low', 'high'))
         labels = check_labels(path, arrays['labels'], results.get('num_foreground'))
         _check_labels(path, labels, results)
@@ -102,7 +102,7 @@ class LoadCRFScores(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(store={self.store!r})'
+        return f'{type(self).__name__}()'
 
 
 @TRANSFORMS.register_module()

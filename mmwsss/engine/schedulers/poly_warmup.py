@@ -6,6 +6,8 @@ from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmwsss.ops.losses import poly_warmup_factor
 from mmwsss.registry import PARAM_SCHEDULERS
 
+from .length import schedule_length
+
 
 @PARAM_SCHEDULERS.register_module()
 class PolyWarmupLR(LRSchedulerMixin, _ParamScheduler):
@@ -15,17 +17,21 @@ class PolyWarmupLR(LRSchedulerMixin, _ParamScheduler):
     its decay after the warm-up.)
 
     Args:
-        max_iters: Iterations of the whole training.
+        max_iters: Iterations of the whole training; None: ``end``, which the runner sets to its
+            own ``train_cfg.max_iters``.
         warmup_iters: Iterations of the warm-up.
         warmup_ratio: First factor.
         power: Exponent of the decay.
         by_epoch: Must be False; the runner reads it from the config.
+
+    Raises:
+        ValueError: ``by_epoch=True``, or neither ``max_iters`` nor ``end``.
     """
 
     def __init__(
         self,
         optimizer,
-        max_iters: int,
+        max_iters: int | None = None,
         *args,
         warmup_iters: int = 50,
         warmup_ratio: float = 1e-6,
@@ -35,7 +41,7 @@ class PolyWarmupLR(LRSchedulerMixin, _ParamScheduler):
     ) -> None:
         if by_epoch:
             raise ValueError('PolyWarmupLR counts iterations: write by_epoch=False in its config')
-        self.max_iters = max_iters
+        self.max_iters = schedule_length(max_iters, kwargs)
         self.warmup_iters = warmup_iters
         self.warmup_ratio = warmup_ratio
         self.power = power

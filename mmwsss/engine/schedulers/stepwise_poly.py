@@ -6,6 +6,8 @@ from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmwsss.ops.losses import stepwise_poly_factor
 from mmwsss.registry import PARAM_SCHEDULERS
 
+from .length import schedule_length
+
 
 @PARAM_SCHEDULERS.register_module()
 class StepwisePolyLR(LRSchedulerMixin, _ParamScheduler):
@@ -15,16 +17,20 @@ class StepwisePolyLR(LRSchedulerMixin, _ParamScheduler):
     ``accumulative_counts=2`` an interval of 10 optimiser steps is ``interval=20``.
 
     Args:
-        max_iters: Iteration at which the rate would be 0.
+        max_iters: Iteration at which the rate would be 0; None: ``end``, which the runner sets to
+            its own ``train_cfg.max_iters``.
         interval: Iterations between two changes.
         power: Exponent of the decay.
         by_epoch: Must be False; the runner reads it from the config.
+
+    Raises:
+        ValueError: ``by_epoch=True``, an interval below 1, or neither ``max_iters`` nor ``end``.
     """
 
     def __init__(
         self,
         optimizer,
-        max_iters: int,
+        max_iters: int | None = None,
         *args,
         interval: int = 10,
         power: float = 0.9,
@@ -35,7 +41,7 @@ class StepwisePolyLR(LRSchedulerMixin, _ParamScheduler):
             raise ValueError('StepwisePolyLR counts iterations: write by_epoch=False in its config')
         if interval < 1:
             raise ValueError(f'interval must be a positive number of iterations, got {interval}')
-        self.max_iters = max_iters
+        self.max_iters = schedule_length(max_iters, kwargs)
         self.interval = interval
         self.power = power
         super().__init__(optimizer, *args, by_epoch=by_epoch, **kwargs)
