@@ -1,12 +1,179 @@
-"""What the benchmarks share: time and peak memory of a function."""
+"""What the benchmarks share: time in three situations, peak memory, and the table of results.
 
+Every benchmark prints, for its baseline and for ours, the seconds with one thread, with all threads
+(the default), and with all threads beside a process that is always busy, and at the end the rows
+of README's table, which begin with ``|``. All rows of all benchmarks:
+
+    for f in benchmarks/[!_]*.py; do python $f; done | tee benchmarks.log | grep '^|'
+"""
+
+import argparse
 import multiprocessing
+import os
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 
+import cv2
 import torch
+
+SITUATIONS = ('one thread', 'all threads', 'beside a busy process')
+_SPIN = 'import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    sum(range(100_000))'
+_FOREIGN = 0.1  # CPUs used by others from which on a warning is printed
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Parser with the options that all benchmarks have."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--repeat', type=int, default=3, help='timed calls of every function')
+    parser.add_argument('--quick', action='store_true', help='a small problem, timed once')
+    return parser
+
+
+@dataclass
+class Measured:
+    """A function's result and cost.
+
+    Attributes:
+        seconds: Medians in the three :data:`SITUATIONS`.
+        peak: MiB of the first call, which is not timed.
+    """
+
+    result: object
+    seconds: list[float]
+    peak: float
+
+    @property
+    def collapse(self) -> float:
+        """Time with all threads beside a busy process / time with one thread."""
+        return self.seconds[2] / self.seconds[0]
+
+
+def measure(functions: dict[str, Callable], repeat: int) -> dict[str, Measured]:
+    """Time functions that take turns, so that all see the same load; prints what others load."""
+    results = {}
+    for name, function in functions.items():
+        with PeakMemory() as memory:
+            result = function()
+        results[name] = Measured(result, [], memory.peak)
+    threads = torch.get_num_threads()
+    load = _ForeignLoad()
+    for situation in SITUATIONS:
+        _limit_threads(1 if situation == 'one thread' else threads)
+        if situation == 'beside a busy process':
+            with busy_process() as pid:
+                seconds = _take_turns(functions, repeat)
+                load.subtract(pid)
+        else:
+            seconds = _take_turns(functions, repeat)
+        for name, value in seconds.items():
+            results[name].seconds.append(value)
+    if load.cpus() > _FOREIGN:
+        print(f'(other processes used {load.cpus():.1f} CPUs meanwhile: measure again)')
+    return results
+
+
+def _take_turns(functions: dict[str, Callable], repeat: int) -> dict[str, float]:
+    seconds = {name: [] for name in functions}
+    for _ in range(repeat):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def _limit_threads(count: int) -> None:
+    torch.set_num_threads(count)
+    cv2.setNumThreads(count)
+
+
+@contextmanager
+def busy_process() -> Iterator[int]:
+    """A process that computes all the time and ends with this one; yields its id."""
+    process = subprocess.Popen([sys.executable, '-S', '-c', _SPIN, str(os.getpid())])
+    try:
+        time.sleep(0.2)
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+class _ForeignLoad:
+    """CPUs that processes other than this one and its children use, on average."""
+
+    def __init__(self) -> None:
+        self.start, self.known = time.perf_counter(), 0.0
+        self.total, self.own = _system_seconds(), sum(os.times()[:2])
+
+    def subtract(self, pid: int) -> None:
+        """Leave the time of a child out, which must still run."""
+        with open(f'/proc/{pid}/stat') as file:
+            ticks = file.read().rpartition(')')[2].split()[11:13]
+        self.known += sum(map(int, ticks)) / os.sysconf('SC_CLK_TCK')
+
+    def cpus(self) -> float:
+        """The average so far."""
+        used = _system_seconds() - self.total - (sum(os.times()[:2]) - self.own) - self.known
+        return used / (time.perf_counter() - self.start)
+
+
+def _system_seconds() -> float:
+    """CPU seconds that all processes have used."""
+    with open('/proc/stat') as file:
+        user, nice, system = map(int, file.readline().split()[1:4])
+    return (user + nice + system) / os.sysconf('SC_CLK_TCK')
+
+
+class Report:
+    """Prints every comparison as it comes, and at the end the rows of README's table.
+
+    Args:
+        script: ``__file__`` of the benchmark.
+    """
+
+    def __init__(self, script: str) -> None:
+        self.script = os.path.splitext(os.path.basename(script))[0]
+        self.rows: list[str] = []
+        self.worst = 0.0
+        print(f'{self.script}: {torch.get_num_threads()} threads unless said otherwise')
+
+    def add(self, name: str, baseline: str, slow: Measured, fast: Measured) -> None:
+        """Print times and peaks of a baseline and of ours, and remember the row.
+
+        Args:
+            name: What is measured.
+            baseline: What ``slow`` is.
+        """
+        print(f'{name}\n  baseline: {baseline}')
+        for who, measured in (('baseline', slow), ('mmwsss', fast)):
+            times = ', '.join(map(_seconds, measured.seconds))
+            print(f'  {who:8} {times}; peak +{measured.peak:.0f} MiB')
+        ratios = [a / b for a, b in zip(slow.seconds, fast.seconds, strict=True)]
+        print(f'  ratio    {", ".join(f"{ratio:.2f}" for ratio in ratios)}', flush=True)
+        self.worst = max(self.worst, fast.collapse)
+        cells = [
+            f'{ratio:.3g} ({_seconds(s)})' for ratio, s in zip(ratios, fast.seconds, strict=True)
+        ]
+        self.rows.append(f'| `{self.script}`: {name} | {baseline} | {" | ".join(cells)} |')
+
+    def close(self) -> None:
+        """Print the table and the worst loss beside a busy process."""
+        print(f'columns: {", ".join(SITUATIONS)}')
+        print(f'worst ours: beside a busy process / one thread = {self.worst:.2f}')
+        print('\n'.join(self.rows))
+
+
+def _seconds(value: float) -> str:
+    return f'{value:.2f} s' if value >= 0.1 else f'{value * 1e3:.2g} ms'
 
 
 class PeakMemory:
@@ -28,37 +195,20 @@ def _peak() -> float:
     return int(line.split()[1]) / 1024
 
 
-def measure(function: Callable, repeat: int) -> tuple[float, float, object]:
-    """Median seconds, peak MiB and the result; the first call, for the memory, is not timed."""
-    with PeakMemory() as memory:
-        result = function()
-    seconds = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), memory.peak, result
-
-
-def measure_apart(
-    function: Callable, threads: int, repeat: int, warm_up: Callable | None = None
-) -> tuple[float, float, object]:
-    """:func:`measure` in a process of its own, whose memory nothing else has used before.
+def peak_apart(function: Callable, warm_up: Callable) -> float:
+    """Peak MiB of a function in a process of its own, whose memory nothing has used before.
 
     Args:
-        function: Can be pickled; its result, too.
-        threads: Of torch.
+        function: Can be pickled.
         warm_up: Called before, for what is loaded and compiled only once.
     """
     spawn = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        return pool.submit(_measure_with_threads, function, threads, repeat, warm_up).result()
+        return pool.submit(_peak_after, function, warm_up).result()
 
 
-def _measure_with_threads(
-    function: Callable, threads: int, repeat: int, warm_up: Callable | None
-) -> tuple[float, float, object]:
-    torch.set_num_threads(threads)
-    if warm_up is not None:
-        warm_up()
-    return measure(function, repeat)
+def _peak_after(function: Callable, warm_up: Callable) -> float:
+    warm_up()
+    with PeakMemory() as memory:
+        function()
+    return memory.peak

@@ -11,6 +11,7 @@ from mmseg.structures import SegDataSample
 
 from mmwsss.registry import DATASETS, MODELS, PARAM_SCHEDULERS, TRANSFORMS
 from mmwsss.stages import Pipeline
+from mmwsss.stages.stage import ConfigStage
 
 ROOT = Path(__file__).parents[1] / 'configs'
 PIPELINES = sorted((ROOT / 'pipelines').glob('*.py'))
@@ -115,18 +116,11 @@ def test_pipelines_are_consistent(path):
     """Stages are complete, and what one reads from work_dirs another one writes before it."""
     written = set()
     for stage in Pipeline(path).stages:
-        read = [stage.get('source'), stage.get('predictions')]
-        if 'config' in stage:
-            cfg = Config.fromfile(path.parent / stage['config'])
-            cfg.merge_from_dict(stage.get('options', {}))
-            loader = cfg.train_dataloader if stage['run'] == 'train' else cfg.test_dataloader
-            read += folders_in(loader.to_dict())
-            if stage['run'] == 'predict':
-                evaluators = cfg.test_evaluator
-                evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
-                written |= {e.output_dir for e in evaluators if 'output_dir' in e}
+        read = [stage.spec.get('source'), stage.spec.get('predictions')]
+        if isinstance(stage, ConfigStage):
+            read += folders_in(stage.config()[stage.loaders[0]].to_dict())
         assert {r for r in read if r and r.startswith('work_dirs/')} <= written
-        written.add(stage.get('out'))
+        written |= set(stage.outputs())
 
 
 def folders_in(value) -> list[str]:

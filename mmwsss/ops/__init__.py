@@ -1,0 +1,3 @@
+from .threads import sleep_while_waiting
+
+sleep_while_waiting()

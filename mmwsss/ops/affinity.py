@@ -5,8 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .pairs import pair_slots
+from .threads import one_thread
 
 
+@one_thread()
 def mean_attention(attn: Tensor, last: int) -> Tensor:
     """Mean of the last maps.
 
@@ -20,6 +22,7 @@ def mean_attention(attn: Tensor, last: int) -> Tensor:
     return attn[-last:].mean(dim=0)
 
 
+@one_thread()
 def gated_attention(attn: Tensor, affinity: Tensor, last: int) -> Tensor:
     """Attention of the trustworthy layers, gated by the predicted affinity (WeCLIP, RFM).
 
@@ -42,6 +45,7 @@ def gated_attention(attn: Tensor, affinity: Tensor, last: int) -> Tensor:
     return affinity * chosen / (keep.sum(dim=0)[:, None, None] + 1e-5)
 
 
+@one_thread()
 def sinkhorn_symmetric(matrix: Tensor, iterations: int = 3) -> Tensor:
     """Make an affinity nearly doubly stochastic and symmetric (CLIP-ES, equations 6 and 7).
 
@@ -61,6 +65,7 @@ def sinkhorn_symmetric(matrix: Tensor, iterations: int = 3) -> Tensor:
     return (matrix + matrix.transpose(-1, -2)) / 2
 
 
+@one_thread()
 def propagate(affinity: Tensor, cam: Tensor, image_index: Tensor, power: int = 2) -> Tensor:
     """``affinity ** power @ cam`` for every (image, class) pair, never forming the power.
 
@@ -95,6 +100,7 @@ def predict_affinity(features: Tensor) -> Tensor:
     return (tokens.transpose(1, 2) @ tokens).sigmoid()
 
 
+@one_thread()
 def radius_mask(grid: tuple[int, int], radius: int, device: torch.device | None = None) -> Tensor:
     """Pairs of cells at most ``radius`` apart in row and column.
 
@@ -124,16 +130,38 @@ def affinity_label(label: Tensor, grid: tuple[int, int], radius: int | None) -> 
     Returns:
         ``(B, N, N)`` uint8: 1 same class, 0 different, 255 elsewhere.
     """
-    cells = F.interpolate(label[:, None].float(), size=grid, mode='nearest').flatten(1)
+    rows, columns = map(_nearest_index, label.shape[-2:], grid)
+    cells = label[:, rows.to(label.device)[:, None], columns.to(label.device)].long()
+    if label.device.type != 'cpu':
+        return _tensor_label(cells, radius)
+    from .affinity_cpu import label_near_pairs  # numba takes a second to import
+
+    count = grid[0] * grid[1]
+    target = torch.full((len(label), count, count), 255, dtype=torch.uint8)
+    reach = max(grid) if radius is None else radius
+    label_near_pairs(cells.contiguous().numpy(), tuple(grid), reach, target.numpy())
+    return target
+
+
+def _nearest_index(old: int, new: int) -> Tensor:
+    """Source index of each new cell, as in a nearest resize of PyTorch."""
+    ramp = torch.arange(old, dtype=torch.float32)[None, None]
+    return F.interpolate(ramp, size=new, mode='nearest')[0, 0].long()
+
+
+def _tensor_label(cells: Tensor, radius: int | None) -> Tensor:
+    """:func:`affinity_label` of cells ``(B, h, w)`` on any device."""
+    grid, cells = tuple(cells.shape[1:]), cells.flatten(1)
     target = (cells[:, :, None] == cells[:, None, :]).view(torch.uint8)
     unknown = 255 * (cells == 255).view(torch.uint8)
     target |= unknown[:, :, None]  # 255 with any other bits is 255
     target |= unknown[:, None, :]
     if radius is not None:
-        target |= 255 * (~radius_mask(grid, radius, label.device)).view(torch.uint8)
+        target |= 255 * (~radius_mask(grid, radius, cells.device)).view(torch.uint8)
     return target
 
 
+@one_thread()
 def random_walk_step(
     scores: Tensor,
     affinity: Tensor,

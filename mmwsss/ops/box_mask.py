@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .threads import one_thread
+
 
 def connected_components(binary: Tensor) -> Tensor:
     """Label 8-connected components of many small maps at once.
@@ -28,6 +30,7 @@ def connected_components(binary: Tensor) -> Tensor:
         ids = grown
 
 
+@one_thread()
 def box_mask(cam: Tensor, threshold: float) -> Tensor:
     """Union of the bounding boxes of a cam's strong components.
 

@@ -4,8 +4,10 @@ from torch import Tensor
 
 from .affinity import propagate, sinkhorn_symmetric
 from .box_mask import box_mask
+from .threads import one_thread
 
 
+@one_thread()
 def class_aware_affinity(
     affinity: Tensor, cams: Tensor, image_index: Tensor, box_threshold: float
 ) -> Tensor:

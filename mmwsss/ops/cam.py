@@ -6,7 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .threads import one_thread
 
+
+@one_thread()
 def minmax_normalize(cam: Tensor, eps: float = 1e-7) -> Tensor:
     """Scale every map to [0, 1].
 
@@ -73,16 +76,18 @@ def merge_cams(
     prepare, normalize = _CONVENTIONS[convention]
     grid = _merge_grid(size, convention)
     if convention == 'flipmax' and flip:
-        views = _maximum_of_pairs(upsample(view, grid) for view in views)
+        views = _maximum_of_pairs(views, grid)
     total = None
     for view in views:
-        maps = upsample(prepare(view), grid)
-        total = maps if total is None else total + maps
+        with one_thread():  # not around the network that makes the views
+            maps = upsample(prepare(view), grid)
+            total = maps if total is None else total + maps
     if total is None:
         raise ValueError('there is no view to merge')
     if convention != 'irn_strided':
         total = total[..., : size[0], : size[1]]
-    return normalize(total)
+    with one_thread():
+        return normalize(total)
 
 
 def _merge_grid(size: tuple[int, int], convention: str) -> tuple[int, int]:
@@ -94,10 +99,12 @@ def _merge_grid(size: tuple[int, int], convention: str) -> tuple[int, int]:
     return height, width
 
 
-def _maximum_of_pairs(views: Iterable[Tensor]) -> Iterator[Tensor]:
+def _maximum_of_pairs(views: Iterable[Tensor], size: tuple[int, int]) -> Iterator[Tensor]:
     views = iter(views)
-    for plain, mirrored in zip(views, views, strict=True):
-        yield torch.maximum(plain, mirrored)
+    for pair in zip(views, views, strict=True):
+        with one_thread():
+            best = torch.maximum(*(upsample(view, size) for view in pair))
+        yield best
 
 
 def _divide_by_max(total: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .cam import upsample
 from .multi_view import make_resize
+from .threads import one_thread
 
 PADS = ('fixed', 'none')
 
@@ -112,8 +113,9 @@ def merge_canvas_views(
         best_here = scores.unflatten(0, (len(batch), -1)).amax(0)
         best = best_here if best is None else torch.maximum(best, best_here)
         for view, mask in zip(batch, masks.chunk(len(batch)), strict=True):
-            mask = cut_view(mask, view.box, view.flipped, size)
-            total = mask if total is None else total + mask
+            with one_thread():  # not around the network
+                mask = cut_view(mask, view.box, view.flipped, size)
+                total = mask if total is None else total + mask
         count += len(batch)
     if total is None:
         raise ValueError('there is no view to merge')
@@ -139,6 +141,7 @@ def cut_view(
     return maps.flip(-1) if flipped else maps
 
 
+@one_thread()
 def restrict_classes(prob: Tensor, present: Tensor, background_power: float = 1.0) -> Tensor:
     """Remove absent classes and sharpen the background.
 

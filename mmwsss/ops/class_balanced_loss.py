@@ -4,7 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .threads import on_one_thread
 
+
+@on_one_thread
 def class_balanced_cross_entropy(
     logits: Tensor, label: Tensor, image_labels: Tensor, ignore_index: int = 255
 ) -> Tensor:

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from numba import njit
 
 
-def compiled(fastmath: bool = True) -> Callable[[Callable], Callable]:
+def compiled(fastmath: bool | set[str] = True) -> Callable[[Callable], Callable]:
     """Decorator: compile at the first call, and keep the machine code on disk if possible.
 
     The compiled function releases the GIL, so that threads share the work.
 
     Args:
-        fastmath: Let the compiler reorder floating point operations.
+        fastmath: Let the compiler reorder floating point operations and assume that there are no
+            NaN and infinite values; a set allows some of LLVM's flags only.
     """
     options = dict(nogil=True, fastmath=fastmath, error_model='numpy')
 

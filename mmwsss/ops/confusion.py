@@ -13,10 +13,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .threads import one_thread
+
 EMPTY_CONVENTIONS = ('nanmean', 'gt_present', 'zero')
 PRED_IGNORE_CONVENTIONS = ('miss', 'exclude', 'background')
 
 
+@one_thread()
 def confusion_matrix(
     pred: Tensor, truth: Tensor, num_classes: int, ignore_index: int = 255
 ) -> Tensor:
@@ -77,6 +80,7 @@ def strange_values(labels: Tensor, num_classes: int, ignore_index: int = 255) ->
     return labels[strange].unique()[:10].tolist()
 
 
+@one_thread()
 def segmentation_scores(
     matrix: Tensor, empty: str = 'nanmean', pred_ignore: str = 'miss'
 ) -> dict[str, Tensor]:
@@ -133,6 +137,7 @@ def segmentation_scores(
     return scores
 
 
+@one_thread()
 def threshold_histogram(
     cam: Tensor,
     labels: Tensor,
@@ -181,6 +186,7 @@ def threshold_histogram(
     return counts[:-1].reshape(n, n, steps)
 
 
+@one_thread()
 def sweep_matrices(histogram: Tensor) -> Tensor:
     """Confusion matrices ``(T, n, n + 1)`` of all thresholds from a ``(n, n, T + 1)`` histogram."""
     reached = histogram.flip(-1).cumsum(-1).flip(-1)[..., 1:].permute(2, 0, 1)

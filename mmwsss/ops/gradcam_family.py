@@ -15,10 +15,12 @@ from torch import Tensor
 
 from .cam import minmax_normalize, upsample
 from .pairs import pair_slots
+from .threads import one_thread
 
 METHODS = ('gradcam', 'gradcampp', 'xgradcam', 'layercam', 'hirescam')
 
 
+@one_thread()
 def channel_weights(activation: Tensor, gradient: Tensor, method: str = 'gradcam') -> Tensor:
     """Channel weights of the methods that have them.
 
@@ -50,6 +52,7 @@ def channel_weights(activation: Tensor, gradient: Tensor, method: str = 'gradcam
     raise ValueError(f'method={method!r} has no channel weights')
 
 
+@one_thread()
 def gradcam_maps(activation: Tensor, gradient: Tensor, method: str = 'gradcam') -> Tensor:
     """Maps before relu and scaling.
 
@@ -77,6 +80,7 @@ def gradcam_maps(activation: Tensor, gradient: Tensor, method: str = 'gradcam') 
     return (weights * activation).sum(-3)
 
 
+@one_thread()
 def scale_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Relu, [0, 1] per map, bilinear to ``size``, [0, 1] again (pytorch-grad-cam's order).
 

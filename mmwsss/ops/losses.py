@@ -3,7 +3,10 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from .threads import on_one_thread
 
+
+@on_one_thread
 def balanced_cross_entropy(
     logits: Tensor,
     label: Tensor,
@@ -40,6 +43,7 @@ def balanced_cross_entropy(
     return 0.5 * mean_over(background) + 0.5 * mean_over(foreground)
 
 
+@on_one_thread
 def image_balanced_cross_entropy(
     logits: Tensor, label: Tensor, ignore_index: int = 255
 ) -> tuple[Tensor, Tensor]:
@@ -73,6 +77,7 @@ def floored_softmax(logits: Tensor, floor: float = 1e-4) -> Tensor:
     return prob / prob.sum(dim=1, keepdim=True)
 
 
+@on_one_thread
 def affinity_loss(affinity: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Pull same-class pairs together and push others apart (AFA, equation 5; WeCLIP: L_aff).
 

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from .cam import upsample
+from .threads import one_thread
 
 Resize = Callable[[Tensor, float], Tensor]
 
@@ -100,8 +101,10 @@ def view_batches(
     """
     resize = make_resize(resize) if isinstance(resize, str) else resize
     for scale in scales:
-        view = inputs if scale == 1 else resize(inputs, scale)
-        yield torch.cat([view, view.flip(-1)]) if flip else view
+        with one_thread():  # not around the network that takes the views
+            view = inputs if scale == 1 else resize(inputs, scale)
+            view = torch.cat([view, view.flip(-1)]) if flip else view
+        yield view
 
 
 def view_maps(
@@ -167,12 +170,13 @@ def merge_logits(
     merged, count = None, 0
     for view in views:
         size = size or view.shape[-2:]
-        maps = upsample(view, size, align_corners)
-        maps = maps.softmax(dim=-3) if kind == 'prob' else maps
-        if merged is None:
-            merged = maps
-        else:
-            merged = merged + maps if reduction == 'mean' else torch.maximum(merged, maps)
+        with one_thread():  # not around the network that makes the views
+            maps = upsample(view, size, align_corners)
+            maps = maps.softmax(dim=-3) if kind == 'prob' else maps
+            if merged is None:
+                merged = maps
+            else:
+                merged = merged + maps if reduction == 'mean' else torch.maximum(merged, maps)
         count += 1
     if merged is None:
         raise ValueError('there is no view to merge')

@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor
 
+from .threads import on_one_thread
 
+
+@on_one_thread
 def ngwp_scores(logits: Tensor, masks: Tensor) -> Tensor:
     """Mean logit of each class under its own mask (section 3.1, "nGWP").
 
@@ -20,6 +23,7 @@ def ngwp_scores(logits: Tensor, masks: Tensor) -> Tensor:
     return (logits * masks).sum((-2, -1)) / (1 + masks.sum((-2, -1)))
 
 
+@on_one_thread
 def focal_mask_penalty(masks: Tensor, power: float = 3.0, offset: float = 0.01) -> Tensor:
     """Penalty on classes whose masks are small (section 3.1).
 
@@ -38,6 +42,7 @@ def focal_mask_penalty(masks: Tensor, power: float = 3.0, offset: float = 0.01) 
     return (1 - mean) ** power * torch.log(offset + mean)
 
 
+@on_one_thread
 def labelled_mask_size(masks: Tensor, image_labels: Tensor) -> Tensor:
     """Share of an image that the mask of one of its classes covers, a figure to watch.
 

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .threads import one_thread
+
 DILATIONS = (1, 2, 4, 8, 12, 24)
 _DIRECTIONS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 
@@ -35,6 +37,7 @@ def _shifts(dilations: Sequence[int]) -> list[tuple[int, int]]:
     return [(dy * d, dx * d) for d in dilations for dy, dx in _DIRECTIONS]
 
 
+@one_thread()
 def _pad(x: Tensor, dilations: Sequence[int]) -> tuple[Tensor, list[tuple[int, int]]]:
     """``x`` with replicated borders, and where in it each neighbour's view begins."""
     reach = max(dilations)
@@ -50,12 +53,8 @@ def _neighbours(x: Tensor, dilations: Sequence[int]):
         yield padded[..., top : top + h, left : left + w]
 
 
-def _average(masks: Tensor, weights: Tensor, dilations: Sequence[int]) -> Tensor:
-    """``sum_n W_n mask_n`` of masks ``(B, C, H, W)`` with weights ``(B, n, H, W)``."""
-    if masks.device.type == 'cpu':
-        from .pixel_adaptive_cpu import weighted_neighbour_sum  # numba takes a second to import
-
-        return weighted_neighbour_sum(*_pad(masks, dilations), weights)
+def _tensor_average(masks: Tensor, weights: Tensor, dilations: Sequence[int]) -> Tensor:
+    """``sum_n W_n mask_n`` of masks ``(B, C, H, W)`` with weights ``(B, n, H, W)``, anywhere."""
     total = torch.zeros_like(masks)
     for n, neighbour in enumerate(_neighbours(masks, dilations)):
         total.addcmul_(neighbour, weights[:, n : n + 1])
@@ -90,7 +89,7 @@ def _colour_weights(
 ) -> Tensor:
     image = image.detach().float()
     if image.device.type == 'cpu':
-        from .pixel_adaptive_cpu import colour_weights
+        from .pixel_adaptive_cpu import colour_weights  # numba takes a second to import
 
         return colour_weights(*_pad(image, dilations), max(dilations), kernel, offset)
     return _tensor_weights(image, dilations, kernel, offset)
@@ -165,11 +164,18 @@ def average_neighbours(
             f'{expected}, got {tuple(weights.shape)}'
         )
     masks = masks.detach().float()
+    if masks.device.type == 'cpu':
+        from .pixel_adaptive_cpu import average_rounds
+
+        reach = max(dilations)
+        shifts = [(reach + dy, reach + dx) for dy, dx in _shifts(dilations)]
+        return average_rounds(masks, weights, shifts, reach, iterations)
     for _ in range(iterations):
-        masks = _average(masks, weights, dilations)
+        masks = _tensor_average(masks, weights, dilations)
     return masks
 
 
+@one_thread()
 def _same_size(image: Tensor, masks: Tensor, resize: str) -> tuple[Tensor, Tensor]:
     """Bring one to the other's size; both ``(B, ., h, w)``."""
     if resize not in ('image', 'masks'):

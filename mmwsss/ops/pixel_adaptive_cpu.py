@@ -1,4 +1,4 @@
-"""Pixel-adaptive weights, and one round of averaging with them, on the CPU by numba.
+"""Pixel-adaptive weights, and rounds of averaging with them, on the CPU by numba.
 
 Row by row everything fits in the first-level caches, which tensor operations cannot arrange: one
 core does the work of the averaging eight times as fast as with a multiply-add per neighbour over
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -23,25 +24,46 @@ if TYPE_CHECKING:
     from .pixel_adaptive import ColourKernel
 
 _LANES = (0,) * 8
+_ROWS = 32  # that a thread computes the weights of at a time
+_GRAIN = 2**24  # multiplications, some milliseconds, that are worth a thread
 
 
-@compiled()
-def _sum_rows(padded, weights, shifts, out, rows):  # pragma: no cover - compiled
-    """Fill ``out`` for the flat (image, row) numbers in ``rows``."""
-    channels, height, width = out.shape[1:]
-    total = np.empty((channels, width), dtype=np.float32)
-    for flat in range(rows[0], rows[1]):
-        b, y = flat // height, flat % height
-        total[:] = 0
-        for n in range(len(shifts)):
-            top, left = y + shifts[n, 0], shifts[n, 1]
-            weight = weights[b, n, y]
-            for c in range(channels):
-                source = padded[b, c, top, left : left + width]
-                line = total[c]
-                for x in range(width):
-                    line[x] += weight[x] * source[x]
-        out[b, :, y] = total
+@compiled({'contract'})
+def _fill_border(padded, reach):  # pragma: no cover - compiled
+    """Replicate the edges of the inner part of ``padded`` (C, H', W')."""
+    height, width = padded.shape[1] - 2 * reach, padded.shape[2] - 2 * reach
+    for c in range(len(padded)):
+        for y in range(reach, reach + height):
+            line = padded[c, y]
+            line[:reach] = line[reach]
+            line[reach + width :] = line[reach + width - 1]
+        for y in range(reach):
+            padded[c, y] = padded[c, reach]
+            padded[c, reach + height + y] = padded[c, reach + height - 1]
+
+
+@compiled({'contract'})
+def _average_rounds(masks, weights, shifts, reach, rounds, out):  # pragma: no cover - compiled
+    """Average ``masks`` (C, H, W) of one image with ``weights`` (n, H, W) into ``out``."""
+    channels, height, width = masks.shape
+    now = np.empty((channels, height + 2 * reach, width + 2 * reach), np.float32)
+    after, total = np.empty_like(now), np.empty((channels, width), np.float32)
+    now[:, reach : reach + height, reach : reach + width] = masks
+    for _ in range(rounds):
+        _fill_border(now, reach)
+        for y in range(height):
+            total[:] = 0
+            for n in range(len(shifts)):
+                top, left = y + shifts[n, 0], shifts[n, 1]
+                weight = weights[n, y]
+                for c in range(channels):
+                    source = now[c, top, left : left + width]
+                    line = total[c]
+                    for x in range(width):
+                        line[x] += weight[x] * source[x]
+            after[:, reach + y, reach : reach + width] = total
+        now, after = after, now
+    out[:] = now[:, reach : reach + height, reach : reach + width]
 
 
 @compiled()
@@ -127,34 +149,51 @@ def _weight_rows(
                 line[x] = source[x] * inverse[x] + offset[n]
 
 
-def _share_rows(kernel: Callable, count: int) -> None:
-    """Call ``kernel(rows)`` for parts of ``count`` rows, in as many threads as torch uses."""
-    threads = torch.get_num_threads()
-    bounds = np.linspace(0, count, threads + 1).astype(np.int64).tolist()
-    if threads == 1:
-        kernel((0, count))
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(kernel, pairwise(bounds)))
-
-
-def weighted_neighbour_sum(
-    padded: Tensor, shifts: list[tuple[int, int]], weights: Tensor
-) -> Tensor:
-    """``out[b, c, y, x] = sum_n weights[b, n, y, x] * padded[b, c, y + dy_n, x + dx_n]``.
+def _share(kernel: Callable, parts: list, work: int) -> None:
+    """Call ``kernel(*part)`` for all parts, in as many threads as torch uses if it is worth it.
 
     Args:
-        padded: ``(B, C, H', W')`` float32 on the CPU.
-        shifts: n pairs (dy, dx) >= 0.
+        work: Multiplications of all parts together.
+    """
+    threads = min(torch.get_num_threads(), len(parts), max(work // _GRAIN, 1))
+    if threads <= 1:
+        for part in parts:
+            kernel(*part)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(kernel, *zip(*parts, strict=True)))
+
+
+def average_rounds(
+    masks: Tensor, weights: Tensor, shifts: list[tuple[int, int]], reach: int, rounds: int
+) -> Tensor:
+    """``mask[y, x] <- sum_n weights[n, y, x] * mask[y + dy_n, x + dx_n]``, several times.
+
+    Threads never wait for each other: each does all rounds of an image, or of some of its channels
+    if there are more threads than images.
+
+    Args:
+        masks: ``(B, C, H, W)`` float32 on the CPU.
         weights: ``(B, n, H, W)`` float32 on the CPU.
+        shifts: n pairs (dy, dx) >= 0; (reach, reach) is the centre.
+        reach: Width of the border, which replicates the edge.
+        rounds: How often.
 
     Returns:
         ``(B, C, H, W)``.
     """
-    batch, _, height, width = weights.shape
-    out = torch.empty(batch, padded.shape[1], height, width)
-    arrays = padded.contiguous().numpy(), weights.contiguous().numpy(), np.array(shifts)
-    _share_rows(lambda rows: _sum_rows(*arrays, out.numpy(), rows), batch * height)
+    out = torch.empty(masks.shape)
+    source, target = masks.contiguous().numpy(), out.numpy()
+    factors, starts = weights.detach().float().contiguous().numpy(), np.array(shifts)
+
+    def run(image: int, channels: slice) -> None:
+        result = target[image, channels]
+        _average_rounds(source[image, channels], factors[image], starts, reach, rounds, result)
+
+    groups = -(-torch.get_num_threads() // max(len(masks), 1))
+    bounds = np.linspace(0, masks.shape[1], min(groups, masks.shape[1]) + 1).astype(int).tolist()
+    parts = [(image, slice(*ends)) for image in range(len(masks)) for ends in pairwise(bounds)]
+    _share(run, parts, rounds * masks.numel() * len(shifts))
     return out
 
 
@@ -184,5 +223,7 @@ def colour_weights(
         np.float32(kernel.width), np.float32(kernel.epsilon), kernel.power == 2,
         offset.numpy(), out.numpy(), _LANES,
     )  # fmt: skip
-    _share_rows(lambda rows: _weight_rows(*args, rows), len(padded) * height)
+    rows = len(padded) * height
+    parts = [((start, min(start + _ROWS, rows)),) for start in range(0, rows, _ROWS)]
+    _share(partial(_weight_rows, *args), parts, 3 * padded.shape[1] * out.numel())
     return out

@@ -13,10 +13,13 @@ from pixels in row-major order.
 import warnings
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+_EPSILON = 1e-5
 
 
 class PairLabels(NamedTuple):
@@ -79,32 +82,84 @@ def pair_indices(
     return source.flatten(), torch.stack(targets).flatten(1)
 
 
-class _PairDistance(torch.autograd.Function):
-    """Mean absolute difference over the channels, one offset at a time in both directions.
+def _compiled(tensor: Tensor) -> bool:
+    """Whether kernels of numba do the work, rather than tensor operations."""
+    return tensor.device.type == 'cpu' and tensor.dtype in (torch.float32, torch.float64)
 
-    Autograd would keep the differences ``(B, C, D, n)``; nothing but the features is kept here.
+
+def _offset_array(radius: int) -> np.ndarray:
+    return np.array(pair_offsets(radius), dtype=np.int64)
+
+
+def _empty_pairs(maps: Tensor, radius: int, dtype: torch.dtype) -> Tensor:
+    """``(B, D, rows, columns)`` for the pairs of maps ``(B, ..., h, w)``."""
+    source, targets = pair_views(maps, radius)
+    return maps.new_empty(len(maps), len(targets), *source.shape[-2:], dtype=dtype)
+
+
+class _PairAffinity(torch.autograd.Function):
+    """:func:`pixel_affinity` ``(B, D, rows, columns)``, one offset at a time in both directions.
+
+    Autograd would keep the differences ``(B, C, D, n)``; only features and result are kept here.
     """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, radius: int) -> Tensor:
-        ctx.save_for_backward(features)
         ctx.radius = radius
-        source, targets = pair_views(features, radius)
-        return torch.stack([(source - target).abs().mean(dim=1) for target in targets], dim=1)
+        if _compiled(features):
+            affinity = _compiled_affinity(features, radius)
+        else:
+            affinity = _tensor_distances(features, radius).neg_().exp_()
+        ctx.save_for_backward(features, affinity)
+        return affinity
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (features,) = ctx.saved_tensors
-        out = torch.zeros_like(features)
-        grad = grad / features.shape[1]
-        source, targets = pair_views(features, ctx.radius)
-        source_grad, target_grads = pair_views(out, ctx.radius)
-        for i, (target, target_grad) in enumerate(zip(targets, target_grads, strict=True)):
-            step = (source - target).sign_().mul_(grad[:, i, None])
-            source_grad += step
-            target_grad -= step
-        return out, None
+        features, affinity = ctx.saved_tensors
+        if _compiled(features):
+            return _compiled_gradient(features, affinity, ctx.radius, grad), None
+        grad = grad * affinity / -features.shape[1]
+        return _tensor_gradient(features, ctx.radius, grad), None
+
+
+def _compiled_affinity(features: Tensor, radius: int) -> Tensor:
+    from .pixel_affinity_cpu import pair_distances  # numba takes a second to import
+
+    affinity = _empty_pairs(features, radius, features.dtype)
+    array = affinity.numpy()
+    maps = features.detach().contiguous().numpy()
+    pair_distances(maps, _offset_array(radius), radius - 1, array)
+    np.exp(np.negative(array, out=array), out=array)
+    return affinity
+
+
+def _compiled_gradient(features: Tensor, affinity: Tensor, radius: int, grad: Tensor) -> Tensor:
+    from .pixel_affinity_cpu import pair_distances_gradient
+
+    out = torch.zeros_like(features, memory_format=torch.contiguous_format)
+    grad = grad.numpy() * affinity.numpy() / affinity.new_tensor(-features.shape[1]).numpy()
+    maps = features.contiguous().numpy()
+    pair_distances_gradient(maps, _offset_array(radius), radius - 1, grad, out.numpy())
+    return out
+
+
+def _tensor_distances(features: Tensor, radius: int) -> Tensor:
+    """Distances ``(B, D, rows, columns)`` on any device."""
+    source, targets = pair_views(features, radius)
+    return torch.stack([(source - target).abs().mean(dim=1) for target in targets], dim=1)
+
+
+def _tensor_gradient(features: Tensor, radius: int, grad: Tensor) -> Tensor:
+    """Gradient of :func:`_tensor_distances`, times the channels, from that of its result."""
+    out = torch.zeros_like(features)
+    source, targets = pair_views(features, radius)
+    source_grad, target_grads = pair_views(out, radius)
+    for i, (target, target_grad) in enumerate(zip(targets, target_grads, strict=True)):
+        step = (source - target).sign_().mul_(grad[:, i, None])
+        source_grad += step
+        target_grad -= step
+    return out
 
 
 def pixel_affinity(features: Tensor, radius: int) -> Tensor:
@@ -116,7 +171,7 @@ def pixel_affinity(features: Tensor, radius: int) -> Tensor:
     Returns:
         ``(B, D, n)`` in (0, 1].
     """
-    return _PairDistance.apply(features.float(), radius).flatten(2).neg().exp()
+    return _PairAffinity.apply(features.float(), radius).flatten(2)
 
 
 def pair_labels(label: Tensor, radius: int, ignore_index: int = 255) -> PairLabels:
@@ -125,11 +180,50 @@ def pair_labels(label: Tensor, radius: int, ignore_index: int = 255) -> PairLabe
     Args:
         label: ``(B, h, w)`` integer: 0 background, other values classes, ``ignore_index``.
     """
+    if label.device.type != 'cpu':
+        return _tensor_labels(label, radius, ignore_index)
+    from .pixel_affinity_cpu import label_pairs
+
+    pairs = torch.stack([_empty_pairs(label, radius, torch.bool)] * 3)
+    cells = label.long().contiguous().numpy()
+    label_pairs(cells, _offset_array(radius), radius - 1, ignore_index, pairs.numpy())
+    return PairLabels(*pairs.flatten(3))
+
+
+def _tensor_labels(label: Tensor, radius: int, ignore_index: int) -> PairLabels:
+    """:func:`pair_labels` on any device."""
     source, targets = pair_views(label, radius)
     source, target = source.flatten(1)[:, None], torch.stack(targets, dim=1).flatten(2)
     known = (source != ignore_index) & (target != ignore_index)
     same = known & (source == target)
     return PairLabels(same & (source == 0), same & (source != 0), known & (source != target))
+
+
+class _PairLoss(torch.autograd.Function):
+    """:func:`pair_affinity_loss` on the CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, affinity: Tensor, *labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        from .pixel_affinity_cpu import sum_logarithms
+
+        ctx.shape = affinity.shape
+        flat = affinity.detach().contiguous().view(-1).numpy()
+        pairs = tuple(p.expand_as(affinity).contiguous().view(-1).numpy() for p in labels)
+        bounds = np.array([_EPSILON, 1 + _EPSILON], flat.dtype)
+        sums, counts = np.zeros(3), np.zeros(3)
+        sum_logarithms(flat, pairs, bounds, sums, counts)
+        ctx.arrays, ctx.factors = (flat, pairs, bounds), -1 / (counts + _EPSILON)
+        return tuple(torch.from_numpy(sums * ctx.factors).to(affinity.dtype))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        from .pixel_affinity_cpu import sum_logarithms_gradient
+
+        out = np.empty_like(ctx.arrays[0])
+        factors = torch.stack(grads).double().numpy() * ctx.factors
+        sum_logarithms_gradient(*ctx.arrays, factors.astype(out.dtype), out)
+        return torch.from_numpy(out).view(ctx.shape), None, None, None
 
 
 def pair_affinity_loss(affinity: Tensor, labels: PairLabels) -> tuple[Tensor, Tensor, Tensor]:
@@ -145,11 +239,20 @@ def pair_affinity_loss(affinity: Tensor, labels: PairLabels) -> tuple[Tensor, Te
     Returns:
         The three scalars.
     """
+    return (
+        _PairLoss.apply(affinity, *labels)
+        if _compiled(affinity)
+        else _tensor_loss(affinity, labels)
+    )
+
+
+def _tensor_loss(affinity: Tensor, labels: PairLabels) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`pair_affinity_loss` on any device."""
 
     def mean_over(log: Tensor, pairs: Tensor) -> Tensor:
-        return -(log * pairs).sum() / (pairs.sum() + 1e-5)
+        return -(log * pairs).sum() / (pairs.sum() + _EPSILON)
 
-    close, apart = (affinity + 1e-5).log(), (1 + 1e-5 - affinity).log()
+    close, apart = (affinity + _EPSILON).log(), (1 + _EPSILON - affinity).log()
     return (
         mean_over(close, labels.background),
         mean_over(close, labels.foreground),
@@ -251,8 +354,8 @@ def random_walk(
 
     The same product as ``scores @ transition_power(dense_affinity(...))``, associated from the
     left: the matrix has at most 2 D + 1 entries per column and there are few rows of scores, so
-    stepping costs a small part of squaring an N x N matrix ``logt`` times. Computed in float64, at
-    the same speed: in float32 the rounding of the column sums adds up over the steps.
+    stepping costs a small part of squaring an N x N matrix ``logt`` times. Computed in float64: in
+    float32 the rounding of the column sums adds up over the steps.
 
     Args:
         scores: ``(B, K, h, w)``.
@@ -263,6 +366,17 @@ def random_walk(
     Returns:
         ``(B, K, h, w)`` float32.
     """
+    differentiable = torch.is_grad_enabled() and (scores.requires_grad or affinity.requires_grad)
+    if scores.device.type != 'cpu' or differentiable:
+        return _tensor_walk(scores, affinity, radius, beta, logt)
+    from .pixel_affinity_cpu import walk
+
+    pairs = affinity.detach().reshape(_empty_pairs(scores, radius, affinity.dtype).shape)
+    return walk(scores.detach(), pairs, _offset_array(radius), beta, 2**logt)
+
+
+def _tensor_walk(scores: Tensor, affinity: Tensor, radius: int, beta: float, logt: int) -> Tensor:
+    """:func:`random_walk` on any device."""
     transition = _sparse_transition(affinity.double(), scores.shape[-2:], radius, beta)
     columns = scores.double().flatten(2).transpose(1, 2).flatten(0, 1)  # (B * N, K)
     for _ in range(2**logt):

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .pairs import pair_slots
+from .threads import one_thread
 
 
 def pack_pairs(
@@ -30,6 +31,7 @@ def pack_pairs(
     return maps, classes
 
 
+@one_thread()
 def add_background(cams: Tensor, power: float = 1.0) -> Tensor:
     """Prepend the background score ``(1 - max_c cam) ** power``.
 
@@ -44,6 +46,12 @@ def add_background(cams: Tensor, power: float = 1.0) -> Tensor:
     return torch.cat([(1 - cams.amax(dim=1, keepdim=True)) ** power, cams], dim=1)
 
 
+def _compiled(scores: Tensor) -> bool:
+    """Whether kernels of numba do the work, rather than tensor operations."""
+    floats = scores.dtype in (torch.float32, torch.float64)
+    return scores.device.type == 'cpu' and floats and scores.shape[1] > 0
+
+
 def decide(scores: Tensor, classes: Tensor) -> Tensor:
     """Label map of the best score; the first wins a tie.
 
@@ -54,9 +62,13 @@ def decide(scores: Tensor, classes: Tensor) -> Tensor:
     Returns:
         ``(B, H, W)`` int64: 0 background, class index + 1 elsewhere.
     """
-    absent = F.pad(classes < 0, (1, 0))
-    best = scores.masked_fill(absent[:, :, None, None], -torch.inf).argmax(dim=1)
     table = F.pad(classes + 1, (1, 0))
+    absent = F.pad(classes < 0, (1, 0))
+    if _compiled(scores):
+        from .pseudo_label_cpu import label_best  # numba takes a second to import
+
+        return label_best(scores, table, ~absent)
+    best = scores.masked_fill(absent[:, :, None, None], -torch.inf).argmax(dim=1)
     return table.gather(1, best.flatten(1)).view_as(best)
 
 
@@ -83,6 +95,11 @@ def threshold_label(
     Returns:
         ``(B, H, W)`` int64: 0 background, class index + 1, or ``ignore_index``.
     """
+    if _compiled(cams):
+        from .pseudo_label_cpu import label_best
+
+        high = -torch.inf if high is None else high
+        return label_best(cams, classes + 1, classes >= 0, low, high, ignore_index, box)
     num_images, _, height, width = cams.shape
     if cams.shape[1]:
         absent = (classes < 0)[:, :, None, None]
@@ -116,6 +133,7 @@ def inside_box(box: Tensor, size: tuple[int, int]) -> Tensor:
     return (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
 
 
+@one_thread()
 def region_level(cams: Tensor, classes: Tensor, low: float, high: float) -> Tensor:
     """How sure a pixel is to be foreground (ToCo, arXiv 2303.01267: where crops are taken).
 
@@ -135,6 +153,7 @@ def region_level(cams: Tensor, classes: Tensor, low: float, high: float) -> Tens
     return (best >= high).long() + ((best > low) | (best >= high)).long()
 
 
+@one_thread()
 def region_label(
     cams: Tensor,
     classes: Tensor,

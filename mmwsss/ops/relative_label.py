@@ -3,7 +3,10 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from .threads import one_thread
 
+
+@one_thread()
 def relative_label(
     scores: Tensor,
     classes: Tensor,

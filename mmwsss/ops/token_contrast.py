@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .affinity import affinity_label
+from .threads import on_one_thread
 
 
 def token_affinity_label(label: Tensor) -> Tensor:
@@ -23,6 +24,7 @@ def token_affinity_label(label: Tensor) -> Tensor:
     return target.masked_fill(itself, 255)
 
 
+@on_one_thread
 def token_contrast_loss(features: Tensor, target: Tensor) -> Tensor:
     """Pull tokens of one class together and push others apart (ToCo: L_ptc, equation 4).
 

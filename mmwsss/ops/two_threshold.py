@@ -17,10 +17,12 @@ from torch import Tensor
 
 from .cam import upsample
 from .pseudo_label import confident_label, decide, inside_box
+from .threads import one_thread
 
 Refine = Callable[[Tensor, Tensor], Tensor]
 
 
+@one_thread()
 def truncated_pixels(inputs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """The image that the refinement sees: pixel values behind normalised inputs, cut to integers.
 
@@ -36,6 +38,7 @@ def truncated_pixels(inputs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return (inputs * std + mean).trunc().clamp(0, 255)
 
 
+@one_thread()
 def background_softmax(cams: Tensor, classes: Tensor, backgrounds: Sequence[float]) -> Tensor:
     """Softmax over a constant background and the present classes, for each background score.
 
@@ -65,8 +68,11 @@ def refine_at_half(refine: Refine, image: Tensor, scores: Tensor) -> Tensor:
         ``(B, M, H, W)``.
     """
     size = image.shape[-2:]
-    half = [max(side // 2, 1) for side in size]
-    return upsample(refine(upsample(image, half), scores), size)
+    with one_thread():
+        small = upsample(image, [max(side // 2, 1) for side in size])
+    refined = refine(small, scores)
+    with one_thread():
+        return upsample(refined, size)
 
 
 def refine_in_box(refine: Refine, image: Tensor, scores: Tensor, box: Tensor) -> Tensor:
@@ -98,6 +104,7 @@ def refine_in_box(refine: Refine, image: Tensor, scores: Tensor, box: Tensor) ->
     return refined
 
 
+@one_thread()
 def two_threshold_label(scores: Tensor, classes: Tensor, box: Tensor | None = None) -> Tensor:
     """Label map of the pixels on which a high and a low background score agree.
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmwsss.ops import pixel_adaptive
+from mmwsss.ops import pixel_adaptive, pixel_adaptive_cpu
 from mmwsss.ops.pixel_adaptive import (
     average_neighbours,
     pamr,
@@ -10,22 +10,31 @@ from mmwsss.ops.pixel_adaptive import (
     par_weights,
     pixel_adaptive_refine,
 )
-from mmwsss.ops.pixel_adaptive_cpu import weighted_neighbour_sum
 
 
 @pytest.fixture
 def tensor_path(monkeypatch):
     """Switch the compiled kernels off, as on other devices."""
 
-    def average(masks, weights, dilations):
-        neighbours = pixel_adaptive._neighbours(masks, dilations)
-        return sum(weights[:, n : n + 1] * x for n, x in enumerate(neighbours))
+    def average(masks, weights, dilations, iterations):
+        for _ in range(iterations):
+            masks = pixel_adaptive._tensor_average(masks, weights, dilations)
+        return masks
 
     def switch():
-        monkeypatch.setattr(pixel_adaptive, '_average', average)
+        monkeypatch.setattr(pixel_adaptive, 'average_neighbours', average)
         monkeypatch.setattr(pixel_adaptive, '_colour_weights', pixel_adaptive._tensor_weights)
 
     return switch
+
+
+@pytest.fixture
+def all_work_shared(monkeypatch):
+    """Small work, too, is worth a thread; the number of threads comes back."""
+    monkeypatch.setattr(pixel_adaptive_cpu, '_GRAIN', 1)
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 def pixel_reference(image: np.ndarray, y: int, x: int, dilations: tuple, kind: str) -> np.ndarray:
@@ -140,26 +149,25 @@ def test_weights_of_other_dilations_are_refused():
         average_neighbours(torch.rand(1, 2, 6, 6), weights, (1, 2, 4), 1)
 
 
-def test_compiled_sum_is_the_tensor_sum():
-    torch.manual_seed(0)
-    padded, weights = torch.rand(3, 4, 11, 13), torch.rand(3, 5, 7, 8)
-    shifts = [(0, 0), (4, 5), (2, 1), (3, 0), (1, 4)]
-    expected = sum(
-        weights[:, n : n + 1] * padded[..., y : y + 7, x : x + 8] for n, (y, x) in enumerate(shifts)
-    )
-    torch.testing.assert_close(weighted_neighbour_sum(padded, shifts, weights), expected)
+@pytest.mark.parametrize('threads', [1, 3])
+def test_rounds_are_those_of_tensors(threads, all_work_shared):
+    """Also of more threads than images, and of a border wider than the image."""
+    torch.set_num_threads(threads)
+    masks, dilations = torch.rand(2, 4, 7, 8), (1, 5, 12)
+    weights = torch.rand(2, 24, 7, 8) / 12
+    expected = masks
+    for _ in range(3):
+        expected = pixel_adaptive._tensor_average(expected, weights, dilations)
+    torch.testing.assert_close(average_neighbours(masks, weights, dilations, 3), expected)
+    assert average_neighbours(masks[:, :0], weights, dilations, 3).shape == (2, 0, 7, 8)
 
 
 @pytest.mark.parametrize('refine', [pixel_adaptive_refine, pamr])
 @pytest.mark.parametrize('threads', [1, 2])
-def test_cpu_and_device_paths_agree(refine, threads, tensor_path):
+def test_cpu_and_device_paths_agree(refine, threads, tensor_path, all_work_shared):
     torch.manual_seed(0)
     image, scores = torch.rand(2, 3, 17, 23), torch.rand(2, 3, 17, 23)
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(threads)
-        compiled = refine(image, scores, (1, 3), 5)
-    finally:
-        torch.set_num_threads(before)
+    torch.set_num_threads(threads)
+    compiled = refine(image, scores, (1, 3), 5)
     tensor_path()
     torch.testing.assert_close(refine(image, scores, (1, 3), 5), compiled)

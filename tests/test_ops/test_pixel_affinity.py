@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from mmwsss.ops import pixel_affinity as ops
 from mmwsss.ops.pixel_affinity import (
     PairLabels,
-    _PairDistance,
     dense_affinity,
     fuse_low_high,
     pair_affinity_loss,
@@ -60,13 +60,81 @@ def test_a_grid_without_pairs_is_an_error(grid):
 
 def test_affinity_and_its_gradient():
     features = torch.randn(2, 6, 7, 9, dtype=torch.double, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: _PairDistance.apply(x, 3), features)
+    assert torch.autograd.gradcheck(lambda x: ops._PairAffinity.apply(x, 3), features)
 
     features = torch.randn(2, 6, 7, 9)
     source, target = pair_indices((7, 9), 3)
     flat = features.flatten(2)
     distance = (flat[:, :, source][:, :, None] - flat[:, :, target]).abs().mean(1)
     torch.testing.assert_close(pixel_affinity(features, 3), distance.neg().exp())
+
+
+def training_step(features, label, radius):
+    """Affinity, labels, losses and gradient with regard to the features."""
+    features = features.clone().requires_grad_()
+    affinity = pixel_affinity(features, radius)
+    labels = pair_labels(label, radius)
+    losses = torch.stack(pair_affinity_loss(affinity, labels))
+    (losses * torch.tensor([0.25, 0.5, 2.0])).sum().backward()
+    return affinity.detach(), losses.detach(), features.grad, labels
+
+
+@pytest.fixture
+def tensor_path(monkeypatch):
+    """Switch the compiled kernels off, as on other devices."""
+
+    return lambda: monkeypatch.setattr(ops, '_compiled', lambda _: False)
+
+
+@pytest.mark.parametrize(('grid', 'radius'), [((13, 21), 5), ((7, 9), 3), ((3, 4), 2)])
+def test_kernels_equal_the_tensor_operations(grid, radius, tensor_path):
+    features = torch.randn(2, 70, *grid).mul(2).round().div(4)  # with equal features
+    label = torch.randint(0, 3, (2, *grid)).masked_fill(torch.rand(2, *grid) < 0.2, 255)
+    compiled = training_step(features, label, radius)
+    tensor_path()
+    expected = training_step(features, label, radius)
+    for got, want in zip(compiled[:3], expected[:3], strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-6 * want.abs().max().item())
+    for got, want in zip(compiled[3], ops._tensor_labels(label, radius, 255), strict=True):
+        assert torch.equal(got, want)
+
+
+def test_gradient_of_the_loss():
+    affinity = torch.rand(1, 5, 7, dtype=torch.double).clamp(0.1, 0.9).requires_grad_()
+    kind = torch.randint(0, 4, (1, 5, 7))
+    labels = PairLabels(kind == 0, kind == 1, kind == 2)
+    assert torch.autograd.gradcheck(lambda x: pair_affinity_loss(x, labels), affinity)
+
+
+def test_nan_reaches_only_the_pairs_that_hold_it(tensor_path):
+    features = torch.randn(1, 3, 7, 9)
+    features[0, 1, 3, 4] = torch.nan
+    affinity = pixel_affinity(features, 3)
+    walked = random_walk(torch.rand(1, 2, 7, 9), affinity, 3, logt=0)
+    tensor_path()
+    assert affinity.isnan().any() and not affinity.isnan().all()
+    torch.testing.assert_close(affinity, pixel_affinity(features, 3), equal_nan=True)
+    assert walked[..., 3, 4].isnan().all() and not walked[..., 0, 0].isnan().any()
+
+
+def test_labels_of_another_shape_are_refused():
+    labels = PairLabels(*[torch.ones(1, 4, 5, dtype=torch.bool)] * 3)
+    with pytest.raises(RuntimeError, match='size'):
+        pair_affinity_loss(torch.rand(1, 12, 5), labels)
+
+
+@pytest.mark.parametrize('channels', [1, 5])
+def test_walk_equals_the_sparse_product(channels):
+    scores, affinity = torch.rand(2, channels, 9, 13), torch.rand(2, 34, 25)
+    walked = random_walk(scores, affinity, 5, 7.5, 6)
+    expected = ops._tensor_walk(scores, affinity, 5, 7.5, 6)
+    torch.testing.assert_close(walked, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_walk_passes_gradients():
+    scores, affinity = torch.rand(1, 2, 5, 9), torch.rand(1, 12, 15, requires_grad=True)
+    random_walk(scores, affinity, 3, logt=1).square().sum().backward()
+    assert affinity.grad.abs().sum() > 0
 
 
 def test_affinity_is_float32_under_autocast():
