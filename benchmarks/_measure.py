@@ -18,23 +18,36 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import torch
 
 SITUATIONS = ('one thread', 'all threads', 'beside a busy process')
 _SPIN = 'import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    sum(range(100_000))'
+_SHORTEST = 0.05  # seconds that are timed at least
 _FOREIGN = 0.1  # CPUs used by others from which on a warning is printed
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """Parser with the options that all benchmarks have."""
+def parse(description: str | None, repeat: int = 3, **options: Any) -> argparse.Namespace:
+    """Command line of a benchmark.
+
+    Args:
+        description: Text of ``--help``.
+        repeat: Default of ``--repeat``; ``--quick`` makes it 1.
+        options: Further options and their defaults, which give the types.
+    """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--repeat', type=int, default=3, help='timed calls of every function')
+    parser.add_argument('--repeat', type=int, default=repeat, help='timed calls of every function')
     parser.add_argument('--quick', action='store_true', help='a small problem, timed once')
-    return parser
+    for name, default in options.items():
+        parser.add_argument(f'--{name}', type=type(default), default=default)
+    args = parser.parse_args()
+    if args.quick:
+        args.repeat = 1
+    return args
 
 
 @dataclass
@@ -57,7 +70,10 @@ class Measured:
 
 
 def measure(functions: dict[str, Callable], repeat: int) -> dict[str, Measured]:
-    """Time functions that take turns, so that all see the same load; prints what others load."""
+    """Time functions that take turns, so that all see the same load.
+
+    Says so if other processes than this one's use the CPUs meanwhile.
+    """
     results = {}
     for name, function in functions.items():
         with PeakMemory() as memory:
@@ -84,10 +100,17 @@ def _take_turns(functions: dict[str, Callable], repeat: int) -> dict[str, float]
     seconds = {name: [] for name in functions}
     for _ in range(repeat):
         for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(_time(function))
     return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def _time(function: Callable) -> float:
+    """Seconds of a call, the mean over many if it is short."""
+    start, calls = time.perf_counter(), 0
+    while not calls or time.perf_counter() - start < _SHORTEST:
+        function()
+        calls += 1
+    return (time.perf_counter() - start) / calls
 
 
 def _limit_threads(count: int) -> None:
@@ -136,6 +159,9 @@ def _system_seconds() -> float:
 class Report:
     """Prints every comparison as it comes, and at the end the rows of README's table.
 
+    The columns of a row: what, baseline, the worst of the three ratios, and the seconds of both in
+    the three :data:`SITUATIONS`.
+
     Args:
         script: ``__file__`` of the benchmark.
     """
@@ -144,36 +170,46 @@ class Report:
         self.script = os.path.splitext(os.path.basename(script))[0]
         self.rows: list[str] = []
         self.worst = 0.0
-        print(f'{self.script}: {torch.get_num_threads()} threads unless said otherwise')
+        print(
+            f'{self.script} (columns: {", ".join(SITUATIONS)}; {torch.get_num_threads()} threads)'
+        )
 
-    def add(self, name: str, baseline: str, slow: Measured, fast: Measured) -> None:
-        """Print times and peaks of a baseline and of ours, and remember the row.
+    def compare(
+        self, name: str, baseline: str, slow: Callable, fast: Callable, same: Callable, repeat: int
+    ) -> None:
+        """Time a baseline and ours by turns, check the results and print a row.
 
         Args:
             name: What is measured.
             baseline: What ``slow`` is.
+            same: Gets both results; raises AssertionError if they differ.
         """
+        fast()  # loads and compiles, which the peak shall not count
+        measured = measure({'slow': slow, 'fast': fast}, repeat)
+        same(measured['slow'].result, measured['fast'].result)
+        self.add(name, baseline, measured['slow'], measured['fast'])
+
+    def add(self, name: str, baseline: str, slow: Measured, fast: Measured) -> None:
+        """Print times, peaks and ratios of what was measured, and remember the row."""
         print(f'{name}\n  baseline: {baseline}')
         for who, measured in (('baseline', slow), ('mmwsss', fast)):
             times = ', '.join(map(_seconds, measured.seconds))
             print(f'  {who:8} {times}; peak +{measured.peak:.0f} MiB')
-        ratios = [a / b for a, b in zip(slow.seconds, fast.seconds, strict=True)]
-        print(f'  ratio    {", ".join(f"{ratio:.2f}" for ratio in ratios)}', flush=True)
+        pairs = list(zip(slow.seconds, fast.seconds, strict=True))
+        ratios = [baseline / ours for baseline, ours in pairs]
+        print(f'  ratio    {", ".join(f"{ratio:.3g}" for ratio in ratios)}', flush=True)
         self.worst = max(self.worst, fast.collapse)
-        cells = [
-            f'{ratio:.3g} ({_seconds(s)})' for ratio, s in zip(ratios, fast.seconds, strict=True)
-        ]
+        cells = [f'{min(ratios):.2g}', *(f'{_seconds(a)} / {_seconds(b)}' for a, b in pairs)]
         self.rows.append(f'| `{self.script}`: {name} | {baseline} | {" | ".join(cells)} |')
 
     def close(self) -> None:
-        """Print the table and the worst loss beside a busy process."""
-        print(f'columns: {", ".join(SITUATIONS)}')
-        print(f'worst ours: beside a busy process / one thread = {self.worst:.2f}')
+        """Print the worst loss beside a busy process and the rows of the table."""
+        print(f'worst ours: {SITUATIONS[2]} / {SITUATIONS[0]} = {self.worst:.2f}')
         print('\n'.join(self.rows))
 
 
 def _seconds(value: float) -> str:
-    return f'{value:.2f} s' if value >= 0.1 else f'{value * 1e3:.2g} ms'
+    return f'{value:.3g} s' if value >= 0.1 else f'{value * 1e3:.2g} ms'
 
 
 class PeakMemory:

@@ -3,16 +3,15 @@
 Baseline: the official formulation, a Python loop over all near pairs for the radius mask, and a
 loop over the images for the labels. Training reuses the mask, so both are also timed without it.
 
-    python benchmarks/affinity_label.py [--threads 1] [--repeat 3]
+    python benchmarks/affinity_label.py [--repeat 3] [--quick]
 """
 
-import argparse
 from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from _measure import measure
+from _measure import Report, parse
 from torch import Tensor
 
 from mmwsss.ops.affinity import affinity_label, radius_mask
@@ -47,47 +46,41 @@ def loop_labels(label: Tensor, grid: tuple[int, int], mask: np.ndarray) -> Tenso
     return out
 
 
-def compare(name: str, baseline, ours, repeat: int) -> None:
-    """Print times and peaks; the results have to be equal."""
-    slow, large, expected = measure(baseline, repeat)
-    fast, small, result = measure(ours, repeat)
-    assert torch.equal(result, expected), f'{name}: the results differ'
-    print(f'{name}: official formulation {slow * 1e3:.1f} ms, peak +{large:.0f} MiB; ', end='')
-    print(f'mmwsss {fast * 1e3:.1f} ms, +{small:.0f} MiB; ratio {slow / fast:.1f}')
+def same(expected: Tensor, result: Tensor) -> None:
+    assert torch.equal(result.long(), expected.long()), 'the results differ'
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
-    parser.add_argument('--repeat', type=int, default=3)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    args = parse(__doc__)
     torch.manual_seed(0)
+    report = Report(__file__)
     coarse = torch.randint(0, 5, (BATCH, 8, 8))
     label = coarse.masked_fill(coarse == 4, IGNORE)
     label = label.repeat_interleave(CROP // 8, 1).repeat_interleave(CROP // 8, 2)
-    print(f'threads {args.threads}, batch {BATCH}, crop {CROP}, radius {RADIUS}')
-    for grid in GRIDS:
-        compare(
-            f'grid {grid}, radius mask',
-            lambda grid=grid: torch.from_numpy(loop_radius_mask(grid, RADIUS)).bool(),
-            lambda grid=grid: radius_mask(grid, RADIUS),
-            args.repeat,
-        )
-        ours = partial(affinity_label, label, grid, RADIUS)
-        compare(
-            f'grid {grid}, mask and labels (aim 10)',
-            lambda grid=grid: loop_labels(label, grid, loop_radius_mask(grid, RADIUS)),
-            ours,
-            args.repeat,
-        )
+    for grid in GRIDS[:1] if args.quick else GRIDS:
         mask = loop_radius_mask(grid, RADIUS)
-        compare(
-            f'grid {grid}, baseline with a ready mask',
-            partial(loop_labels, label, grid, mask),
-            ours,
-            args.repeat,
-        )
+        ours = partial(affinity_label, label, grid, RADIUS)
+        rows = {
+            'radius mask': (
+                'loop over all near pairs',
+                lambda grid=grid: torch.from_numpy(loop_radius_mask(grid, RADIUS)).bool(),
+                partial(radius_mask, grid, RADIUS),
+            ),
+            f'labels of {BATCH} images, mask included': (
+                'loops over near pairs and images',
+                lambda grid=grid: loop_labels(label, grid, loop_radius_mask(grid, RADIUS)),
+                ours,
+            ),
+            f'labels of {BATCH} images': (
+                'loop over the images, with a ready mask',
+                partial(loop_labels, label, grid, mask),
+                ours,
+            ),
+        }
+        for name, (baseline, slow, fast) in rows.items():
+            cells = f'{grid[0]} x {grid[1]} cells'
+            report.compare(f'{name}, {cells}', baseline, slow, fast, same, args.repeat)
+    report.close()
 
 
 if __name__ == '__main__':

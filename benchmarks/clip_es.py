@@ -1,17 +1,17 @@
 """CLIP-ES on one image: all classes in closed form and in one batch, against the official
 formulation (a backward pass and a numpy refinement per class) and the bare ViT.
 
-    python benchmarks/clip_es.py [--size 375 500] [--classes 1 2 3] [--device cuda]
+    python benchmarks/clip_es.py [--repeat 3] [--quick] [--classes 3]
 
 Weights are random, of the size of ViT-B/16. Times are without dense CRF and without reading files.
 """
 
-import argparse
+from functools import partial
 
 import cv2
 import numpy as np
 import torch
-from _measure import measure
+from _measure import Report, parse
 from mmengine.registry import init_default_scope
 from mmengine.structures import LabelData
 from mmseg.structures import SegDataSample
@@ -25,6 +25,7 @@ from mmwsss.registry import MODELS
 
 MEAN, STD = [122.7709383, 116.7460125, 104.09373615], [68.5005327, 66.6321579, 70.3231630]
 NUM_CLASSES, NUM_BACKGROUNDS = 20, 25
+SIZE, SMALL = (375, 500), (96, 128)
 
 
 def build() -> CLIPES:
@@ -119,84 +120,99 @@ def _minmax(cam: np.ndarray) -> np.ndarray:
     return cam / (1e-7 + cam.max())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--size', type=int, nargs=2, default=(375, 500))
-    parser.add_argument('--classes', type=int, nargs='+', default=[1, 2, 3])
-    parser.add_argument('--repeat', type=int, default=3)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--threads', type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    model = build().to(args.device)
-    official = Official(model)
-    size = tuple(args.size)
-    coarse = torch.rand(1, 3, size[0] // 16, size[1] // 16, generator=torch.manual_seed(1))
-    pixels = nn.functional.interpolate(coarse, size=size, mode='bicubic')[0].clamp(0, 1)
-    data = model.data_preprocessor(dict(inputs=[(pixels * 255).round()]))['inputs']
-    norm = model.data_preprocessor
-    view = resize_to_multiple(data[0], 1.0, 16, norm.mean, norm.std)[None]
-    grid = tuple(side // 16 for side in view.shape[-2:])
+class Benchmark:
+    """An image, and what is measured on it."""
 
-    def timed(function):  # results on the host, so a GPU has finished
-        return measure(lambda: _host(function()), args.repeat)
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.model, self.size = build(), size
+        self.official = Official(self.model)
+        norm = self.model.data_preprocessor
+        coarse = torch.rand(1, 3, size[0] // 16, size[1] // 16, generator=torch.manual_seed(1))
+        pixels = nn.functional.interpolate(coarse, size=size, mode='bicubic')[0].clamp(0, 1)
+        self.data = norm(dict(inputs=[(pixels * 255).round()]))['inputs']
+        self.view = resize_to_multiple(self.data[0], 1.0, 16, norm.mean, norm.std)[None]
+        self.grid = tuple(side // 16 for side in self.view.shape[-2:])
+        self.frozen = self.official.frozen(self.view)
+        self.features = self.model.backbone.encode(self.view, 7)
 
     @torch.no_grad()
-    def bare() -> Tensor:
-        x = embed_patches(official.visual, view)
-        for block in official.visual.transformer.resblocks:
+    def bare_forward(self) -> Tensor:
+        """The ViT without attention maps."""
+        visual = self.official.visual
+        x = embed_patches(visual, self.view)
+        for block in visual.transformer.resblocks:
             x, _ = run_block(block, x)
-        return official.visual.ln_post(x)[:, 0] @ official.visual.proj
+        return visual.ln_post(x)[:, 0] @ visual.proj
 
-    def ours_after(labels: Tensor, features) -> Tensor:
-        with torch.no_grad():
-            hot = torch.zeros(1, NUM_CLASSES, device=args.device)
-            hot[0, labels] = 1
-            encode, model.backbone.encode = model.backbone.encode, lambda *_: features
-            try:
-                maps = model.make_cams(view, hot)
-            finally:
-                model.backbone.encode = encode
-            return nn.functional.interpolate(
-                maps[None], size=size, mode='bilinear', align_corners=False
-            )[0]
+    def official_rest(self, labels: Tensor) -> Tensor:
+        """Everything behind the frozen blocks, a backward pass per class."""
+        return self.official.maps(*self.frozen, labels, self.grid, self.size)
 
-    def ours(labels: Tensor) -> Tensor:
-        sample = SegDataSample(metainfo=dict(ori_shape=size))
-        hot = torch.zeros(NUM_CLASSES, device=args.device)
+    def official_image(self, labels: Tensor) -> Tensor:
+        """The same with the frozen blocks."""
+        frozen = self.official.frozen(self.view)
+        return self.official.maps(*frozen, labels, self.grid, self.size)
+
+    @torch.no_grad()
+    def our_rest(self, labels: Tensor) -> Tensor:
+        """Everything behind the frozen blocks."""
+        hot = torch.zeros(1, NUM_CLASSES)
+        hot[0, labels] = 1
+        backbone = self.model.backbone
+        encode, backbone.encode = backbone.encode, lambda *_: self.features
+        try:
+            maps = self.model.make_cams(self.view, hot)[None]
+        finally:
+            backbone.encode = encode
+        return nn.functional.interpolate(
+            maps, size=self.size, mode='bilinear', align_corners=False
+        )[0]
+
+    def our_image(self, labels: Tensor) -> Tensor:
+        """The shipped code on the image."""
+        sample = SegDataSample(metainfo=dict(ori_shape=self.size))
+        hot = torch.zeros(NUM_CLASSES)
         hot[labels] = 1
         sample.gt_image_labels = LabelData(label=hot)
-        return model.predict(data, [sample])[0].pred_cam.cam
-
-    tokens, attention = official.frozen(view)
-    features = model.backbone.encode(view, 7)
-    forward, forward_mib, _ = timed(bare)
-    frozen, _, _ = timed(lambda: official.frozen(view)[0])
-    own_frozen, _, _ = timed(lambda: model.backbone.encode(view, 7).tokens[-1])
-    print(f'{size[0]} x {size[1]}, {len(tokens[0]) - 1} patches, {args.device}, '
-          f'{args.threads} thread(s)')  # fmt: skip
-    print(f'bare forward of the ViT {forward:.2f} s, {forward_mib:.0f} MiB; '
-          f'frozen blocks: official {frozen:.2f} s, ours {own_frozen:.2f} s')  # fmt: skip
-    for count in args.classes:
-        labels = torch.arange(count, device=args.device)
-        slow, _, expected = timed(lambda: official.maps(tokens, attention, labels, grid, size))  # noqa: B023
-        fast, _, maps = timed(lambda: ours_after(labels, features))  # noqa: B023
-        whole, whole_mib, again = timed(lambda: ours(labels))  # noqa: B023
-        both, both_mib, _ = timed(
-            lambda: official.maps(*official.frozen(view), labels, grid, size)  # noqa: B023
-        )
-        for result in (maps, again):
-            worst = float((result - expected).abs().max())
-            assert worst < 2e-3, f'the maps differ by {worst:.1e}'
-        print(
-            f'{count} classes: after the frozen blocks {slow:.2f} s -> {fast:.2f} s '
-            f'({slow / fast:.1f}x); whole image {both:.2f} s, {both_mib:.0f} MiB -> {whole:.2f} s, '
-            f'{whole_mib:.0f} MiB ({whole / forward:.2f} of the bare forward)'
-        )
+        return self.model.predict(self.data, [sample])[0].pred_cam.cam
 
 
-def _host(result: Tensor) -> Tensor:
-    return result.detach().float().cpu()
+def same(expected: Tensor, maps: Tensor) -> None:
+    worst = float((maps - expected).detach().abs().max())
+    assert worst < 2e-3, f'the maps differ by {worst:.1e}'
+
+
+def main() -> None:
+    args = parse(__doc__, classes=3)
+    bench = Benchmark(SMALL if args.quick else SIZE)
+    report = Report(__file__)
+    size = f'{bench.size[0]} x {bench.size[1]}, ViT-B/16 size'
+    for count in range(args.classes if args.quick else 1, args.classes + 1):
+        labels = torch.arange(count)
+        rows = {
+            'after the frozen blocks': (
+                'a backward pass per class', bench.official_rest, bench.our_rest
+            ),
+            'whole image': ('the same', bench.official_image, bench.our_image),
+        }  # fmt: skip
+        for name, (baseline, slow, fast) in rows.items():
+            report.compare(
+                f'{name}, {size}, classes: {count}',
+                baseline,
+                partial(slow, labels),
+                partial(fast, labels),
+                same,
+                args.repeat,
+            )
+    report.compare(
+        f'whole image, {size}, classes: {args.classes}',
+        'bare forward of the ViT',
+        bench.bare_forward,
+        partial(bench.our_image, torch.arange(args.classes)),
+        lambda *_: None,  # the forward gives no maps
+        args.repeat,
+    )
+    report.close()
 
 
 if __name__ == '__main__':

@@ -1,12 +1,12 @@
 """Confusion matrix of one image against mmseg's IoUMetric and a Python loop over the pixels.
 
-python benchmarks/confusion.py [--classes 81] [--device cuda]
+python benchmarks/confusion.py [--repeat 10] [--quick] [--classes 81]
 """
 
-import argparse
+from functools import partial
 
 import torch
-from _measure import measure
+from _measure import Report, parse
 from mmseg.evaluation import IoUMetric
 from torch import Tensor
 
@@ -29,35 +29,32 @@ def mmseg_areas(pred: Tensor, truth: Tensor, classes: int) -> list[Tensor]:
     return [area.cpu() for area in areas]
 
 
+def same_areas(areas: list[Tensor], matrix: Tensor) -> None:
+    square = matrix[:, :-1]
+    counts = square.diagonal(), None, square.sum(0), square.sum(1)
+    for area, count in zip(areas, counts, strict=True):
+        assert count is None or torch.equal(area.long(), count), 'mmseg counts otherwise'
+
+
+def same_matrix(expected: Tensor, matrix: Tensor) -> None:
+    assert torch.equal(matrix, expected), 'the matrix differs from the loop'
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--classes', type=int, default=21)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--threads', type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    args = parse(__doc__, repeat=10, classes=21)
     torch.manual_seed(0)
     truth = torch.randint(0, args.classes, SIZE).byte()
     pred = torch.where(torch.rand(SIZE) < 0.7, truth, torch.randint(0, args.classes, SIZE).byte())
     truth[torch.rand(SIZE) < 0.05] = 255
-    moved = pred.to(args.device), truth.to(args.device)
-
-    loop, _, expected = measure(lambda: pixel_loop(pred, truth, args.classes), 1)
-    theirs, _, areas = measure(lambda: mmseg_areas(*moved, args.classes), 10)
-    ours, _, matrix = measure(lambda: confusion_matrix(*moved, args.classes).cpu(), 10)
-    assert torch.equal(matrix, expected), 'the matrix differs from the loop'
-    square = matrix[:, :-1]
-    for area, count in zip(
-        areas, (square.diagonal(), None, square.sum(0), square.sum(1)), strict=True
-    ):
-        assert count is None or torch.equal(area.long(), count), 'mmseg counts otherwise'
-    print(f'one image of {SIZE}, {args.classes} classes, {args.device}')
-    print(f'loop over the pixels (cpu): {loop * 1e3:.0f} ms')
-    print(f'mmseg IoUMetric: {theirs * 1e3:.2f} ms')
-    print(
-        f'mmwsss: {ours * 1e3:.2f} ms; {loop / ours:.0f} and {theirs / ours:.1f} times faster, '
-        'same counts'
-    )
+    report = Report(__file__)
+    arguments = pred, truth, args.classes
+    ours = partial(confusion_matrix, *arguments)
+    name = f'{SIZE[0]} x {SIZE[1]}, {args.classes} classes'
+    baseline = "mmseg's `IoUMetric`"
+    report.compare(name, baseline, partial(mmseg_areas, *arguments), ours, same_areas, args.repeat)
+    baseline, repeat = 'a loop over the pixels', min(args.repeat, 3)
+    report.compare(name, baseline, partial(pixel_loop, *arguments), ours, same_matrix, repeat)
+    report.close()
 
 
 if __name__ == '__main__':

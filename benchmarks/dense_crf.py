@@ -1,22 +1,20 @@
-"""Dense CRF against pydensecrf: ``python benchmarks/dense_crf.py [--images DIR]``.
+"""Dense CRF against pydensecrf, which has no threads.
 
-Images of 375 x 500 (photographs of a folder, or rendered texture), 3 and 21 labels, 10 iterations.
-On one core the two take turns on every image, and the median ratio of their times is printed with
-their agreement. On all cores pydensecrf, which has no threads, works on one image; ours works on
-one image, and on a batch, whose images the threads share.
-Peak memory is that of a fresh process each.
+Images of 375 x 500 (photographs of a folder, or rendered texture), 3 and 21 labels, 10 iterations;
+one image, and a batch, whose images the threads share. The agreement of both is printed, too. Peak
+memory is that of a process of its own each.
+
+    python benchmarks/dense_crf.py [--repeat 3] [--quick] [--images FOLDER] [--count 3]
 """
 
-import argparse
-import subprocess
-import sys
-import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from _measure import PeakMemory
+from _measure import Report, parse, peak_apart
 from PIL import Image
 from torch import Tensor
 
@@ -26,9 +24,9 @@ SIZE = (375, 500)
 PRESETS = ('psa', 'afa', 'deeplabv2')
 
 
-def read_images(folder: str | None, count: int) -> list[Tensor]:
+def read_images(folder: str, count: int) -> list[Tensor]:
     """Photographs in landscape format, or noise of several scales."""
-    if folder is None:
+    if not folder:
         return [texture(seed) for seed in range(count)]
     paths = sorted(p for p in Path(folder).rglob('*') if p.suffix.lower() in ('.jpg', '.png'))
     images = []
@@ -58,78 +56,68 @@ def energies(num_labels: int) -> Tensor:
     return unary_from_scores(scores)
 
 
-def timed(image: Tensor, unary: Tensor, preset: str, backend: str) -> tuple[float, Tensor]:
-    start = time.perf_counter()
-    posterior = DenseCRF(image, preset, backend)(unary)
-    return time.perf_counter() - start, posterior
-
-
-def compare(images: list[Tensor], num_labels: int, preset: str) -> str:
-    """One line of the table."""
+def crf_of_each(images: list[Tensor], num_labels: int, preset: str, backend: str) -> Tensor:
+    """Posteriors, image by image."""
     unary = energies(num_labels)
-    timed(images[0], unary, preset, 'lattice')  # compile
-    times, worst, equal = [], 0.0, 1.0
-    for image in images:
-        theirs, expected = timed(image, unary, preset, 'pydensecrf')
-        ours, posterior = timed(image, unary, preset, 'lattice')
-        times.append((theirs, ours))
-        worst = max(worst, float((posterior - expected).abs().max()))
-        equal = min(equal, float((posterior.argmax(0) == expected.argmax(0)).float().mean()))
-    theirs, ours = np.array(times).T
-    return (
-        f'{preset:10} {num_labels:3} labels: pydensecrf {np.median(theirs):.3f} s, mmwsss '
-        f'{np.median(ours):.3f} s, ratio {np.median(theirs / ours):.2f}; max |dQ| {worst:.1e}, '
-        f'argmax equal {100 * equal:.3f} %'
-    )
+    return torch.stack([DenseCRF(image, preset, backend)(unary) for image in images])
 
 
-def throughput(images: list[Tensor], num_labels: int, preset: str, threads: int) -> str:
-    """A batch of ours on all threads against pydensecrf image by image."""
-    unary = energies(num_labels)
-    batch, unaries = torch.stack(images), unary.expand(len(images), -1, -1, -1)
-    timed(batch[:threads], unaries[:threads], preset, 'lattice')
-    theirs = sum(timed(image, unary, preset, 'pydensecrf')[0] for image in images)
-    ours, _ = timed(batch, unaries, preset, 'lattice')
-    return f'{preset:10} {num_labels:3} labels: batch of {len(images)}, ratio {theirs / ours:.2f}'
+def crf_of_batch(images: list[Tensor], num_labels: int, preset: str) -> Tensor:
+    """Posteriors of ours, all images at once."""
+    unary = energies(num_labels).expand(len(images), -1, -1, -1)
+    return DenseCRF(torch.stack(images), preset, 'lattice')(unary)
 
 
-def peak_memory(num_labels: int, preset: str, backend: str) -> float:
-    """MiB that a fresh process needs for the CRF beyond what it needs before."""
-    command = [sys.executable, __file__, '--memory', str(num_labels), preset, backend]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def same(expected: Tensor, posterior: Tensor) -> None:
+    worst = float((posterior - expected).abs().max())
+    equal = float((posterior.argmax(1) == expected.argmax(1)).float().mean())
+    print(f'max |dQ| {worst:.1e}, argmax equal {100 * equal:.3f} %')
+    assert worst < 1e-2, f'the posteriors differ by {worst:.1e}'
 
 
-def print_memory(num_labels: int, preset: str, backend: str) -> None:
-    unary, image = energies(num_labels), texture(0)
-    small = image[:40, :50].contiguous(), unary[:, :40, :50].contiguous()
-    timed(*small, preset, backend)  # load and compile
-    with PeakMemory() as memory:
-        timed(image, unary, preset, backend)
-    print(memory.peak)
+def crop_of_each(num_labels: int, preset: str, backend: str) -> Tensor:
+    """A small problem, for what is loaded and compiled only once."""
+    image, unary = texture(0)[:40, :50].contiguous(), energies(num_labels)[:, :40, :50]
+    return DenseCRF(image, preset, backend)(unary.contiguous())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--images', help='folder of photographs (default: rendered texture)')
-    parser.add_argument('--count', type=int, default=7, help='number of images')
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
-    parser.add_argument('--memory', nargs=3, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.memory:
-        return print_memory(int(args.memory[0]), *args.memory[1:])
-    images = read_images(args.images, args.count)
-    for threads in sorted({1, args.threads}):
-        torch.set_num_threads(threads)
-        print(f'{threads} thread(s) of mmwsss, {len(images)} images of {SIZE}')
-        for preset in PRESETS:
-            for num_labels in (3, 21):
-                print(compare(images, num_labels, preset), flush=True)
-                if threads > 1:
-                    print(throughput(images, num_labels, preset, threads), flush=True)
-    for num_labels in (3, 21):
-        memory = [peak_memory(num_labels, 'psa', b) for b in ('pydensecrf', 'lattice')]
-        print(f'peak memory, {num_labels} labels: pydensecrf +{memory[0]:.0f} MiB, '
-              f'mmwsss +{memory[1]:.0f} MiB')  # fmt: skip
+    args = parse(__doc__, images='', count=3)
+    images = read_images(args.images, 1 if args.quick else args.count)
+    try:
+        crop_of_each(3, 'psa', 'pydensecrf')
+    except ImportError as error:
+        raise SystemExit(f'dense_crf: {error}') from None
+    report = Report(__file__)
+    size = f'{SIZE[0]} x {SIZE[1]}'
+    for preset in PRESETS[:1] if args.quick else PRESETS:
+        for num_labels in (3, 21):
+            setting = num_labels, preset
+            rows: dict[str, tuple[list[Tensor], Callable]] = {
+                f'one image of {size}': (images[:1], crf_of_each)
+            }
+            if len(images) > 1:
+                rows[f'{len(images)} images of {size} at once'] = images, crf_of_batch
+            for name, (used, function) in rows.items():
+                ours = partial(function, used, *setting)
+                report.compare(
+                    f'{name}, `{preset}`, {num_labels} labels',
+                    'pydensecrf',
+                    partial(crf_of_each, used, *setting, 'pydensecrf'),
+                    partial(ours, 'lattice') if function is crf_of_each else ours,
+                    same,
+                    args.repeat,
+                )
+            if preset == 'psa' and not args.quick:
+                peaks = [
+                    peak_apart(
+                        partial(crf_of_each, images[:1], *setting, backend),
+                        partial(crop_of_each, *setting, backend),
+                    )
+                    for backend in ('pydensecrf', 'lattice')
+                ]
+                print('  peak: pydensecrf +{:.0f}, mmwsss +{:.0f} MiB'.format(*peaks))
+    report.close()
 
 
 if __name__ == '__main__':

@@ -1,21 +1,20 @@
 """Grad-CAM of several classes per image: one batched backward pass of the last stage against one
 backward pass of the whole network per class, as a package with hooks on the network does.
 
-    python benchmarks/gradcam_family.py [--network vit] [--classes 3] [--device cuda]
+    python benchmarks/gradcam_family.py [--repeat 3] [--quick] [--classes 3]
 """
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 
 import torch
 import torchvision
-from _measure import measure
+from _measure import Report, parse
 from torch import Tensor, nn
 
 from mmwsss.ops.gradcam_family import gradcam, gradcam_maps, tokens_to_map
 
-NUM_CLASSES = 20
+NUM_CLASSES, BATCH = 20, 2
 
 
 def split_resnet(network: nn.Module) -> tuple[Callable, Callable, nn.Module, Callable]:
@@ -66,44 +65,41 @@ def hooked_gradcam(
     return torch.stack(maps, dim=1).flatten(0, 1)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--network', choices=['resnet', 'vit'], default='resnet')
-    parser.add_argument('--classes', type=int, default=3)
-    parser.add_argument('--batch', type=int, default=2)
-    parser.add_argument('--repeat', type=int, default=3)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--threads', type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-    build = torchvision.models.resnet50 if args.network == 'resnet' else torchvision.models.vit_b_16
-    network = build(num_classes=NUM_CLASSES).to(args.device).eval()
-    for head in (m for m in network.modules() if isinstance(m, nn.Linear)):
-        if head.out_features == NUM_CLASSES:
-            nn.init.normal_(head.weight)  # torchvision starts ViT's head at zero
-    split = split_resnet if args.network == 'resnet' else split_vit
-    front, rest, layer, to_map = split(network)
-    images = torch.randn(args.batch, 3, 224, 224, device=args.device)
-    classes = torch.stack([torch.randperm(NUM_CLASSES)[: args.classes] for _ in images])
-    classes = classes.to(args.device)
-    image_index = torch.arange(args.batch, device=args.device).repeat_interleave(args.classes)
+NETWORKS = {
+    'ResNet-50': (torchvision.models.resnet50, split_resnet),
+    'ViT-B/16': (torchvision.models.vit_b_16, split_vit),
+}
 
-    slow, _, expected = measure(
-        lambda: hooked_gradcam(network, layer, images, classes, to_map).cpu(), args.repeat
-    )
-    fast, _, maps = measure(
-        lambda: gradcam(front, rest, images, image_index, classes.flatten(), to_map=to_map)[
-            0
-        ].cpu(),
-        args.repeat,
-    )
+
+def same(expected: Tensor, maps: Tensor) -> None:
     worst = float((maps - expected).abs().max() / expected.abs().max())
     assert worst < 1e-4, f'the maps differ by {worst:.1e} of the largest value'
-    print(f'{args.network}, {args.batch} images, {args.classes} classes each, {args.device}')
-    print(f'hooks, one backward pass per class: {slow:.3f} s')
-    print(f'mmwsss, one batched backward pass: {fast:.3f} s; ratio {slow / fast:.1f}')
-    print(f'largest difference {worst:.1e} of the largest value')
+
+
+def main() -> None:
+    args = parse(__doc__, classes=3)
+    report = Report(__file__)
+    for name in list(NETWORKS)[:1] if args.quick else NETWORKS:
+        torch.manual_seed(0)
+        build, split = NETWORKS[name]
+        network = build(num_classes=NUM_CLASSES).eval()
+        for head in (m for m in network.modules() if isinstance(m, nn.Linear)):
+            if head.out_features == NUM_CLASSES:
+                nn.init.normal_(head.weight)  # torchvision starts ViT's head at zero
+        front, rest, layer, to_map = split(network)
+        images = torch.randn(BATCH, 3, 224, 224)
+        classes = torch.stack([torch.randperm(NUM_CLASSES)[: args.classes] for _ in images])
+        image_index = torch.arange(BATCH).repeat_interleave(args.classes)
+        pairs = image_index, classes.flatten()
+        report.compare(
+            f'{name}, {BATCH} images, {args.classes} classes each',
+            'forward and backward per class',
+            partial(hooked_gradcam, network, layer, images, classes, to_map),
+            lambda f=front, r=rest, i=images, p=pairs, m=to_map: gradcam(f, r, i, *p, to_map=m)[0],
+            same,
+            args.repeat,
+        )
+    report.close()
 
 
 if __name__ == '__main__':

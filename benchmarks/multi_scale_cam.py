@@ -3,16 +3,14 @@
 Baseline: the official order of work of PSA: one image and one view at a time, the maps of all 20
 classes brought to the size of the image, then those of the absent classes thrown away.
 
-    python benchmarks/multi_scale_cam.py [--base-channels 64] [--size 96 128] [--images 4]
+    python benchmarks/multi_scale_cam.py [--repeat 3] [--quick] [--images 4]
 """
 
-import argparse
-import statistics
-import time
-from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
+from _measure import Report, parse
 from torch import Tensor
 
 from mmwsss import register_all_modules
@@ -21,6 +19,7 @@ from mmwsss.ops.cam import merge_cams
 from mmwsss.ops.multi_view import make_resize
 from mmwsss.registry import MODELS
 
+SIZE = (96, 128)
 SCALES = (1.0, 0.5, 1.5, 2.0)
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
@@ -68,46 +67,33 @@ def pairs(model: CAMClassifier, images: Tensor, labels: Tensor, group: int) -> l
     return results
 
 
-def measure(function: Callable[[], list[Tensor]], repeat: int) -> tuple[float, list[Tensor]]:
-    """Median seconds after one run to warm up, and the result."""
-    result, seconds = function(), []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), result
+def same(expected: list[Tensor], found: list[Tensor]) -> None:
+    worst = max((a - b).abs().max().item() for a, b in zip(found, expected, strict=True))
+    assert worst < 1e-3, f'the maps differ by {worst:.0e}'
 
 
 @torch.no_grad()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--base-channels', type=int, default=64)
-    parser.add_argument('--size', type=int, nargs=2, default=(96, 128))
-    parser.add_argument('--images', type=int, default=4)
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
-    parser.add_argument('--repeat', type=int, default=3)
-    parser.add_argument('--device', default='cpu')
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    args = parse(__doc__, images=4)
+    base_channels, count = (8, 2) if args.quick else (64, args.images)
     register_all_modules()
     torch.manual_seed(0)
-    model = build(args.base_channels).to(args.device)
-    pixels = torch.randint(0, 256, (args.images, 3, *args.size), device=args.device)
-    images = (pixels - model.data_preprocessor.mean) / model.data_preprocessor.std
-    labels = torch.zeros(args.images, 20, device=args.device)
+    model = build(base_channels)
+    norm = model.data_preprocessor
+    images = (torch.randint(0, 256, (count, 3, *SIZE)) - norm.mean) / norm.std
+    labels = torch.zeros(count, 20)
     labels[:, [3, 14]] = 1
-    print(f'{args.images} images of {args.size[0]}x{args.size[1]}, {args.base_channels} base '
-          f'channels, {args.device}, {args.threads} threads')  # fmt: skip
-    baseline, expected = measure(lambda: one_view_at_a_time(model, images, labels), args.repeat)
-    print(f'one view at a time:              {baseline / args.images:.3f} s an image')
-    for group in sorted({1, args.images}):
-        seconds, found = measure(
-            lambda group=group: pairs(model, images, labels, group), args.repeat
+    report = Report(__file__)
+    for group in sorted({1, count}):
+        report.compare(
+            f'{count} images of {SIZE[0]} x {SIZE[1]}, {group} at a time',
+            'one view at a time',
+            partial(one_view_at_a_time, model, images, labels),
+            partial(pairs, model, images, labels, group),
+            same,
+            args.repeat,
         )
-        worst = max((a - b).abs().max().item() for a, b in zip(found, expected, strict=True))
-        assert worst < 1e-3, worst
-        print(f'pairs, {group} images of equal size: {seconds / args.images:.3f} s an image, ratio '
-              f'{baseline / seconds:.2f}, largest difference {worst:.0e}')  # fmt: skip
+    report.close()
 
 
 if __name__ == '__main__':

@@ -3,18 +3,18 @@
 Baseline: the official formulation. Dilated convolutions with one-hot kernels gather the neighbours
 of all channels, ``(B, C, 48, H, W)``, in every round; they are multiplied by the weights and
 summed. Two thresholds (AFA) are two calls, each with weights of its own; PAMR refines all 21
-channels although only those of present classes are read. Every measurement has its own process.
+channels although only those of present classes are read. The memory
+of each is that of a process of its own.
 
-    python benchmarks/pixel_adaptive.py [--threads 1] [--repeat 3]
+    python benchmarks/pixel_adaptive.py [--repeat 3] [--quick]
 """
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 
 import torch
 import torch.nn.functional as F
-from _measure import measure_apart
+from _measure import Report, parse, peak_apart
 from torch import Tensor
 
 from mmwsss.ops.pixel_adaptive import DILATIONS, pamr, pixel_adaptive_refine
@@ -87,60 +87,42 @@ def run_shared(shape: tuple[int, int, int]) -> Tensor:
     return refined[:, PRESENT:]
 
 
-def compare(name: str, baseline: Callable, candidates: dict, aim: float, options: tuple) -> None:
-    """Print times and peaks; the results have to agree."""
-    slow, large, expected = measure_apart(baseline, *options)
-    print(f'{name}\n  official formulation: {slow:.3f} s, peak +{large:.0f} MiB')
-    for label, candidate in candidates.items():
-        fast, small, result = measure_apart(candidate, *options)
-        difference = (result - expected).abs().max().item()
-        assert difference < 1e-4, f'{name}, {label}: the results differ by {difference}'
-        print(
-            f'  mmwsss, {label}: {fast:.3f} s, peak +{small:.0f} MiB; time ratio '
-            f'{slow / fast:.1f} (aim {aim:g}), memory ratio {large / small:.1f} (aim 2), '
-            f'difference {difference:.0e}'
-        )
+def same(expected: Tensor, result: Tensor) -> None:
+    difference = (result - expected).abs().max().item()
+    assert difference < 1e-4, f'the results differ by {difference}'
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
-    parser.add_argument('--repeat', type=int, default=3)
-    args = parser.parse_args()
-    options = args.threads, args.repeat, partial(pixel_adaptive_refine, *inputs(1, 32, 1))
-    print(f'threads {args.threads}')
-
+    args = parse(__doc__)
+    report = Report(__file__)
+    warm_up = partial(pixel_adaptive_refine, *inputs(1, 32, 1))
+    par_size, pamr_batch = (64, 1) if args.quick else (PAR_SIZE, PAMR_BATCH)
     par = partial(pixel_adaptive_refine, iterations=PAR_ROUNDS)
     slow_par = partial(official_par, rounds=PAR_ROUNDS)
-    shape = PAR_BATCH, PAR_SIZE, PRESENT
-    title = f'PAR, batch {PAR_BATCH}, {PRESENT} channels, {PAR_SIZE}^2, {PAR_ROUNDS} rounds'
-    compare(
-        f'{title}, one call',
-        partial(run, slow_par, shape, PRESENT),
-        {'one call': partial(run, par, shape, PRESENT)},
-        4,
-        options,
-    )
-    compare(
-        f'{title}, two thresholds',
-        partial(run, slow_par, shape, PRESENT, calls=2),
-        {'shared weights': partial(run_shared, shape)},
-        4,
-        options,
-    )
     fast_pamr = partial(pamr, iterations=PAMR_ROUNDS)
     slow_pamr = partial(official_pamr, rounds=PAMR_ROUNDS)
-    shape = PAMR_BATCH, PAMR_SIZE, ALL
-    compare(
-        f'PAMR, batch {PAMR_BATCH}, {ALL} channels, {PAMR_SIZE}^2, {PAMR_ROUNDS} rounds',
-        partial(run, slow_pamr, shape, ALL),
-        {
-            f'all {ALL} channels': partial(run, fast_pamr, shape, ALL),
-            f'the {PRESENT} present channels': partial(run, fast_pamr, shape, PRESENT),
-        },
-        20,
-        options,
-    )
+    shape, all_shape = (PAR_BATCH, par_size, PRESENT), (pamr_batch, PAMR_SIZE, ALL)
+    par_name = f'PAR, {PAR_BATCH} images of {par_size} x {par_size}, {PRESENT} channels'
+    pamr_name = f'PAMR, {pamr_batch} images of {PAMR_SIZE} x {PAMR_SIZE}'
+    all_channels = partial(run, slow_pamr, all_shape, ALL)
+    rows = {
+        par_name: (partial(run, slow_par, shape, PRESENT), partial(run, par, shape, PRESENT)),
+        f'{par_name}, two thresholds': (
+            partial(run, slow_par, shape, PRESENT, calls=2),
+            partial(run_shared, shape),
+        ),
+        f'{pamr_name}, {ALL} channels': (all_channels, partial(run, fast_pamr, all_shape, ALL)),
+        f'{pamr_name}, the {PRESENT} present channels': (
+            all_channels,
+            partial(run, fast_pamr, all_shape, PRESENT),
+        ),
+    }
+    for name, (slow, fast) in rows.items():
+        report.compare(name, 'official formulation, 48-fold copies', slow, fast, same, args.repeat)
+        if not args.quick:
+            large, small = (peak_apart(function, warm_up) for function in (slow, fast))
+            print(f'  peak in a process of its own: baseline +{large:.0f}, mmwsss +{small:.0f} MiB')
+    report.close()
 
 
 if __name__ == '__main__':

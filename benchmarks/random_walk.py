@@ -3,15 +3,14 @@
 Baselines: the official formulation, that is ``logt`` squarings of the dense N x N transition matrix
 with 21 rows of scores, and two gathers of all features of all pairs.
 
-    python benchmarks/random_walk.py [--threads 1] [--repeat 3] [--device cpu]
+    python benchmarks/random_walk.py [--repeat 3] [--quick]
 """
 
-import argparse
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
+from _measure import Report, parse
 from torch import Tensor
 
 from mmwsss.ops.pixel_affinity import (
@@ -25,27 +24,16 @@ from mmwsss.ops.pixel_affinity import (
 )
 
 RADIUS, CHANNELS, CLASSES = 5, 448, 2
-WALK_GRID = (47, 63)  # of an image of 375 x 500 pixels
+WALK_GRID, SMALL_GRID = (47, 63), (20, 27)  # of an image of 375 x 500 pixels
 LOSS_GRID, BATCH = (56, 56), 2  # of a crop of 448 pixels
-
-
-def measure(function: Callable[[], Tensor], repeat: int) -> tuple[float, Tensor]:
-    """Median seconds behind a first run, and the result."""
-    seconds = []
-    for _ in range(repeat + 1):
-        start = time.perf_counter()
-        result = function()
-        if result.is_cuda:
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:]), result
 
 
 def dense_walk(scores: Tensor, affinity: Tensor) -> Tensor:
     """All 21 rows, absent classes as zeros."""
-    rows = scores.new_zeros(1, 21, scores.shape[-2] * scores.shape[-1])
+    grid = tuple(scores.shape[-2:])
+    rows = scores.new_zeros(1, 21, grid[0] * grid[1])
     rows[:, : 1 + CLASSES] = scores.flatten(2)
-    power = transition_power(dense_affinity(affinity, WALK_GRID, RADIUS))
+    power = transition_power(dense_affinity(affinity, grid, RADIUS))
     return (rows @ power)[:, : 1 + CLASSES].view_as(scores)
 
 
@@ -67,45 +55,40 @@ def loss_gradient(affinity_of: Callable, features: Tensor, label: Tensor) -> Ten
     return features.grad
 
 
-def report(name: str, baseline: Callable, ours: Callable, repeat: int) -> None:
-    """Print both times; the results have to agree."""
-    slow, expected = measure(baseline, repeat)
-    fast, result = measure(ours, repeat)
+def same(expected: Tensor, result: Tensor) -> None:
     difference = ((result - expected).abs().max() / expected.abs().max()).item()
-    assert difference <= 1e-4, f'{name}: the results differ by {difference} of the largest value'
-    print(f'{name}: {slow:.3f} s, mmwsss {fast:.3f} s, ratio {slow / fast:.1f}', end='')
-    print(f' (difference {difference:.0e} of the maximum)')
+    assert difference <= 1e-4, f'the results differ by {difference} of the largest value'
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
-    parser.add_argument('--repeat', type=int, default=3)
-    parser.add_argument('--device', default='cpu')
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    args = parse(__doc__)
     torch.manual_seed(0)
-    device = torch.device(args.device)
-    print(f'{device}, threads {args.threads}')
+    report = Report(__file__)
 
-    features = torch.randn(1, CHANNELS, *WALK_GRID, device=device) / 4
-    affinity = pixel_affinity(features, RADIUS)
-    scores = torch.rand(1, 1 + CLASSES, *WALK_GRID, device=device)
-    report(
-        f'random walk, 2^8 steps, grid {WALK_GRID}, {CLASSES} classes',
+    grid = SMALL_GRID if args.quick else WALK_GRID
+    affinity = pixel_affinity(torch.randn(1, CHANNELS, *grid) / 4, RADIUS)
+    scores = torch.rand(1, 1 + CLASSES, *grid)
+    report.compare(
+        f'random walk, 256 steps, grid {grid[0]} x {grid[1]}, {CLASSES} classes',
+        'squaring the N x N matrix 8 times',
         lambda: dense_walk(scores, affinity),
         lambda: random_walk(scores, affinity, RADIUS),
+        same,
         args.repeat,
     )
 
-    features = torch.randn(BATCH, CHANNELS, *LOSS_GRID, device=device) / 4
-    label = torch.randint(0, 3, (BATCH, *LOSS_GRID), device=device)
-    report(
-        f'loss and gradient of the pairs, batch {BATCH}, grid {LOSS_GRID}',
-        lambda: loss_gradient(gathered_affinity, features, label),
-        lambda: loss_gradient(lambda f: pixel_affinity(f, RADIUS), features, label),
+    grid = SMALL_GRID if args.quick else LOSS_GRID
+    features = torch.randn(BATCH, CHANNELS, *grid) / 4
+    label = torch.randint(0, 3, (BATCH, *grid))
+    report.compare(
+        f'loss and gradient of the pairs, batch {BATCH}, grid {grid[0]} x {grid[1]}',
+        'gathered features of all pairs',
+        partial(loss_gradient, gathered_affinity, features, label),
+        partial(loss_gradient, partial(pixel_affinity, radius=RADIUS), features, label),
+        same,
         args.repeat,
     )
+    report.close()
 
 
 if __name__ == '__main__':

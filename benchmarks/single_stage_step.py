@@ -5,17 +5,14 @@ label. The phase is the last one, in which every label is made. AFA's published 
 further views (14 image-equivalents for a batch of 2), so its step is also compared with the network
 plus the bare forwards of these views.
 
-    python benchmarks/single_stage_step.py [--method all] [--threads 1] [--repeat 3] [--batch 2]
+    python benchmarks/single_stage_step.py [--repeat 3] [--quick] [--method all] [--batch 2]
 """
 
-import argparse
-import statistics
-import time
-from collections.abc import Callable
+import math
 
 import torch
 import torch.nn.functional as F
-from _measure import PeakMemory
+from _measure import Measured, Report, measure, parse
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.model import revert_sync_batchnorm
@@ -40,9 +37,11 @@ def build(method: str) -> BaseSegmentor:
     return revert_sync_batchnorm(MODELS.build(cfg)).train()
 
 
-def batch_of(model: BaseSegmentor, size: int) -> tuple[Tensor, list[SegDataSample]]:
-    """Smooth noisy images of the config's crop, with two classes."""
-    crop = model.data_preprocessor.size
+def batch_of(
+    model: BaseSegmentor, size: int, crop: tuple[int, int] | None = None
+) -> tuple[Tensor, list[SegDataSample]]:
+    """Smooth noisy images of a crop, by default the config's, with two classes."""
+    crop = crop or model.data_preprocessor.size
     inputs = F.interpolate(torch.randn(size, 3, 24, 24), size=crop, mode='bicubic')
     inputs = (inputs + 0.1 * torch.randn(inputs.shape)).clamp(-2, 2)
     label = torch.zeros(20)
@@ -82,58 +81,38 @@ def step(model: BaseSegmentor, inputs: Tensor, samples: list[SegDataSample]) -> 
     return {name: value.item() for name, value in losses.items()}
 
 
-def measure_by_turns(parts: dict[str, Callable], repeat: int) -> dict[str, tuple[float, float]]:
-    """Median seconds and peak MiB of functions that take turns, so that all see the same load."""
-    peaks, seconds = {}, {name: [] for name in parts}
-    for name, function in parts.items():
-        with PeakMemory() as memory:
-            function()
-        peaks[name] = memory.peak
-    for _ in range(repeat):
-        for name, function in parts.items():
-            start = time.perf_counter()
-            function()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: (statistics.median(seconds[name]), peaks[name]) for name in parts}
-
-
-def report(method: str, args: argparse.Namespace) -> None:
+def run(report: Report, method: str, batch: int, crop: tuple[int, int] | None, repeat: int) -> None:
     """Measure and print one method."""
     torch.manual_seed(0)
     model = build(method)
-    inputs, samples = batch_of(model, args.batch)
+    inputs, samples = batch_of(model, batch, crop)
     parts = {
-        'network, forward and backward': lambda: network(model, inputs),
-        'training step': lambda: step(model, inputs, samples),
+        'network': lambda: network(model, inputs),
+        'step': lambda: step(model, inputs, samples),
     }
     if hasattr(model, 'cam_scales'):
-        parts['forwards of the views'] = lambda: views(model, inputs)
-    print(f'{CONFIGS[method]}: crop {tuple(inputs.shape[-2:])}, batch {args.batch}')
-    print(f'  losses {step(model, inputs, samples)}')
-    results = measure_by_turns(parts, args.repeat)
-    for name, (seconds, peak) in results.items():
-        print(f'  {name}: {seconds:.2f} s, peak +{peak:.0f} MiB')
-    (bare, _), (whole, _), *further = results.values()
-    print(f'  training step / network: {whole / bare:.2f}')
-    for seconds, _ in further:
-        print(
-            f'  training step / (network + forwards of the views): {whole / (bare + seconds):.2f}'
-        )
+        parts['views'] = lambda: views(model, inputs)
+    results = measure(parts, repeat)
+    values = results['step'].result.values()
+    assert all(map(math.isfinite, values)), f'a loss of {method} is not finite'
+    name = f'{method}, training step, {batch} crops of {inputs.shape[-1]}'
+    report.add(name, 'network forward and backward, no losses', results['network'], results['step'])
+    if 'views' in results:
+        seconds = map(sum, zip(results['network'].seconds, results['views'].seconds, strict=True))
+        peak = max(results['network'].peak, results['views'].peak)
+        both = Measured(None, list(seconds), peak)
+        report.add(name, 'the same and the forwards of the views', both, results['step'])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--method', choices=('all', *CONFIGS), default='all')
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
-    parser.add_argument('--repeat', type=int, default=3)
-    parser.add_argument('--batch', type=int, default=2)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    args = parse(__doc__, method='all', batch=2)
     register_all_modules()
     MessageHub.get_current_instance().update_info('iter', 10**6)  # behind every switch
-    print(f'threads {args.threads}')
+    report = Report(__file__)
+    crop = (64, 64) if args.quick else None
     for method in CONFIGS if args.method == 'all' else (args.method,):
-        report(method, args)
+        run(report, method, args.batch, crop, args.repeat)
+    report.close()
 
 
 if __name__ == '__main__':

@@ -1,14 +1,14 @@
 """One-pass threshold sweep against one evaluation per threshold (SEAM's and IRN's way).
 
-python benchmarks/threshold_sweep.py [--thresholds 60] [--device cuda]
+python benchmarks/threshold_sweep.py [--repeat 3] [--quick] [--thresholds 60]
 """
 
-import argparse
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from _measure import measure
+from _measure import Report, parse
 from torch import Tensor
 
 from mmwsss.ops.confusion import sweep_matrices, threshold_histogram
@@ -42,13 +42,14 @@ def one_pass(cam: Tensor, labels: Tensor, truth: Tensor, thresholds: Tensor) -> 
     return sweep_matrices(threshold_histogram(cam, labels, truth, thresholds, CLASSES))
 
 
+def same(counts: Tensor, matrices: Tensor) -> None:
+    square = matrices[..., :-1]
+    found = square.diagonal(dim1=1, dim2=2), square.sum(1), square.sum(2)
+    assert torch.equal(torch.stack(found, -1), counts), 'the counts differ'
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--thresholds', type=int, default=60)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--threads', type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    args = parse(__doc__, thresholds=60)
     torch.manual_seed(0)
     noise = torch.rand(1, len(LABELS), 12, 16)
     cam = F.interpolate(noise, size=SIZE, mode='bicubic').clamp(0, 1)[0]
@@ -58,16 +59,16 @@ def main() -> None:
     truth = truth[torch.randint(len(truth), (1, 1, 8, 10))].float()
     truth = F.interpolate(truth, size=SIZE)[0, 0].byte()
     thresholds = torch.arange(args.thresholds).float() / 100
-
-    slow, _, counts = measure(lambda: loop_sweep(cam, labels, truth, thresholds), 1)
-    moved = [x.to(args.device) for x in (cam, labels, truth, thresholds)]
-    fast, _, matrices = measure(lambda: one_pass(*moved).cpu(), 10)
-    square = matrices[..., :-1]
-    hit, predicted, real = square.diagonal(dim1=1, dim2=2), square.sum(1), square.sum(2)
-    assert torch.equal(torch.stack([hit, predicted, real], -1), counts), 'the counts differ'
-    print(f'{args.thresholds} thresholds, {len(LABELS)} maps of {SIZE}, {CLASSES} classes')
-    print(f'one evaluation per threshold (cpu): {slow * 1e3:.1f} ms')
-    print(f'one pass ({args.device}): {fast * 1e3:.2f} ms; ratio {slow / fast:.0f}; same counts')
+    report = Report(__file__)
+    report.compare(
+        f'{args.thresholds} thresholds, {len(LABELS)} maps of {SIZE[0]} x {SIZE[1]}',
+        'one pass per threshold',
+        partial(loop_sweep, cam, labels, truth, thresholds),
+        partial(one_pass, cam, labels, truth, thresholds),
+        same,
+        args.repeat,
+    )
+    report.close()
 
 
 if __name__ == '__main__':

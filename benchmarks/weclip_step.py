@@ -3,16 +3,16 @@
 Baseline: the same computation in the official formulation: image by image, class by class, one
 backward pass each, affinity squared per class, PAR on 48 gathered neighbours.
 
-    python benchmarks/weclip_step.py [--threads 1] [--repeat 3]
+    python benchmarks/weclip_step.py [--repeat 3] [--quick]
 """
 
-import argparse
+from functools import partial
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from _measure import measure
+from _measure import Report, parse
 from mmengine.config import Config
 from torch import Tensor
 
@@ -28,7 +28,9 @@ CROP = 320
 CLASSES = ((14,), (2, 8), (0, 6, 19), (11, 17))  # of the four images: 1, 2, 3 and 2 classes
 
 
-def loop_gradcam(model: WeCLIP, tokens: Tensor, classes: tuple[int, ...]) -> tuple[list, Tensor]:
+def loop_gradcam(
+    model: WeCLIP, tokens: Tensor, classes: tuple[int, ...], grid: tuple[int, int]
+) -> tuple[list, Tensor]:
     """One forward and one backward pass of the last block per class of one image."""
     clip, bank = model.backbone, model.text
     block, visual = clip.visual.transformer.resblocks[-1], clip.visual
@@ -45,7 +47,7 @@ def loop_gradcam(model: WeCLIP, tokens: Tensor, classes: tuple[int, ...]) -> tup
         prob = (clip.logit_scale * feature @ texts.T).softmax(-1)[0, i]
         (gradient,) = torch.autograd.grad(prob, y)
         cam = (y[0, 1:] * gradient[0, 1:].mean(0)).sum(-1).relu().detach()
-        cams.append(minmax_normalize(minmax_normalize(cam.view(1, CROP // 16, CROP // 16)))[0])
+        cams.append(minmax_normalize(minmax_normalize(cam.view(1, *grid)))[0])
     return cams, attn.detach().mean(1)[0]
 
 
@@ -91,12 +93,13 @@ def gathered_par(image: Tensor, masks: Tensor, dilations: tuple[int, ...], round
 def loop_path(model: WeCLIP, image: Tensor, features) -> list[Tensor]:
     """Scores of every image behind PAR, the official way."""
     scores = []
-    for b, classes in enumerate(CLASSES):
-        cams, last = loop_gradcam(model, features.tokens[-1][b : b + 1], classes)
+    for b, classes in enumerate(CLASSES[: len(image)]):
+        tokens, size = features.tokens[-1][b : b + 1], tuple(image.shape[-2:])
+        cams, last = loop_gradcam(model, tokens, classes, features.grid)
         attn = torch.cat([features.attn[:, b], last[None, 1:, 1:]]).mean(0)
         refined = [loop_refine(cam, attn, model.refiner.box_threshold) for cam in cams]
         maps = minmax_normalize(torch.stack(refined))[None]
-        maps = F.interpolate(maps, size=(CROP, CROP), mode='bilinear', align_corners=False)
+        maps = F.interpolate(maps, size=size, mode='bilinear', align_corners=False)
         par = model.par
         scores.append(
             gathered_par(image[b : b + 1], add_background(maps), par.dilations, par.iterations)[0]
@@ -110,22 +113,42 @@ def our_path(model: WeCLIP, image: Tensor, features, labels: Tensor) -> list[Ten
     _, refined = model.make_cams(features, affinity, labels, gated=False)
     cams = F.interpolate(
         minmax_normalize(refined.maps)[None],
-        size=(CROP, CROP),
+        size=tuple(image.shape[-2:]),
         mode='bilinear',
         align_corners=False,
     )[0]
     packed, _ = pack_pairs(cams, refined.labels, refined.image_index, len(image))
     scores = model.par(image, add_background(packed))
-    return [s[: len(c) + 1] for s, c in zip(scores, CLASSES, strict=True)]
+    return [s[: len(c) + 1] for s, c in zip(scores, CLASSES, strict=False)]
+
+
+def network(model: WeCLIP, image: Tensor, pseudo_label: Tensor) -> None:
+    """Frozen forward, and the decoder's forward and backward."""
+    features = model.backbone.encode(image)
+    logits, affinity = model.decode_head(features.tokens, features.grid)
+    losses = model.decode_head.loss_by_feat(logits, affinity, pseudo_label)
+    sum(losses.values()).backward()
+
+
+def step(model: WeCLIP, image: Tensor, labels: Tensor) -> None:
+    """The same with the online pseudo labels."""
+    features = model.backbone.encode(image, model.refiner.static_last - 1)
+    logits, affinity = model.decode_head(features.tokens, features.grid)
+    _, refined = model.make_cams(features, affinity, labels, gated=False)
+    label = model.make_pseudo_label(image, refined, tuple(image.shape[-2:]))[1]
+    losses = model.decode_head.loss_by_feat(logits, affinity, label)
+    sum(losses.values()).backward()
+
+
+def same(expected: list[Tensor], scores: list[Tensor]) -> None:
+    worst = max((a - b).abs().max().item() for a, b in zip(scores, expected, strict=True))
+    print(f'largest difference of the scores {worst:.1e}')
+    assert worst < 1e-3, 'the scores differ'
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
-    parser.add_argument('--repeat', type=int, default=3)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    cv2.setNumThreads(args.threads)
+    args = parse(__doc__)
+    crop, batch = (128, 2) if args.quick else (CROP, 4)
     register_all_modules()
     cfg = Config.fromfile('configs/wsss/weclip_voc.py').model
     cfg.backbone.checkpoint = 'random'
@@ -133,41 +156,31 @@ def main() -> None:
     for block in model.backbone.visual.transformer.resblocks:
         block.attn.in_proj_weight *= 4  # random attention is uniform: sharpen it
     torch.manual_seed(0)
-    image = F.interpolate(torch.randn(4, 3, 40, 40), size=CROP, mode='bicubic')
-    labels = torch.zeros(4, 20)
-    for row, classes in zip(labels, CLASSES, strict=True):
+    image = F.interpolate(torch.randn(batch, 3, 40, 40), size=crop, mode='bicubic')
+    labels = torch.zeros(batch, 20)
+    for row, classes in zip(labels, CLASSES, strict=False):
         row[list(classes)] = 1
     features = model.backbone.encode(image, model.refiner.static_last - 1)
-
-    loop, loop_memory, expected = measure(lambda: loop_path(model, image, features), args.repeat)
-    ours, our_memory, scores = measure(
-        lambda: our_path(model, image, features, labels), args.repeat
+    report = Report(__file__)
+    size = f'{batch} crops of {crop}, ViT-B/16 size'
+    report.compare(
+        f'online pseudo labels (Grad-CAM, refinement, PAR), {size}',
+        'official formulation, image by image and class by class',
+        partial(loop_path, model, image, features),
+        partial(our_path, model, image, features, labels),
+        same,
+        args.repeat,
     )
-    worst = max((a - b).abs().max() for a, b in zip(scores, expected, strict=True))
-    print(f'threads {args.threads}, batch 4 with 1, 2, 3, 2 classes, crop {CROP}, ViT-B/16 size')
-    print(f'pseudo-label path, loop baseline: {loop:.2f} s, peak +{loop_memory:.0f} MiB')
-    print(f'pseudo-label path, mmwsss:        {ours:.2f} s, peak +{our_memory:.0f} MiB')
-    print(f'ratio {loop / ours:.2f}, largest difference of the scores {worst:.1e}')
-
-    def network() -> None:
-        features = model.backbone.encode(image)
-        logits, affinity = model.decode_head(features.tokens, features.grid)
-        losses = model.decode_head.loss_by_feat(logits, affinity, pseudo_label)
-        sum(losses.values()).backward()
-
-    def step() -> None:
-        features = model.backbone.encode(image, model.refiner.static_last - 1)
-        logits, affinity = model.decode_head(features.tokens, features.grid)
-        _, refined = model.make_cams(features, affinity, labels, gated=False)
-        label = model.make_pseudo_label(image, refined, (CROP, CROP))[1]
-        losses = model.decode_head.loss_by_feat(logits, affinity, label)
-        sum(losses.values()).backward()
-
-    pseudo_label = torch.randint(0, 21, (4, CROP, CROP))
-    bare, bare_memory, _ = measure(network, args.repeat)
-    whole, whole_memory, _ = measure(step, args.repeat)
-    print(f'frozen forward + decoder forward and backward: {bare:.2f} s, +{bare_memory:.0f} MiB')
-    print(f'whole training step: {whole:.2f} s, +{whole_memory:.0f} MiB; ratio {whole / bare:.2f}')
+    pseudo_label = torch.randint(0, 21, (batch, crop, crop))
+    report.compare(
+        f'training step, {size}',
+        'frozen forward, decoder forward and backward',
+        partial(network, model, image, pseudo_label),
+        partial(step, model, image, labels),
+        lambda *_: None,  # a step gives no result
+        args.repeat,
+    )
+    report.close()
 
 
 if __name__ == '__main__':

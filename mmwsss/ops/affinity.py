@@ -1,5 +1,6 @@
 """Pairwise affinities between patches: from attention, from label maps, and their use."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -117,6 +118,7 @@ def radius_mask(grid: tuple[int, int], radius: int, device: torch.device | None 
     return mask.view(h * w, h * w)
 
 
+@one_thread()
 def affinity_label(label: Tensor, grid: tuple[int, int], radius: int | None) -> Tensor:
     """Affinity targets from a label map (AFA, section 3.3; used by WeCLIP).
 
@@ -137,10 +139,10 @@ def affinity_label(label: Tensor, grid: tuple[int, int], radius: int | None) -> 
     from .affinity_cpu import label_near_pairs  # numba takes a second to import
 
     count = grid[0] * grid[1]
-    target = torch.full((len(label), count, count), 255, dtype=torch.uint8)
+    target = np.full((len(label), count, count), 255, np.uint8)
     reach = max(grid) if radius is None else radius
-    label_near_pairs(cells.contiguous().numpy(), tuple(grid), reach, target.numpy())
-    return target
+    label_near_pairs(cells.contiguous().numpy(), tuple(grid), reach, target)
+    return torch.from_numpy(target)
 
 
 def _nearest_index(old: int, new: int) -> Tensor:

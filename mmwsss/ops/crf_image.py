@@ -3,9 +3,12 @@
 import torch
 from torch import Tensor
 
+from .threads import one_thread
+
 CRF_IMAGES = ('true', 'truncated', 'wrapped')
 
 
+@one_thread()
 def crf_image(inputs: Tensor, mean: Tensor, std: Tensor, kind: str = 'true') -> Tensor:
     """Undo the normalisation of an image.
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .permutohedral import TorchMeanField
 from .permutohedral_cpu import CPUMeanField
+from .threads import one_thread
 
 BACKENDS = ('auto', 'lattice', 'pydensecrf')
 
@@ -89,6 +90,7 @@ def crf_parameters(preset: str = 'afa', scale_factor: float = 1.0, **overrides) 
     )
 
 
+@one_thread()
 def unary_from_scores(scores: Tensor, clip: float = 1e-5) -> Tensor:
     """Unary energies ``-log(clip(score, clip, 1))``; scores of a pixel need not sum to 1.
 
@@ -98,6 +100,7 @@ def unary_from_scores(scores: Tensor, clip: float = 1e-5) -> Tensor:
     return -scores.float().clamp(clip, 1).log()
 
 
+@one_thread()
 def unary_from_labels(
     labels: Tensor, num_labels: int, gt_prob: float = 0.7, ignore_index: int | None = None
 ) -> Tensor:
@@ -181,6 +184,7 @@ class DenseCRF:
         else:
             self._engine = TorchMeanField(images, *terms)
 
+    @one_thread()
     def __call__(self, unary: Tensor, iterations: int | None = None) -> Tensor:
         """Posterior of the labels.
 
@@ -245,15 +249,16 @@ def refine_labels(
 
 
 class _CPULattices:
-    """A pair of lattices for every image. Threads share the images if there are enough of them."""
+    """A pair of lattices for every image; threads share the images.
+
+    They do not share an image: bound by memory, a second one gains little, and they would wait for
+    each other at every step.
+    """
 
     def __init__(self, images: Tensor, *terms: tuple) -> None:
-        threads = torch.get_num_threads()
-        self.apart = threads if len(images) >= threads > 1 else 0
-        threads = 1 if self.apart else threads
-        self.fields = self._map(
-            lambda image: CPUMeanField(image, *terms, threads), images.contiguous().numpy()
-        )
+        self.threads = min(torch.get_num_threads(), len(images))
+        images = images.contiguous().numpy()
+        self.fields = self._map(lambda image: CPUMeanField(image, *terms), images)
 
     def infer(self, unary: Tensor, iterations: int) -> Tensor:
         unary = np.ascontiguousarray(unary.cpu().numpy())
@@ -261,9 +266,9 @@ class _CPULattices:
         return torch.from_numpy(np.stack(posterior))
 
     def _map(self, function: Callable, *items: Sequence) -> list:
-        if not self.apart:
+        if self.threads == 1:
             return list(map(function, *items))
-        with ThreadPoolExecutor(self.apart) as pool:
+        with ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(function, *items))
 
 

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from .permutohedral import PermutohedralLattice
 from .pseudo_label import inside_box
+from .threads import on_one_thread, one_thread
 
 
+@one_thread()
 def _bilateral_features(images: Tensor, sigma_xy: float, sigma_rgb: float) -> Tensor:
     """``(B, 3, H, W)`` -> ``(B, H * W, 5)``: x, y, red, green, blue in standard deviations."""
     batch, _, height, width = images.shape
@@ -109,19 +111,29 @@ def dense_energy_loss(
     inside = label.new_ones(label.shape, dtype=torch.bool)
     if box is not None:
         inside = inside_box(box.to(label.device), size)
-
-    def nearest(x: Tensor) -> Tensor:
-        return F.interpolate(x.float(), scale_factor=scale_factor, mode='nearest')
-
-    images = nearest(images)
-    unknown = nearest((label == ignore_index)[:, None]) > 0
-    inside = nearest(inside[:, None])
-    prob = F.interpolate(
-        prob.float(), scale_factor=scale_factor, mode='bilinear', align_corners=False
-    )
-    segmentation = prob * inside
-    gate = (inside - prob.detach().amax(dim=1, keepdim=True)).clamp(min=0)
-    gate = gate.masked_fill(unknown, 1)
+    with one_thread():
+        images = _nearest(images, scale_factor)
+        unknown = _nearest((label == ignore_index)[:, None], scale_factor) > 0
+        inside = _nearest(inside[:, None], scale_factor)
+    segmentation = _smaller(prob, inside, scale_factor)
     filtered = bilateral_filter(images, segmentation, sigma_xy * scale_factor, sigma_rgb)
-    energy = -weight / len(prob) * (segmentation * filtered * gate).sum()
+    energy = -weight / len(prob) * _gated_sum(segmentation, filtered, inside, unknown)
     return 2 * energy - energy.detach()  # the value of the energy, twice its gradient
+
+
+def _nearest(maps: Tensor, factor: float) -> Tensor:
+    return F.interpolate(maps.float(), scale_factor=factor, mode='nearest')
+
+
+@on_one_thread
+def _smaller(prob: Tensor, inside: Tensor, factor: float) -> Tensor:
+    """Probabilities inside the box, at the smaller size."""
+    prob = F.interpolate(prob.float(), scale_factor=factor, mode='bilinear', align_corners=False)
+    return prob * inside
+
+
+@on_one_thread
+def _gated_sum(segmentation: Tensor, filtered: Tensor, inside: Tensor, unknown: Tensor) -> Tensor:
+    """``sum_p S_p . (K S)_p G_p`` of :func:`dense_energy_loss`."""
+    gate = (inside - segmentation.detach().amax(dim=1, keepdim=True)).clamp(min=0)
+    return (segmentation * filtered * gate.masked_fill(unknown, 1)).sum()

@@ -4,7 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .threads import one_thread
 
+
+@one_thread()
 def resize_label(label: Tensor, size: tuple[int, int]) -> Tensor:
     """Nearest-neighbour resize that takes the centre of each new cell, exactly as Pillow does.
 

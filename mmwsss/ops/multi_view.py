@@ -180,7 +180,8 @@ def merge_logits(
         count += 1
     if merged is None:
         raise ValueError('there is no view to merge')
-    return merged / count if reduction == 'mean' else merged
+    with one_thread():
+        return merged / count if reduction == 'mean' else merged
 
 
 def mean_of_views(

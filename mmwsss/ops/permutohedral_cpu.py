@@ -8,9 +8,8 @@ are blurred. The labels lie in blocks of 4 or 8 lanes, each one register.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import numpy as np
 
@@ -151,21 +150,14 @@ def _splat_ones(index, weight, vertex):  # pragma: no cover - compiled
 
 
 @compiled()
-def _blur(copies, old, chains, part, lanes):  # pragma: no cover - compiled
-    """Sum the threads' splats into the first copy and blur it in place, axis by axis.
+def _blur(values, old, chains, lanes):  # pragma: no cover - compiled
+    """Blur values in place, axis by axis, and set ``old`` to zero, to be splatted to next.
 
-    Row ``i * blocks + block`` of an array is vertex i; ``part`` is the range of blocks to do. The
-    other copies and ``old`` are set to zero, to be splatted to next.
+    Row ``i * blocks + block`` of an array is vertex i.
     """
     size = chains.shape[1]
-    blocks = len(old) // size
-    values, half = copies[0], np.float32(0.5)
-    for i in range(size):
-        for row in range(i * blocks + part[0], i * blocks + part[1]):
-            store(old, row, zero(lanes))
-            for copy in range(1, len(copies)):
-                store(values, row, add(load(values, row, lanes), load(copies[copy], row, lanes)))
-                store(copies[copy], row, zero(lanes))
+    blocks, half = len(old) // size, np.float32(0.5)
+    old[:] = 0
     before = np.zeros((blocks, len(lanes)), np.float32)
     for axis in range(len(chains)):
         for place in range(size):
@@ -176,7 +168,7 @@ def _blur(copies, old, chains, part, lanes):  # pragma: no cover - compiled
             else:
                 after = chains[axis, place + 1]
                 after = (~after if after < 0 else after) * blocks
-            for block in range(part[0], part[1]):
+            for block in range(blocks):
                 value = load(values, i * blocks + block, lanes)
                 both = load(before, block, lanes)
                 if ends:
@@ -225,17 +217,17 @@ def _from_rows(rows, out):  # pragma: no cover - compiled
 
 @compiled()
 def _pass(
-    scores, first, stop, near_index, near_weight, far_index, far_weight,
+    scores, near_index, near_weight, far_index, far_weight,
     near, far, near_splat, far_splat, lanes, gather, splat,
 ):  # pragma: no cover - compiled  # fmt: skip
-    """``prob = softmax(scores + messages)`` for pixels ``first..stop``.
+    """``prob = softmax(scores + messages)`` for all pixels.
 
     ``gather`` and ``splat`` hold the corners of the near and the far lattice to read from and to
     add to, or nothing. Without corners to splat to, the probabilities replace the scores.
     """
     blocks = len(scores) // len(near_index)
     prob = np.empty((blocks, len(lanes)), np.float32)
-    for p in range(first, stop):
+    for p in range(len(near_index)):
         top = fill(_LOWEST, lanes)
         for block in range(blocks):
             total = load(scores, p * blocks + block, lanes)
@@ -323,30 +315,25 @@ def _build(features: np.ndarray) -> _Lattice:
 
 def _normalised(lattice: _Lattice, compat: float) -> _Lattice:
     """The same lattice, whose weights are changed in place; see :func:`_normalize`."""
-    ones = _Vertices(lattice, blocks=1, lanes=(0,) * 4, threads=1)
-    _splat_ones(lattice.index, lattice.weight, ones.splats[0])
-    ones.blur((0, 1))
-    ones.swap()
+    ones = _Vertices(lattice, blocks=1, lanes=(0,) * 4)
+    _splat_ones(lattice.index, lattice.weight, ones.splat)
+    ones.blur()
     _normalize(lattice.index, lattice.weight, ones.result, lattice.alpha, compat)
     return lattice
 
 
 class _Vertices:
-    """Values at the vertices of a lattice: blurred ones, and those that each thread splats."""
+    """Values at the vertices of a lattice: blurred ones, and those that are splatted to."""
 
-    def __init__(self, lattice: _Lattice, blocks: int, lanes: tuple, threads: int) -> None:
+    def __init__(self, lattice: _Lattice, blocks: int, lanes: tuple) -> None:
         self.chains, self.lanes = lattice.chains, lanes
         shape = (lattice.chains.shape[1] * blocks, len(lanes))
-        self.splats = [np.zeros(shape, np.float32) for _ in range(threads)]
-        self.result = np.zeros(shape, np.float32)
+        self.splat, self.result = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
 
-    def blur(self, part: tuple[int, int]) -> None:
-        """Blur a range of blocks."""
-        _blur(tuple(self.splats), self.result, self.chains, part, self.lanes)
-
-    def swap(self) -> None:
-        """Make the blurred values the result."""
-        self.splats[0], self.result = self.result, self.splats[0]
+    def blur(self) -> None:
+        """Make the blurred splat the result."""
+        _blur(self.splat, self.result, self.chains, self.lanes)
+        self.splat, self.result = self.result, self.splat
 
 
 @lru_cache(maxsize=4)
@@ -367,7 +354,6 @@ class CPUMeanField:
         image: ``(H, W, 3)`` uint8.
         gaussian: (sxy, compat).
         bilateral: (sxy, srgb, compat).
-        threads: Threads that share the work.
     """
 
     def __init__(
@@ -375,7 +361,6 @@ class CPUMeanField:
         image: np.ndarray,
         gaussian: tuple[float, float],
         bilateral: tuple[float, float, float],
-        threads: int = 1,
     ) -> None:
         height, width = image.shape[:2]
         sxy, srgb, compat = bilateral
@@ -383,7 +368,6 @@ class CPUMeanField:
         features = np.concatenate([_positions(height, width, sxy), colour], axis=1)
         self.near = _position_lattice(height, width, *gaussian)
         self.far = _normalised(_build(features), compat)
-        self.threads = threads
 
     def infer(self, unary: np.ndarray, iterations: int) -> np.ndarray:
         """Unary energies ``(C, N)`` float32 -> posterior ``(C, N)``."""
@@ -392,30 +376,18 @@ class CPUMeanField:
         blocks = -(-labels // len(lanes))
         scores = np.empty((blocks * count, len(lanes)), np.float32)
         _to_rows(unary, scores)
-        terms = [_Vertices(t, blocks, lanes, self.threads) for t in (self.near, self.far)]
+        terms = [_Vertices(lattice, blocks, lanes) for lattice in (self.near, self.far)]
         corners, nothing = (self.near.corners, self.far.corners), ((), ())
-        parts = [(0, blocks)] if self.threads == 1 else [(b, b + 1) for b in range(blocks)]
-        jobs = [(term, part) for part in parts for term in reversed(terms)]
-        bounds = np.linspace(0, count, self.threads + 1).astype(np.int64).tolist()
-
-        def run_pass(thread: int, gather: tuple, splat: tuple) -> None:
+        for step in range(iterations + 1):
             _pass(
-                scores, bounds[thread], bounds[thread + 1],
+                scores,
                 self.near.index, self.near.weight, self.far.index, self.far.weight,
-                *(t.result for t in terms), *(t.splats[thread] for t in terms),
-                lanes, gather, splat,
+                *(t.result for t in terms), *(t.splat for t in terms), lanes,
+                corners if step else nothing, corners if step < iterations else nothing,
             )  # fmt: skip
-
-        with ThreadPoolExecutor(self.threads) as pool:
-            run = map if self.threads == 1 else pool.map
-            for step in range(iterations + 1):
-                gather = corners if step else nothing
-                splat = corners if step < iterations else nothing
-                list(run(partial(run_pass, gather=gather, splat=splat), range(self.threads)))
-                if step < iterations:
-                    list(run(lambda job: job[0].blur(job[1]), jobs))
-                    for term in terms:
-                        term.swap()
+            if step < iterations:
+                for term in terms:
+                    term.blur()
         out = np.empty_like(unary)
         _from_rows(scores, out)
         return out
@@ -440,9 +412,8 @@ def gaussian_filter(features: np.ndarray, values: np.ndarray) -> np.ndarray:
     rows = np.zeros((values.shape[1], blocks * len(lanes)), np.float32)
     rows[:, : len(values)] = values.T
     rows = rows.reshape(-1, len(lanes))
-    vertices = _Vertices(lattice, blocks, lanes, threads=1)
-    _splat(rows, lattice.index, lattice.weight, vertices.splats[0], lanes)
-    vertices.blur((0, blocks))
-    vertices.swap()
+    vertices = _Vertices(lattice, blocks, lanes)
+    _splat(rows, lattice.index, lattice.weight, vertices.splat, lanes)
+    vertices.blur()
     _slice(vertices.result, lattice.index, lattice.weight, np.float32(lattice.alpha), rows, lanes)
     return np.ascontiguousarray(rows.reshape(values.shape[1], -1)[:, : len(values)].T)

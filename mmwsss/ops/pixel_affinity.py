@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .threads import one_thread
+
 _EPSILON = 1e-5
 
 
@@ -91,10 +93,10 @@ def _offset_array(radius: int) -> np.ndarray:
     return np.array(pair_offsets(radius), dtype=np.int64)
 
 
-def _empty_pairs(maps: Tensor, radius: int, dtype: torch.dtype) -> Tensor:
-    """``(B, D, rows, columns)`` for the pairs of maps ``(B, ..., h, w)``."""
+def _pairs_shape(maps: Tensor, radius: int) -> tuple[int, ...]:
+    """``(B, D, rows, columns)`` of the pairs of maps ``(B, ..., h, w)``."""
     source, targets = pair_views(maps, radius)
-    return maps.new_empty(len(maps), len(targets), *source.shape[-2:], dtype=dtype)
+    return len(maps), len(targets), *source.shape[-2:]
 
 
 class _PairAffinity(torch.autograd.Function):
@@ -126,22 +128,20 @@ class _PairAffinity(torch.autograd.Function):
 def _compiled_affinity(features: Tensor, radius: int) -> Tensor:
     from .pixel_affinity_cpu import pair_distances  # numba takes a second to import
 
-    affinity = _empty_pairs(features, radius, features.dtype)
-    array = affinity.numpy()
     maps = features.detach().contiguous().numpy()
-    pair_distances(maps, _offset_array(radius), radius - 1, array)
-    np.exp(np.negative(array, out=array), out=array)
-    return affinity
+    affinity = np.empty(_pairs_shape(features, radius), maps.dtype)
+    pair_distances(maps, _offset_array(radius), radius - 1, affinity)
+    return torch.from_numpy(np.exp(np.negative(affinity, out=affinity), out=affinity))
 
 
 def _compiled_gradient(features: Tensor, affinity: Tensor, radius: int, grad: Tensor) -> Tensor:
     from .pixel_affinity_cpu import pair_distances_gradient
 
-    out = torch.zeros_like(features, memory_format=torch.contiguous_format)
-    grad = grad.numpy() * affinity.numpy() / affinity.new_tensor(-features.shape[1]).numpy()
     maps = features.contiguous().numpy()
-    pair_distances_gradient(maps, _offset_array(radius), radius - 1, grad, out.numpy())
-    return out
+    out = np.zeros_like(maps)
+    grad = grad.numpy() * affinity.numpy() / maps.dtype.type(-maps.shape[1])
+    pair_distances_gradient(maps, _offset_array(radius), radius - 1, grad, out)
+    return torch.from_numpy(out)
 
 
 def _tensor_distances(features: Tensor, radius: int) -> Tensor:
@@ -184,10 +184,10 @@ def pair_labels(label: Tensor, radius: int, ignore_index: int = 255) -> PairLabe
         return _tensor_labels(label, radius, ignore_index)
     from .pixel_affinity_cpu import label_pairs
 
-    pairs = torch.stack([_empty_pairs(label, radius, torch.bool)] * 3)
+    pairs = np.empty((3, *_pairs_shape(label, radius)), np.bool_)
     cells = label.long().contiguous().numpy()
-    label_pairs(cells, _offset_array(radius), radius - 1, ignore_index, pairs.numpy())
-    return PairLabels(*pairs.flatten(3))
+    label_pairs(cells, _offset_array(radius), radius - 1, ignore_index, pairs)
+    return PairLabels(*torch.from_numpy(pairs).flatten(3))
 
 
 def _tensor_labels(label: Tensor, radius: int, ignore_index: int) -> PairLabels:
@@ -260,6 +260,7 @@ def _tensor_loss(affinity: Tensor, labels: PairLabels) -> tuple[Tensor, Tensor, 
     )
 
 
+@one_thread()
 def fuse_low_high(low: Tensor, high: Tensor, pool: int = 8, ignore_index: int = 255) -> Tensor:
     """Confident label map from scores under a low and a high background exponent (section 3.2).
 
@@ -371,7 +372,7 @@ def random_walk(
         return _tensor_walk(scores, affinity, radius, beta, logt)
     from .pixel_affinity_cpu import walk
 
-    pairs = affinity.detach().reshape(_empty_pairs(scores, radius, affinity.dtype).shape)
+    pairs = affinity.detach().reshape(_pairs_shape(scores, radius))
     return walk(scores.detach(), pairs, _offset_array(radius), beta, 2**logt)
 
 

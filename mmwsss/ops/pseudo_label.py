@@ -8,6 +8,7 @@ from .pairs import pair_slots
 from .threads import one_thread
 
 
+@one_thread()
 def pack_pairs(
     values: Tensor, labels: Tensor, image_index: Tensor, num_images: int
 ) -> tuple[Tensor, Tensor]:

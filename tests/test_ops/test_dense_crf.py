@@ -77,17 +77,17 @@ def test_lattice_approximates_the_gaussian():
     assert (approximate - exact).abs().max() < 0.15
 
 
-def test_threads_share_the_work():
-    image, scores = example(21)
-    threads = torch.get_num_threads()
+def test_threads_share_the_images():
+    pairs = [example(4, seed=s) for s in range(3)]
+    images, scores = (torch.stack(t) for t in zip(*pairs, strict=True))
+    threads, results = torch.get_num_threads(), []
     try:
-        torch.set_num_threads(1)
-        alone = dense_crf(image, scores)
-        torch.set_num_threads(3)
-        shared = dense_crf(image, scores)
+        for count in (1, 2, 5):
+            torch.set_num_threads(count)
+            results.append(dense_crf(images, scores))
     finally:
         torch.set_num_threads(threads)
-    assert torch.allclose(alone, shared, atol=1e-4)
+    assert all(torch.equal(result, results[0]) for result in results)
 
 
 def test_batch_equals_single_images():
