@@ -199,7 +199,11 @@ class Report:
         ratios = [baseline / ours for baseline, ours in pairs]
         print(f'  ratio    {", ".join(f"{ratio:.3g}" for ratio in ratios)}', flush=True)
         self.worst = max(self.worst, fast.collapse)
-        cells = [f'{min(ratios):.2g}', *(f'{_seconds(a)} / {_seconds(b)}' for a, b in pairs)]
+        worst = min(ratios)
+        cells = [
+            f'{worst:.0f}' if worst >= 10 else f'{worst:.2g}',
+            *(f'{_seconds(a)} / {_seconds(b)}' for a, b in pairs),
+        ]
         self.rows.append(f'| `{self.script}`: {name} | {baseline} | {" | ".join(cells)} |')
 
     def close(self) -> None:

@@ -1,6 +1,9 @@
+import pytest
 import torch
+import torch.nn.functional as F
 
 from mmwsss.ops.affinity import (
+    _tensor_label,
     affinity_label,
     gated_attention,
     propagate,
@@ -41,6 +44,16 @@ def test_affinity_label():
     target = affinity_label(label, (2, 2), radius=1)[0]  # cells 0, 1, 255, 0
     expected = torch.tensor([[1, 0, 255, 1], [0, 1, 255, 0], [255] * 4, [1, 0, 255, 1]])
     assert torch.equal(target, expected)
+
+
+@pytest.mark.parametrize('radius', [None, 0, 2, 30])
+@pytest.mark.parametrize('size', [(7, 9), (37, 50), (5, 6)])
+def test_labels_equal_the_tensor_operations_on_a_nearest_resize(size, radius):
+    label = torch.randint(0, 4, (3, *size)).masked_fill(torch.rand(3, *size) < 0.2, 255).byte()
+    cells = F.interpolate(label[:, None].float(), size=(5, 6), mode='nearest')[:, 0].long()
+    target = affinity_label(label, (5, 6), radius)
+    assert target.dtype == torch.uint8
+    assert torch.equal(target, _tensor_label(cells, radius))
 
 
 def test_radius_mask():

@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from mmwsss.ops import pseudo_label
 from mmwsss.ops.cam import minmax_normalize
 from mmwsss.ops.pseudo_label import (
     add_background,
@@ -92,3 +94,42 @@ def test_regions_without_classes_are_background():
     none, cams = torch.empty(2, 0, dtype=torch.long), torch.zeros(2, 0, 3, 4)
     for label in (region_label(cams, none, 0.25, 0.7), region_level(cams, none, 0.25, 0.7)):
         assert label.shape == (2, 3, 4) and (label == 0).all()
+
+
+@pytest.fixture
+def both_paths(monkeypatch):
+    """Results of a function by the compiled kernel and by tensor operations."""
+
+    def run(function, *args, **kwargs):
+        compiled = function(*args, **kwargs)
+        monkeypatch.setattr(pseudo_label, '_compiled', lambda _: False)
+        tensor = function(*args, **kwargs)
+        monkeypatch.undo()
+        return compiled, tensor
+
+    return run
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_the_kernel_decides_like_tensors(both_paths, dtype):
+    """With ties, NaN, classes that are absent, and maps that are not contiguous."""
+    scores = torch.rand(2, 9, 11, 4, dtype=dtype).mul(4).round().permute(0, 3, 1, 2)
+    scores[0, 2, 3, 4] = scores[1, 0, 5, 6] = torch.nan
+    classes = torch.tensor([[4, 0, 7], [2, -1, -1]])
+    label, expected = both_paths(decide, scores, classes)
+    assert label.dtype == torch.int64 and torch.equal(label, expected)
+
+
+@pytest.mark.parametrize('high', [None, 0.6])
+@pytest.mark.parametrize('box', [None, torch.tensor([[0, 9, 0, 11], [-3, 5, 4, 20]])])
+def test_the_kernel_applies_thresholds_like_tensors(both_paths, high, box):
+    cams = torch.rand(2, 3, 9, 11).mul(10).round() / 10
+    cams[0, 1, 2, 3] = torch.nan
+    for classes in (torch.tensor([[4, 0, 7], [-1, -1, -1]]), torch.tensor([[1, -1, 3]] * 2)):
+        label, expected = both_paths(threshold_label, cams, classes, 0.3, high, box)
+        assert torch.equal(label, expected)
+
+
+def test_classes_of_another_batch_are_refused():
+    with pytest.raises(RuntimeError, match='expand'):
+        decide(torch.rand(3, 3, 4, 4), torch.zeros(2, 2, dtype=torch.long))
