@@ -18,7 +18,7 @@ crf = dict(
 )
 maps = '../wsss/clip_es_mini.py'
 network = '../segmentation/deeplabv3plus_r18_clip-es_mini.py'
-plain = {'model.test_cfg.caa': None, 'test_evaluator.0.output_dir': gradcam}
+plain = {'model.test_cfg.maps': 'plain', 'test_evaluator.0.output_dir': gradcam}
 
 stages = [
     dict(name='gradcam', run='predict', config=maps, options=plain),

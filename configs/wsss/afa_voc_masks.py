@@ -1,6 +1,6 @@
 # Cams and pseudo masks of the VOC training images (train_aug) by a trained AFA.
 _base_ = './afa_voc.py'
-model = dict(test_cfg=dict(mode='cam'))
+model = dict(test_cfg=dict(predict='cam'))
 test_pipeline = [
     dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),

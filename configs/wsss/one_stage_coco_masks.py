@@ -1,7 +1,7 @@
 # Pseudo masks of the COCO training images by a trained 1-Stage network with their image labels.
 _base_ = './one_stage_coco.py'
 model = dict(
-    test_cfg=dict(mode='cam', scales=(1.0, 0.75, 1.25, 1.5), flip=True, pad='fixed', canvas=960)
+    test_cfg=dict(predict='cam', scales=(1.0, 0.75, 1.25, 1.5), flip=True, pad='fixed', canvas=960)
 )
 test_pipeline = [
     dict(type='LoadImageFromFile', _scope_='mmwsss'),

@@ -2,7 +2,7 @@
 # labels.
 _base_ = './one_stage_voc.py'
 model = dict(
-    test_cfg=dict(mode='cam', scales=(1.0, 0.5, 1.5, 2.0), flip=True, pad='fixed', canvas=1024)
+    test_cfg=dict(predict='cam', scales=(1.0, 0.5, 1.5, 2.0), flip=True, pad='fixed', canvas=1024)
 )
 test_pipeline = [
     dict(type='LoadImageFromFile', _scope_='mmwsss'),

@@ -1,6 +1,6 @@
 # Cams and pseudo masks of the mini training images by a trained WeCLIP.
 _base_ = './weclip_mini.py'
-model = dict(test_cfg=dict(mode='cam'))
+model = dict(test_cfg=dict(predict='cam'))
 test_pipeline = [
     dict(type='LoadImageFromFile', _scope_='mmwsss'),
     dict(type='mmwsss.LoadImageLabels'),

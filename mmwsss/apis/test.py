@@ -110,13 +110,16 @@ def _enable_crf(cfg: Config, preset: str, wrapped_by_tta: bool) -> None:
     """Our segmentors have the CRF in ``test_cfg``; those of mmseg are wrapped."""
     crf_parameters(preset)  # an unknown name is an error before anything is built
     test_cfg = cfg.model.get('test_cfg') or {}
-    if test_cfg.get('mode') == 'cam':
-        raise ValueError(
-            "--crf refines predictions of a segmentation network, not maps (test_cfg.mode='cam'): "
-            'write the maps and run tools/dense_crf.py on their folder'
-        )
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    if getattr(MODELS.get(cfg.model.type), 'crf_in_test_cfg', False):
+    kind = MODELS.get(cfg.model.type)
+    settings = getattr(kind, 'settings_type', None)
+    if settings is not None:
+        maps = test_cfg.get('predict', settings.predict) == 'cam'
+        if not kind.crf_in_test_cfg or (maps and 'crf' in settings.seg_only):
+            raise ValueError(
+                f"--crf refines segmentations, but {cfg.model.type} gives maps with predict='cam': "
+                'write them and run tools/dense_crf.py on their folder'
+            )
         cfg.model.test_cfg = {**test_cfg, 'crf': {**(test_cfg.get('crf') or {}), 'preset': preset}}
         return
     scores = 'probabilities' if wrapped_by_tta else 'logits'

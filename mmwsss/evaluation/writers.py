@@ -111,7 +111,7 @@ class CAMStoreWriter(_FolderWriter):
     def write(self, path: str, sample: dict) -> None:
         source = sample['img_path']
         if 'pred_cam' not in sample:
-            raise ValueError(f"{source} has no pred_cam: set model.test_cfg.mode='cam'")
+            raise ValueError(f"{source} has no pred_cam: set model.test_cfg.predict='cam'")
         labels, cam = (sample['pred_cam'][name].cpu().numpy() for name in ('labels', 'cam'))
         save_cam(path, labels, cam, sample['ori_shape'][:2])
 
@@ -146,7 +146,7 @@ class PseudoMaskWriter(_FolderWriter):
         if self.field not in sample:
             raise ValueError(
                 f'{source} has no {self.field}: pred_pseudo_mask needs '
-                "model.test_cfg.with_cam=True or mode='cam'"
+                "model.test_cfg.with_cam=True or predict='cam'"
             )
         mask = sample[self.field]['data'].squeeze(0).cpu().numpy()
         if mask.shape != tuple(sample['ori_shape'][:2]):

@@ -1,17 +1,42 @@
 """Normalisation of batches whose images differ in size."""
 
+from collections.abc import Callable
+
 import torch
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 
 from mmwsss.registry import MODELS
 
 
+def prepare_each(preprocess: Callable[[dict], dict], data: dict) -> dict:
+    """Prepare the images of a batch one by one: mmseg's preprocessor stacks, so it wants one size.
+
+    Args:
+        preprocess: Data of one image -> ``inputs`` ``(1, 3, H, W)`` and ``data_samples``.
+        data: ``inputs``, B images, and ``data_samples``, B of them or None.
+
+    Returns:
+        The same with ``inputs`` ``(B, 3, H, W)`` if all images have one size, else a list of
+        ``(3, H, W)``.
+    """
+    inputs, samples = [], []
+    for i, image in enumerate(data['inputs']):
+        one = dict(inputs=[image])
+        if data.get('data_samples') is not None:
+            one['data_samples'] = [data['data_samples'][i]]
+        one = preprocess(one)
+        inputs.append(one['inputs'][0])
+        samples.extend(one['data_samples'] or [])
+    if len({image.shape for image in inputs}) == 1:
+        inputs = torch.stack(inputs)
+    return dict(inputs=inputs, data_samples=samples or None)
+
+
 @MODELS.register_module()
 class AnySizePreProcessor(SegDataPreProcessor):
     """mmseg's preprocessor for models that group the images of a batch by size themselves.
 
-    Nothing is padded. ``inputs`` are ``(B, 3, H, W)`` if all images have one size, else a list
-    of ``(3, H, W)``. There is no training mode.
+    Nothing is padded; see :func:`prepare_each`. There is no training mode.
     """
 
     def forward(self, data: dict, training: bool = False) -> dict:
@@ -22,15 +47,4 @@ class AnySizePreProcessor(SegDataPreProcessor):
         """
         if training:
             raise RuntimeError('AnySizePreProcessor is for models that are not trained')
-        inputs, samples = [], []
-        # one by one: mmseg's own forward stacks, so it wants one size
-        for i, image in enumerate(data['inputs']):
-            one = dict(inputs=[image])
-            if data.get('data_samples') is not None:
-                one['data_samples'] = [data['data_samples'][i]]
-            one = super().forward(one)
-            inputs.append(one['inputs'][0])
-            samples.extend(one['data_samples'] or [])
-        if len({image.shape for image in inputs}) == 1:
-            inputs = torch.stack(inputs)
-        return dict(inputs=inputs, data_samples=samples or None)
+        return prepare_each(super().forward, data)

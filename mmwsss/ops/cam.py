@@ -130,3 +130,4 @@ _CONVENTIONS = {
     'seam': (lambda view: view, _normalize_seam),
     'flipmax': (torch.relu, _normalize_flipmax),
 }
+CONVENTIONS = tuple(_CONVENTIONS)

@@ -18,7 +18,9 @@ from torch import Tensor
 from .cam import upsample
 from .threads import one_thread
 
-Resize = Callable[[Tensor, float], Tensor]
+Size = tuple[int, int]
+Resize = Callable[[Tensor, float | Size], Tensor]
+MERGES = ('logit_mean', 'logit_max', 'logit_pair_max', 'prob_mean', 'prob_max')
 
 
 def resize_long_side(image: Tensor, long_side: int) -> Tensor:
@@ -34,7 +36,7 @@ def resize_long_side(image: Tensor, long_side: int) -> Tensor:
 
 
 def make_resize(name: str, mean: Tensor | None = None, std: Tensor | None = None) -> Resize:
-    """Function ``(normalised batch, factor) -> batch`` of one of the published conventions.
+    """Function ``(normalised batch, factor or size) -> batch`` of one of the published conventions.
 
     ============= ========================================================= ====================
     name          resampling                                                size
@@ -59,8 +61,8 @@ def make_resize(name: str, mean: Tensor | None = None, std: Tensor | None = None
         if mean is None or std is None:
             raise ValueError("resize='pil_cubic' works on pixel values: give mean and std")
         return lambda batch, factor: _resize_pil(batch, factor, mean, std)
-    if name not in _RESIZES:
-        raise ValueError(f'resize={name!r} is not one of {[*_RESIZES, "pil_cubic"]}')
+    if name not in RESIZES:
+        raise ValueError(f'resize={name!r} is not one of {list(RESIZES)}')
     return _RESIZES[name]
 
 
@@ -86,7 +88,11 @@ def resize_to_multiple(
 
 
 def view_batches(
-    inputs: Tensor, scales: Sequence[float], flip: bool, resize: Resize | str = 'factor'
+    inputs: Tensor,
+    scales: Sequence[float],
+    flip: bool,
+    resize: Resize | str = 'factor',
+    sizes: Sequence[int] | None = None,
 ) -> Iterator[Tensor]:
     """The batches a network sees, one per scale.
 
@@ -95,14 +101,16 @@ def view_batches(
         scales: Factors on the image size; 1 leaves the batch as it is.
         flip: Append the mirror images.
         resize: A name for :func:`make_resize`, or its result.
+        sizes: Sides of square views, in place of ``scales`` (TransCAM: 256, 512, 768).
 
     Yields:
         ``(B, 3, h, w)``, or ``(2B, 3, h, w)`` with ``flip``: the images, then their mirror images.
     """
     resize = make_resize(resize) if isinstance(resize, str) else resize
-    for scale in scales:
+    targets = [(side, side) for side in sizes] if sizes else scales
+    for target in targets:
         with one_thread():  # not around the network that takes the views
-            view = inputs if scale == 1 else resize(inputs, scale)
+            view = inputs if target in (1, tuple(inputs.shape[-2:])) else resize(inputs, target)
             view = torch.cat([view, view.flip(-1)]) if flip else view
         yield view
 
@@ -113,17 +121,18 @@ def view_maps(
     scales: Sequence[float],
     flip: bool,
     resize: Resize | str = 'factor',
+    sizes: Sequence[int] | None = None,
 ) -> Iterator[Tensor]:
     """Maps of every view, mirrored back, in the order scale, its mirror image, next scale, ...
 
     Args:
         forward: ``(N, 3, h, w) -> (N, C, h', w')``.
-        inputs, scales, flip, resize: As in :func:`view_batches`.
+        inputs, scales, flip, resize, sizes: As in :func:`view_batches`.
 
     Yields:
-        ``(B, C, h', w')``, ``len(scales)`` of them or twice as many with ``flip``.
+        ``(B, C, h', w')``, one per scale or size, or twice as many with ``flip``.
     """
-    for batch in view_batches(inputs, scales, flip, resize):
+    for batch in view_batches(inputs, scales, flip, resize, sizes):
         maps = forward(batch)
         if flip:
             plain, mirrored = maps.chunk(2)
@@ -142,20 +151,31 @@ def pair_means(views: Iterable[Tensor]) -> Iterator[Tensor]:
 
 def merge_logits(
     views: Iterable[Tensor],
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     mode: str = 'logit_mean',
     align_corners: bool = False,
+    flip: bool = False,
 ) -> Tensor:
     """Reduce the class scores of several views to one map.
+
+    ================== ================================================== =======================
+    mode               of the views                                       published by
+    ================== ================================================== =======================
+    ``logit_mean``     mean of the logits                                 DeepLabV1 on ResNet-38,
+                                                                          WeCLIP
+    ``logit_max``      maximum of the logits                              DeepLabV2's MSC
+    ``logit_pair_max`` mean of a view and its mirror image, then maximum  AFA, ToCo
+    ``prob_mean``      mean of the softmax probabilities                  mmseg
+    ``prob_max``       maximum of the softmax probabilities               MCTformer
+    ================== ================================================== =======================
 
     Args:
         views: ``(..., C, h, w)`` logits, as :func:`view_maps` gives them; taken one at a time.
         size: Every view is brought to it (bilinear) before the reduction; None: the size of the
             first view.
-        mode: ``'logit_mean'`` (DeepLabV1 on ResNet-38, WeCLIP), ``'logit_max'`` (DeepLabV2's
-            MSC), ``'prob_mean'`` (mmseg) or ``'prob_max'`` (MCTformer); ``prob_*`` reduces
-            softmax probabilities.
+        mode: One of the above.
         align_corners: Of the bilinear resizing.
+        flip: Whether every other view is a mirror image (matters for ``logit_pair_max`` only).
 
     Returns:
         ``(..., C, *size)``: logits for ``logit_*``, probabilities for ``prob_*`` (which add up to
@@ -164,9 +184,11 @@ def merge_logits(
     Raises:
         ValueError: Unknown mode, or no view.
     """
-    kind, _, reduction = mode.partition('_')
-    if kind not in ('logit', 'prob') or reduction not in ('mean', 'max'):
-        raise ValueError(f'mode={mode!r} is not logit_mean, logit_max, prob_mean or prob_max')
+    if mode not in MERGES:
+        raise ValueError(f'mode={mode!r} is not one of {list(MERGES)}')
+    kind, reduction = mode.split('_', 1)
+    if reduction == 'pair_max' and flip:
+        views = pair_means(views)
     merged, count = None, 0
     for view in views:
         size = size or view.shape[-2:]
@@ -204,17 +226,23 @@ def mean_of_views(
     return merge_logits(view_maps(forward, image, scales, flip))
 
 
-def _resize_factor(batch: Tensor, factor: float) -> Tensor:
-    return F.interpolate(batch, scale_factor=factor, mode='bilinear', align_corners=False)
-
-
-def _resize_floor(batch: Tensor, factor: float, align_corners: bool = False) -> Tensor:
-    size = [int(side * factor) for side in batch.shape[-2:]]
+def _bilinear(batch: Tensor, size: Size, align_corners: bool = False) -> Tensor:
     return F.interpolate(batch, size=size, mode='bilinear', align_corners=align_corners)
 
 
-def _resize_corners(batch: Tensor, factor: float) -> Tensor:
-    return _resize_floor(batch, factor, align_corners=True)
+def _resize_factor(batch: Tensor, to: float | Size) -> Tensor:
+    if isinstance(to, tuple):
+        return _bilinear(batch, to)
+    return F.interpolate(batch, scale_factor=to, mode='bilinear', align_corners=False)
+
+
+def _resize_floor(batch: Tensor, to: float | Size, align_corners: bool = False) -> Tensor:
+    size = to if isinstance(to, tuple) else tuple(int(side * to) for side in batch.shape[-2:])
+    return _bilinear(batch, size, align_corners)
+
+
+def _resize_corners(batch: Tensor, to: float | Size) -> Tensor:
+    return _resize_floor(batch, to, align_corners=True)
 
 
 def _resize_each(batch: Tensor, resize: Callable[[np.ndarray], np.ndarray]) -> Tensor:
@@ -223,16 +251,18 @@ def _resize_each(batch: Tensor, resize: Callable[[np.ndarray], np.ndarray]) -> T
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(batch.device)
 
 
-def _resize_cv2(batch: Tensor, factor: float) -> Tensor:
+def _resize_cv2(batch: Tensor, to: float | Size) -> Tensor:
+    how = dict(dsize=to[::-1]) if isinstance(to, tuple) else dict(dsize=None, fx=to, fy=to)
+
     def resize(image: np.ndarray) -> np.ndarray:
-        return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+        return cv2.resize(image, **how, interpolation=cv2.INTER_CUBIC)
 
     return _resize_each(batch, resize)
 
 
-def _resize_pil(batch: Tensor, factor: float, mean: Tensor, std: Tensor) -> Tensor:
-    height, width = (round(side * factor) for side in batch.shape[-2:])
-    return _resize_pixels(batch, (height, width), mean, std)
+def _resize_pil(batch: Tensor, to: float | Size, mean: Tensor, std: Tensor) -> Tensor:
+    size = to if isinstance(to, tuple) else tuple(round(side * to) for side in batch.shape[-2:])
+    return _resize_pixels(batch, size, mean, std)
 
 
 def _resize_pixels(batch: Tensor, size: tuple[int, int], mean: Tensor, std: Tensor) -> Tensor:
@@ -253,3 +283,4 @@ _RESIZES = {
     'corners': _resize_corners,
     'cv2_cubic': _resize_cv2,
 }
+RESIZES = (*_RESIZES, 'pil_cubic')

@@ -194,7 +194,7 @@ def changed_inferencer(cfg: dict, **change) -> WSSSInferencer:
 @pytest.mark.parametrize(
     ('cfg', 'change', 'message'),
     [
-        ({'model.test_cfg.caa': None}, {}, r'model\.test_cfg\.caa'),
+        ({'model.test_cfg.maps': 'plain'}, {}, r'model\.test_cfg\.maps'),
         ({}, dict(classes=[*CLASSES, 'dog']), r'classes\.dog: \(not set\) -> dog'),
         ({}, dict(classes={n: f'{n},thing' for n in CLASSES}), 'boat -> boat,thing'),
         ({}, dict(background=['sky']), r'text\.background_names'),

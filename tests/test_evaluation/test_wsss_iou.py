@@ -258,7 +258,7 @@ def drop(name):
     [
         ({}, drop('gt_sem_seg'), r'images/0.jpg has no gt_sem_seg: add LoadAnnotations'),
         ({}, drop('pred_sem_seg'), r'images/0.jpg has no pred_sem_seg'),
-        (dict(background_thresholds=[0.5]), drop('pred_cam'), r"set model.test_cfg.mode='cam'"),
+        (dict(background_thresholds=[0.5]), drop('pred_cam'), r"set model.test_cfg.predict='cam'"),
     ],
 )
 def test_missing_fields_name_the_image_and_the_remedy(arguments, sample, message):

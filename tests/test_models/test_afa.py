@@ -201,7 +201,7 @@ def test_energy_is_optional(at):
 
 
 def test_seg_mode_never_uses_image_labels():
-    model = tiny_afa(test_cfg=dict(mode='seg', with_cam=True)).eval()
+    model = tiny_afa(test_cfg=dict(predict='seg', with_cam=True)).eval()
     first = model.predict(images(), samples((0,), (1,), (2,)))
     second = model.predict(images(), samples((1, 2), (0,), ()))
     for a, b in zip(first, second, strict=True):
@@ -213,9 +213,9 @@ def test_seg_mode_never_uses_image_labels():
     assert 'pred_cam' not in model.predict(images())[0]
 
 
-@pytest.mark.parametrize('cam', ['refined', 'plain'])
-def test_cam_mode_predicts_the_pseudo_mask(cam):
-    model = tiny_afa(test_cfg=dict(mode='cam', cam=cam)).eval()
+@pytest.mark.parametrize('maps', ['refined', 'plain'])
+def test_cam_mode_predicts_the_pseudo_mask(maps):
+    model = tiny_afa(test_cfg=dict(predict='cam', maps=maps)).eval()
     size = (37, 50)
     result = model.predict(images(3, size), samples((0,), (1, 2), (), size=size))
     for sample, classes in zip(result, ({0, 1}, {0, 2, 3}, {0}), strict=True):
@@ -238,24 +238,33 @@ def test_views_of_the_test():
         mean = F.interpolate((plain + mirrored) / 2, size=(24, 32), mode='bilinear')
         expected = mean if expected is None else torch.maximum(expected, mean)
     torch.testing.assert_close(model.merged_logits(inputs), expected, rtol=1e-4, atol=1e-5)
-    model.test_cfg['scales'] = (0.75, 0.5, 1.0)
+    model.test_cfg = dict(model.test_cfg, scales=(0.75, 0.5, 1.0))
     torch.testing.assert_close(model.merged_logits(inputs), expected, rtol=1e-4, atol=1e-5)
     (sample,) = model.predict(inputs, samples((0,), size=(24, 32)))
     assert sample.seg_logits.data.shape == (4, 24, 32)
-    model.test_cfg['crf'] = dict(iterations=1)
+    model.test_cfg = dict(model.test_cfg, crf=dict(iterations=1))
     posterior = model.predict(inputs, samples((0,), size=(24, 32)))[0].seg_logits.data
     torch.testing.assert_close(posterior.sum(0), torch.ones(24, 32))
 
 
-@pytest.mark.parametrize(
-    'cfg',
-    [dict(mode='masks'), dict(mode='cam', flip=True), dict(cam='gradcam')],
-    ids=['mode', 'views', 'cam'],
-)
-def test_wrong_test_settings(cfg):
-    model = tiny_afa(test_cfg=cfg).eval()
-    with pytest.raises(ValueError, match='test_cfg'):
-        model.predict(images(), samples((0,), (1,), (2,)))
+def test_maps_are_the_propagated_ones_or_the_plain_ones():
+    model = tiny_afa(test_cfg=dict(predict='cam')).eval()
+    refined = model.predict(images(), samples((0,), (1, 2), ()))
+    model.test_cfg = dict(predict='cam', maps='plain', background=1.0)
+    plain = model.predict(images(), samples((0,), (1, 2), ()))
+    cams, classes, _ = model.make_cams(images(), hot((0,), (1, 2), ()), None)
+    for i, (one, other) in enumerate(zip(plain, refined, strict=True)):
+        torch.testing.assert_close(one.pred_cam.cam, cams[i, classes[i] >= 0])
+        assert not one.pred_sem_seg.data.any()
+        assert one.pred_cam.cam.shape == other.pred_cam.cam.shape
+    assert not torch.equal(plain[0].pred_cam.cam, refined[0].pred_cam.cam)
+
+
+def test_wrong_test_settings():
+    with pytest.raises(ValueError, match=r"flip .*are for predict='seg'"):
+        tiny_afa(test_cfg=dict(predict='cam', flip=True))
+    with pytest.raises(ValueError, match='background must be a number in'):
+        tiny_afa(test_cfg=dict(background=45))
 
 
 def test_wrong_settings():

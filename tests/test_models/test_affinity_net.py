@@ -126,14 +126,14 @@ def test_images_of_a_batch_do_not_mix(model):
 @torch.no_grad()
 def test_smaller_stored_maps_are_resized(model):
     inputs, data = torch.randn(1, 3, 44, 60), sample((2,), (11, 15))
+    data.set_metainfo(dict(ori_shape=(44, 60)))
     assert model.predict(inputs, [data])[0].pred_sem_seg.data.shape == (1, 44, 60)
 
 
 @torch.no_grad()
 def test_crf_behind_the_walk_sees_the_image(model):
-    model.test_cfg.update(alpha=1, logt=0)
     params = dict(iterations=1, bilateral_sxy=20, bilateral_srgb=13, bilateral_compat=10)
-    model.test_cfg['crf'] = params
+    model.test_cfg = dict(alpha=1, logt=0, crf=params)
     pixels = torch.randint(0, 256, (1, 3, 44, 60))
     inputs = (pixels.float() - 100) / 50
     got = model.predict(inputs, [sample((4,))])[0].pred_sem_seg.data[0]
@@ -147,7 +147,7 @@ def test_crf_behind_the_walk_sees_the_image(model):
 @torch.no_grad()
 def test_constant_background(model):
     """Without a step of the walk, pixels pooled by 8 and compared with the constant."""
-    model.test_cfg.update(background=0.39, logt=0, beta=1000)
+    model.test_cfg = dict(background=0.39, logt=0, beta=1000)
     inputs, data = torch.randn(1, 3, 48, 64), sample((6,), (48, 64))
     got = model.predict(inputs, [data])[0].pred_sem_seg.data[0]
     pooled = torch.nn.functional.avg_pool2d(data.seed_cam.cam[None], 8)
@@ -157,11 +157,18 @@ def test_constant_background(model):
 
 
 @torch.no_grad()
-def test_pictures_show_the_maps(model):
-    inputs, data = torch.randn(1, 3, 44, 60), sample((2,))
-    assert 'pred_cam' not in model.predict(inputs, [data])[0]
-    model.test_cfg['with_cam'] = True
-    assert model.predict(inputs, [data])[0].pred_cam.labels.tolist() == [2]
+def test_maps_are_the_walked_ones_or_the_given_ones(model):
+    inputs, data = torch.randn(1, 3, 44, 60), sample((2, 4))
+    walked = model.walk(inputs, add_background(data.seed_cam.cam[None], 16))[0]
+    found = model.predict(inputs, [data])[0]
+    assert found.pred_cam.labels.tolist() == [2, 4]
+    torch.testing.assert_close(found.pred_cam.cam, walked[1:])
+    assert found.pred_cam.cam.min() >= 0 and found.pred_cam.cam.max() <= 1
+    model.test_cfg = dict(maps='plain')
+    found = model.predict(inputs, [data])[0]
+    assert torch.equal(found.pred_cam.cam, data.seed_cam.cam)
+    best = add_background(data.seed_cam.cam[None], 16)[0].argmax(0)
+    assert torch.equal(found.pred_pseudo_mask.data[0], torch.tensor([0, 3, 5])[best])
 
 
 def test_missing_inputs_name_the_transforms(model):

@@ -114,13 +114,37 @@ def test_power_background():
 
 @torch.no_grad()
 def test_seg_mode_never_looks_at_image_labels():
-    model = classifier(mode='seg')
+    model = classifier(predict='seg')
     with_labels = model.predict(pictures(), samples((0,), (1, 2), size=SIZE))
     without = model.predict(pictures())
-    expected = model.decode_head(model.extract_feat(pictures())).sigmoid() > 0.5
-    for i in range(2):
-        assert with_labels[i].pred_cam.labels.tolist() == expected[i].nonzero().flatten().tolist()
-        assert torch.equal(with_labels[i].pred_sem_seg.data, without[i].pred_sem_seg.data)
+    found = model.decode_head(model.extract_feat(pictures())).sigmoid() > 0.5
+    model.test_cfg = {}
+    by_labels = samples(*(tuple(hot.nonzero().flatten().tolist()) for hot in found), size=SIZE)
+    expected = model.predict(pictures(), by_labels)
+    assert found.any()
+    for a, b, c in zip(with_labels, without, expected, strict=True):
+        assert 'pred_cam' not in a
+        assert torch.equal(a.pred_sem_seg.data, b.pred_sem_seg.data)
+        assert torch.equal(a.pred_sem_seg.data, c.pred_sem_seg.data)
+
+
+@torch.no_grad()
+def test_crf_of_the_classes_that_are_found():
+    model = classifier(predict='seg', crf=dict(preset='psa'))
+    for sample in model.predict(pictures()):
+        total = sample.seg_logits.data.sum(0)
+        torch.testing.assert_close(total, torch.ones_like(total), atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match=r"crf .*are for predict='seg'"):
+        classifier(crf=dict(preset='psa'))
+
+
+@torch.no_grad()
+def test_square_views_and_strided_maps_end_at_the_size_of_the_image():
+    for settings in (dict(sizes=(32, 48)), dict(merge='irn_strided')):
+        model = classifier(flip=True, **settings)
+        found = model.predict(pictures(1), samples((0, 2), size=SIZE))[0]
+        assert found.pred_cam.cam.shape == (2, *SIZE)
+        assert found.pred_sem_seg.data.shape == (1, *SIZE)
 
 
 def test_maps_have_the_original_size():
@@ -130,8 +154,8 @@ def test_maps_have_the_original_size():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match='mode'):
-        classifier(mode='cams')
+    with pytest.raises(ValueError, match="did you mean 'cam'"):
+        classifier(predict='cams')
     with pytest.raises(ValueError, match='pool'):
         CAMHead(4, 2, pool='sum')
     with pytest.raises(ValueError, match='without image labels'):

@@ -134,7 +134,7 @@ def test_images_smaller_than_a_patch(size):
 def test_the_affinity_can_be_left_out():
     image = pixels(40, 56)
     refined = run(clip_es(), [image], [(0,)])[0].pred_cam.cam
-    plain = run(clip_es(test_cfg=dict(caa=None)), [image], [(0,)])[0].pred_cam.cam
+    plain = run(clip_es(test_cfg=dict(maps='plain')), [image], [(0,)])[0].pred_cam.cam
     assert (refined - plain).abs().max() > 0.1
 
 
@@ -149,7 +149,10 @@ def test_class_aware_affinity_starts_inside_the_boxes():
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        (dict(test_cfg=dict(mode='seg')), "mode='cam'"),
+        (dict(test_cfg=dict(predict='seg')), 'predict must be one of cam'),
+        (dict(test_cfg=dict(caa=None)), "now test_cfg.maps='plain'"),
+        (dict(test_cfg=dict(caa=dict(attn_last=0))), 'attn_last'),
+        (dict(test_cfg=dict(caa=dict(box_treshold=0.4))), "did you mean 'box_threshold'"),
         (dict(test_cfg=dict(scale=2)), 'scale'),
         (dict(test_cfg=dict(scales=())), 'scales'),
         (dict(test_cfg=dict(caa=dict(last=3))), 'caa'),

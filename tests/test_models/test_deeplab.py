@@ -215,7 +215,7 @@ def test_crf_gets_probabilities_and_the_loaded_image(merge):
         prob = F.interpolate(model(inputs, mode='tensor'), (40, 56), mode='bilinear').softmax(1)
     expected = dense_crf(image, prob[0], **crf)
     torch.testing.assert_close(result.seg_logits.data, expected, rtol=1e-4, atol=1e-5)
-    model.test_cfg['crf'] = dict(crf, image='wrapped')
+    model.test_cfg = dict(model.test_cfg, crf=dict(crf, image='wrapped'))
     mean, std = model.data_preprocessor.mean, model.data_preprocessor.std
     wrapped = crf_image(inputs[0], mean, std, 'wrapped')
     with torch.no_grad():

@@ -79,7 +79,9 @@ def test_published_test(name):
     cfg = load(name)
     scales, canvas, threshold, power = TESTS[name]
     plain = cfg.model.test_cfg.to_dict()
-    assert plain == dict(mode='seg', pad='none', score_threshold=threshold, background_power=power)
+    assert plain == dict(
+        predict='seg', pad='none', score_threshold=threshold, background_power=power
+    )
     _enable_tta(cfg)
     views = dict(scales=scales, flip=True, pad='fixed', canvas=canvas)
     assert cfg.model.test_cfg.to_dict() == dict(plain, **views)
@@ -89,7 +91,7 @@ def test_published_test(name):
 def test_masks_are_made_as_in_the_published_test_but_with_image_labels(name):
     cfg, trained = load(name), load(name.removesuffix('_masks'))
     _enable_tta(trained)
-    expected = dict(trained.model.test_cfg.to_dict(), mode='cam')
+    expected = dict(trained.model.test_cfg.to_dict(), predict='cam')
     ours = cfg.model.test_cfg.to_dict()
     assert dict(ours, scales=list(ours['scales'])) == expected
     dataset = cfg.test_dataloader.dataset

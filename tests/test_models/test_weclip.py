@@ -2,7 +2,8 @@ import pytest
 import torch
 from mmengine.logging import MessageHub
 
-from mmwsss.models.segmentors import weclip as weclip_module
+from mmwsss.models.segmentors import single_stage
+from mmwsss.ops.pseudo_label import add_background, decide
 
 from .conftest import samples, tiny_weclip
 
@@ -57,7 +58,7 @@ def test_phase_follows_the_training_iteration(model, images, monkeypatch):
         lambda attn, a, gated: seen.append(gated) or original(attn, a, gated),
     )
     hub = MessageHub.get_instance('phase')
-    monkeypatch.setattr(weclip_module.MessageHub, 'get_current_instance', lambda: hub)
+    monkeypatch.setattr(single_stage.MessageHub, 'get_current_instance', lambda: hub)
     for iteration in (9, 10):
         hub.update_info('iter', iteration)
         model.loss(images, samples((0,), (1,), (2,)))
@@ -65,7 +66,7 @@ def test_phase_follows_the_training_iteration(model, images, monkeypatch):
 
 
 def test_seg_mode_never_uses_image_labels(model, images):
-    model.eval().test_cfg = dict(mode='seg', with_cam=True)
+    model.eval().test_cfg = dict(predict='seg', with_cam=True)
     first = model.predict(images, samples((0,), (1,), (2,)))
     second = model.predict(images, samples((1, 2), (0,), ()))
     for a, b in zip(first, second, strict=True):
@@ -77,25 +78,36 @@ def test_seg_mode_never_uses_image_labels(model, images):
 
 
 def test_cam_mode_predicts_the_pseudo_mask(model, images):
-    model.eval().test_cfg = dict(mode='cam', long_side=64)
+    model.eval().test_cfg = dict(predict='cam', long_side=64)
     result = model.predict(images, samples((0,), (1, 2), ()))
     allowed = ({0, 1}, {0, 2, 3}, {0})
     for sample, classes in zip(result, allowed, strict=True):
         assert set(sample.pred_sem_seg.data.unique().tolist()) <= classes
         assert sample.pred_cam.cam.min() >= 0 if len(sample.pred_cam.labels) else True
-    model.test_cfg['cam'] = 'gradcam'
+    assert result[0].pred_sem_seg is result[0].pred_pseudo_mask
+    model.test_cfg = dict(model.test_cfg, maps='plain')
     plain = model.predict(images, samples((0,), (1, 2), ()))
     assert not torch.equal(plain[0].pred_cam.cam, result[0].pred_cam.cam)
+    assert not torch.equal(plain[0].pred_pseudo_mask.data, result[0].pred_pseudo_mask.data)
+
+
+def test_plain_maps_decide_the_plain_pseudo_mask(model, images):
+    model.eval().test_cfg = dict(predict='cam', maps='plain')
+    labels = torch.tensor([[1.0, 0, 0], [0, 1, 1], [0, 0, 0]])
+    maps = model.predict_maps(images, labels)
+    scores = model.par(images, add_background(maps.cams))
+    assert torch.equal(maps.label, decide(scores, maps.classes))
+    assert maps.classes.tolist() == [[0, -1], [1, 2], [-1, -1]]
 
 
 def test_multi_scale_and_flip_on_odd_sizes(model):
-    model.eval().test_cfg = dict(mode='seg', long_side=61, scales=(1.0, 0.75), flip=True)
+    model.eval().test_cfg = dict(predict='seg', long_side=61, scales=(1.0, 0.75), flip=True)
     image = torch.randn(1, 3, 37, 50)
     (sample,) = model.predict(image, samples((0,), size=(37, 50)))
     assert sample.seg_logits.data.shape == (4, 37, 50)
     mirrored = model.predict(image.flip(-1), samples((0,), size=(37, 50)))[0]
     # exact mirror symmetry needs sizes that the patches divide; these do not
-    model.test_cfg.update(long_side=64, scales=(1.0,))
+    model.test_cfg = dict(model.test_cfg, long_side=64, scales=(1.0,))
     even = torch.randn(1, 3, 32, 64)
     a = model.predict(even, samples((0,), size=(32, 64)))[0].seg_logits.data
     b = model.predict(even.flip(-1), samples((0,), size=(32, 64)))[0].seg_logits.data
@@ -107,7 +119,7 @@ def test_crf_sharpens_at_test_time(model, images):
     from mmseg.models import SegDataPreProcessor
 
     model.data_preprocessor = SegDataPreProcessor(mean=[120.0] * 3, std=[58.0] * 3)
-    model.eval().test_cfg = dict(mode='seg', crf=dict(iterations=2))
+    model.eval().test_cfg = dict(predict='seg', crf=dict(iterations=2))
     for sample in model.predict(images, samples((0,), (1,), (2,))):
         torch.testing.assert_close(sample.seg_logits.data.sum(0), torch.ones(40, 56))
 
@@ -155,21 +167,14 @@ def test_data_set_with_other_classes(model, images):
 def test_missing_image_labels(model, images):
     batch = samples((0,), (1,), (2,))
     del batch[1].gt_image_labels
-    model.test_cfg = dict(mode='cam')
+    model.test_cfg = dict(predict='cam')
     with pytest.raises(ValueError, match=r'x\.png comes without image labels.*LoadImageLabels'):
         model.predict(images, batch)
 
 
-def test_unknown_mode(model, images):
-    model.test_cfg = dict(mode='masks')
-    with pytest.raises(ValueError, match=r"mode must be one of .*'masks'"):
-        model.predict(images, samples((0,), (1,), (2,)))
-
-
-def test_cam_mode_takes_no_views(model, images):
-    model.test_cfg = dict(mode='cam', scales=[1.0, 0.75])
-    with pytest.raises(ValueError, match=r"are for mode='seg'"):
-        model.predict(images, samples((0,), (1,), (2,)))
+def test_cam_mode_takes_no_views(model):
+    with pytest.raises(ValueError, match=r"scales .*are for predict='seg'"):
+        model.test_cfg = dict(predict='cam', scales=[1.0, 0.75])
 
 
 def test_more_attention_maps_than_blocks():

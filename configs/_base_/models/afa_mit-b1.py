@@ -55,7 +55,7 @@ model = dict(
     cam_scales=(1.0, 0.5, 1.5),
     high=0.55,
     low=0.35,
-    test_cfg=dict(mode='seg', long_side=512),
+    test_cfg=dict(predict='seg', long_side=512),
 )
 
 # test.py --tta: the published protocol, logits averaged over mirror images, maximum over scales

@@ -11,7 +11,7 @@ model = dict(
     backbone=dict(type='mmwsss.FrozenCLIP', checkpoint='openai'),
     text=dict(type='mmwsss.TextBank', class_names=[], background_names=[]),
     test_cfg=dict(
-        mode='cam',
+        predict='cam',
         scales=(1.0,),
         flip=False,
         caa=dict(attn_last=8, box_threshold=0.4),

@@ -7,7 +7,7 @@ model = dict(
     decode_head=dict(
         _delete_=True, type='mmwsss.CAMHead', in_channels=2048, num_classes=20, dropout_ratio=0.5
     ),
-    test_cfg=dict(_delete_=True, mode='seg', resize='pil_cubic', merge='psa', background=0.1),
+    test_cfg=dict(_delete_=True, predict='seg', resize='pil_cubic', merge='psa', background=0.1),
 )
 
 # test.py --tta

@@ -26,7 +26,7 @@ model = dict(
     decode_head=dict(type='mmwsss.OneStageHead', in_channels=(256, 2048), num_classes=20),
     refiner=dict(type='mmwsss.PAMR'),
     mask_loss_start=3305,  # five epochs
-    test_cfg=dict(mode='seg', pad='none', score_threshold=0.3, background_power=3.0),
+    test_cfg=dict(predict='seg', pad='none', score_threshold=0.3, background_power=3.0),
 )
 
 # test.py --tta: the published test; with pad='none' it is faster and gives other numbers

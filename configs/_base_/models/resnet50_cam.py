@@ -26,7 +26,7 @@ model = dict(
         type='mmwsss.CAMHead', in_channels=2048, num_classes=20, dropout_ratio=0, init_cfg=None
     ),
     test_cfg=dict(
-        mode='cam',
+        predict='cam',
         scales=(1.0, 0.5, 1.5, 2.0),
         flip=True,
         resize='pil_cubic',

@@ -21,7 +21,7 @@ model = dict(
     ),
     decode_head=dict(type='mmwsss.CAMHead', in_channels=1024, num_classes=20, power=0.5),
     test_cfg=dict(
-        mode='cam',
+        predict='cam',
         scales=(1.0, 0.5, 1.5, 2.0),
         flip=True,
         resize='pil_cubic',

@@ -28,7 +28,7 @@ model = dict(
     text=dict(type='mmwsss.TextBank', class_names=[], background_names=[]),
     refiner=dict(type='mmwsss.CLIPAffinityRefiner', static_last=8, gated_last=6),
     par=dict(type='mmwsss.PAR', dilations=(1, 2, 4, 8, 12, 24), iterations=20),
-    test_cfg=dict(mode='seg', long_side=512),
+    test_cfg=dict(predict='seg', long_side=512),
 )
 
 # test.py --tta: the published protocol, logits averaged over scales and mirror images

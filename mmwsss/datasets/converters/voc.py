@@ -1,15 +1,14 @@
 """Image labels from VOC XML annotations, and the train_aug list."""
 
 import codecs
-import logging
 import os
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mmengine.logging import print_log
 from mmengine.utils import track_iter_progress
 
 from ...utils.checks import some
@@ -154,7 +153,7 @@ def _tell_disagreeing(folder: Path, disagreeing: Sequence[str], strict: bool) ->
     )
     if strict:
         raise ValueError(f'{message}. Rename the files, or correct <filename>.')
-    print_log(f'{message}. The name of the XML file was used.', 'current', logging.WARNING)
+    print(f'{message}. The name of the XML file was used.', file=sys.stderr)
 
 
 def train_aug_ids(

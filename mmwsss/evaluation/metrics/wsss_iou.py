@@ -315,7 +315,7 @@ REMEDY_TRUTH = (
 )
 REMEDY_PREDICTION = 'the model has to fill it in predict'
 REMEDY_CAM = (
-    "background_thresholds judges activation maps: set model.test_cfg.mode='cam', and add "
+    "background_thresholds judges activation maps: set model.test_cfg.predict='cam', and add "
     'LoadImageLabels to the test pipeline'
 )
 

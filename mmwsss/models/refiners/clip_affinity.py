@@ -39,10 +39,6 @@ class CLIPAffinityRefiner(BaseModule):
         self.box_threshold = box_threshold
         self.gated_start = gated_start
 
-    def is_gated(self, iteration: int) -> bool:
-        """Whether a training iteration (from 0) belongs to the gated phase."""
-        return iteration >= self.gated_start
-
     def num_attn(self, gated: bool) -> int:
         """Attention maps that a phase needs, the last block's included."""
         return self.gated_last if gated else self.static_last

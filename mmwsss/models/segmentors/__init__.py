@@ -1,10 +1,12 @@
 from .afa import AFA
 from .affinity_net import AffinityNet
+from .base import TestSettings, WSSSSegmentor
 from .cam_classifier import CAMClassifier
 from .clip_es import CLIPES
 from .clip_segmentor import CLIPSegmentor
 from .deeplab import DeepLab
 from .dense_crf_model import DenseCRFModel
+from .map_classifier import MapClassifier
 from .one_stage import OneStage
 from .one_stage_supervised import OneStageSupervised
 from .single_stage import SingleStageWSSS
@@ -18,8 +20,11 @@ __all__ = [
     'CLIPSegmentor',
     'DeepLab',
     'DenseCRFModel',
+    'MapClassifier',
     'OneStage',
     'OneStageSupervised',
     'SingleStageWSSS',
+    'TestSettings',
+    'WSSSSegmentor',
     'WeCLIP',
 ]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmwsss.ops.affinity import random_walk_step
-from mmwsss.ops.cam import upsample
+from mmwsss.ops.cam import minmax_normalize, upsample
 from mmwsss.ops.multi_scale_cam import multi_scale_cams
 from mmwsss.ops.pseudo_label import decide, threshold_label
 from mmwsss.ops.two_threshold import (
@@ -19,9 +20,27 @@ from mmwsss.ops.two_threshold import (
     two_threshold_label,
 )
 from mmwsss.registry import MODELS
-from mmwsss.structures import stack_image_boxes, stack_image_labels
+from mmwsss.structures import Maps, stack_image_boxes, stack_image_labels
+from mmwsss.utils.checks import check_range
 
+from .base import TestSettings
 from .single_stage import SingleStageWSSS, label_samples
+
+
+@dataclass(frozen=True)
+class AFASettings(TestSettings):
+    """Mean of the logits over an image and its mirror image, maximum over the scales.
+
+    Attributes:
+        background: Background score of the pseudo mask from the plain CAMs.
+    """
+
+    merge: str = 'logit_pair_max'
+    background: float = 0.45
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range('test_cfg.background', self.background, 0, 1)
 
 
 class CellAffinity(NamedTuple):
@@ -46,31 +65,41 @@ class AFA(SingleStageWSSS):
 
     Args:
         backbone: :class:`mmwsss.models.backbones.MixVisionTransformerAttn`.
+        cam_head: :class:`mmwsss.models.decode_heads.CAMHead`.
+        decode_head: Any decode head of mmseg.
         affinity_head: :class:`mmwsss.models.decode_heads.AttentionAffinityHead`.
         par: :class:`mmwsss.models.refiners.PAR` with ``resize='masks'``.
         loss_energy: Optional :class:`mmwsss.models.losses.DenseEnergyLoss`, the regulariser of
             the paper. Its start and weight belong into ``loss_schedule``, as those of the others.
+        cam_scales: Scales of the multi-scale CAMs, 1 among them.
         high, low: Background scores of the pseudo labels.
         refined_start: From this iteration (from 0) on the segmentation learns from the CAMs
             propagated by the affinity, before from the CAMs.
         affinity_from_refined: From then on the affinity does, too (COCO).
         bn_stats_from_cam_passes: Run the decoder in the passes that make CAMs, from the first
             iteration on, so that they update its batch-norm statistics, as the official code does.
-        kwargs: Arguments of :class:`SingleStageWSSS`. ``test_cfg`` also has ``cam``, the pseudo
-            mask of ``mode='cam'``: ``'refined'``, the propagated CAMs with the background score
-            ``low``, or ``'plain'``, the CAMs with ``background`` (0.45).
+        kwargs: Arguments of :class:`SingleStageWSSS`. ``test_cfg.maps``: ``'refined'`` are the
+            CAMs propagated by the affinity, and their pseudo mask with the background score
+            ``low``; ``'plain'`` the CAMs, and their mask with ``test_cfg.background``. Maps are
+            made at the size of the input.
 
     Raises:
-        ValueError: ``par`` resizes the image, or see :class:`SingleStageWSSS`.
+        ValueError: The heads do not have the same classes, scale 1 is missing, ``par`` resizes
+            the image, or see :class:`SingleStageWSSS`.
     """
 
+    settings_type = AFASettings
     loss_names = ('loss_cls', 'loss_seg', 'loss_affinity', 'loss_energy')
 
     def __init__(
         self,
+        backbone: dict,
+        cam_head: dict,
+        decode_head: dict,
         affinity_head: dict,
         par: dict,
         loss_energy: dict | None = None,
+        cam_scales: Sequence[float] = (1.0, 0.5, 1.5),
         high: float = 0.55,
         low: float = 0.35,
         refined_start: int = 6001,
@@ -78,11 +107,24 @@ class AFA(SingleStageWSSS):
         bn_stats_from_cam_passes: bool = False,
         **kwargs,
     ) -> None:
-        super().__init__(**kwargs)
-        self.affinity_head = MODELS.build(affinity_head)
-        self.par = MODELS.build(par)
+        parts = dict(
+            backbone=backbone,
+            cam_head=cam_head,
+            decode_head=decode_head,
+            affinity_head=affinity_head,
+            par=par,
+        )
+        super().__init__(parts, **kwargs)
+        if self.decode_head.num_classes != self.num_foreground + 1:
+            raise ValueError(
+                f'decode_head.num_classes is {self.decode_head.num_classes}, but cam_head has '
+                f'{self.num_foreground} classes: it must be one more, for the background'
+            )
         if self.par.resize != 'masks':
             raise ValueError("AFA refines at half size of the image: par needs resize='masks'")
+        self.cam_scales = tuple(cam_scales)
+        if 1 not in self.cam_scales:
+            raise ValueError(f'cam_scales must contain 1.0, got {self.cam_scales}')
         self.loss_energy = MODELS.build(loss_energy) if loss_energy else None
         self.high = high
         self.low = low
@@ -90,10 +132,15 @@ class AFA(SingleStageWSSS):
         self.affinity_from_refined = affinity_from_refined
         self.bn_stats_from_cam_passes = bn_stats_from_cam_passes
 
+    @property
+    def num_foreground(self) -> int:
+        """Classes without background."""
+        return self.cam_head.num_classes
+
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses against the image labels and the pseudo labels of this very iteration."""
         self._check_crop(inputs.shape[-2:])
-        image_labels = stack_image_labels(data_samples, self.cam_head.num_classes)
+        image_labels = stack_image_labels(data_samples, self.num_foreground)
         box = stack_image_boxes(data_samples, inputs.shape[-2:], inputs.device)
         features, attn = self.backbone.forward_with_attn(inputs)
         seg_logits, affinity = self.decode_head(features), self.affinity_head(attn)
@@ -128,7 +175,7 @@ class AFA(SingleStageWSSS):
         if not self.bn_stats_from_cam_passes and not any(map(self.loss_weight, users)):
             ignored = torch.full_like(inputs[:, 0], 255, dtype=torch.int64)
             return ignored, ignored
-        refined = self.iteration >= self.refined_start
+        refined = self.phase(self.refined_start)
         affinity_scale = max(self.cam_scales) if refined else None
         cams, classes, affinity = self.make_cams(inputs, image_labels, affinity_scale)
         image = self.pixels(inputs)
@@ -197,12 +244,11 @@ class AFA(SingleStageWSSS):
         walked = random_walk_step(scores, affinity.matrix, self.affinity_head.radius)
         return upsample(walked, cams.shape[-2:])
 
-    def predict_cams(self, inputs: Tensor, image_labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Plain CAMs, their classes, and the pseudo mask that ``test_cfg.cam`` asks for."""
-        refined = self.test_cfg.get('cam', 'refined') == 'refined'
-        cams, classes, affinity = self.make_cams(inputs, image_labels, 1.0 if refined else None)
-        if refined:
-            label = decide(self.propagate(cams, classes, affinity, (self.low,)), classes)
-        else:
-            label = threshold_label(cams, classes, self.test_cfg.get('background', 0.45))
-        return cams, classes, label
+    def predict_maps(self, inputs: Tensor, image_labels: Tensor) -> Maps:
+        """CAMs, propagated by the affinity or plain, and the pseudo mask."""
+        if self.settings.maps == 'plain':
+            cams, classes, _ = self.make_cams(inputs, image_labels, None)
+            return Maps(cams, classes, threshold_label(cams, classes, self.settings.background))
+        cams, classes, affinity = self.make_cams(inputs, image_labels, 1.0)
+        scores = self.propagate(cams, classes, affinity, (self.low,))
+        return Maps(minmax_normalize(scores[:, 1:]), classes, decide(scores, classes))

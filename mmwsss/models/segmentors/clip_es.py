@@ -1,10 +1,10 @@
 """CLIP-ES: pseudo masks from a frozen CLIP, image labels and class names; nothing is trained."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
-from mmengine.structures import BaseDataElement, PixelData
-from mmseg.models.segmentors import BaseSegmentor
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
@@ -13,21 +13,51 @@ from mmwsss.ops.affinity import mean_attention
 from mmwsss.ops.caa import class_aware_affinity
 from mmwsss.ops.cam import minmax_normalize, upsample
 from mmwsss.ops.multi_view import resize_to_multiple
-from mmwsss.ops.pseudo_label import add_background, decide
+from mmwsss.ops.pseudo_label import add_background, decide, pack_pairs
 from mmwsss.registry import MODELS
-from mmwsss.structures import stack_image_labels
+from mmwsss.structures import Maps, stack_image_labels
+from mmwsss.utils.checks import check_choice, check_range
 
-_TEST_CFG = {
-    'mode': 'cam',
-    'scales': (1.0,),
-    'flip': False,
-    'caa': {'attn_last': 8, 'box_threshold': 0.4},
-    'power': 1.0,
-}
+from .base import TestSettings, WSSSSegmentor, same_size_batches
+
+_CAA = {'attn_last': 8, 'box_threshold': 0.4}
+
+
+@dataclass(frozen=True)
+class CLIPESSettings(TestSettings):
+    """Maps averaged over ``scales`` and ``flip`` (official: one view); image labels are needed.
+
+    Attributes:
+        caa: Of the class-aware affinity, which makes the refined maps: ``attn_last``, how many
+            blocks' attention is averaged (all, if there are fewer), and ``box_threshold``, 0.4
+            (VOC) or 0.7 (COCO).
+        power: The background score is ``(1 - max cam) ** power``.
+    """
+
+    predict_choices: ClassVar = ('cam',)
+    not_used: ClassVar = ('long_side', 'sizes', 'resize', 'merge', 'crf')
+    seg_only: ClassVar = ()
+
+    predict: str = 'cam'
+    caa: Mapping = field(default_factory=dict)
+    power: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.caa is None:
+            raise ValueError("test_cfg.caa=None is now test_cfg.maps='plain'")
+        if not isinstance(self.caa, Mapping):
+            raise ValueError(f'test_cfg.caa must be a dict, got {self.caa!r}')
+        for key in self.caa:
+            check_choice('a key of test_cfg.caa', key, _CAA)
+        object.__setattr__(self, 'caa', {**_CAA, **self.caa})
+        check_range('test_cfg.caa.attn_last', self.caa['attn_last'], 1, integer=True)
+        check_range('test_cfg.caa.box_threshold', self.caa['box_threshold'], 0, 1)
+        check_range('test_cfg.power', self.power, 0, open_low=True)
 
 
 @MODELS.register_module()
-class CLIPES(BaseSegmentor):
+class CLIPES(WSSSSegmentor):
     """Softmax Grad-CAM of CLIP, spread by CLIP's own attention.
 
     Paper: Lin et al., "CLIP is Also an Efficient Segmenter", CVPR 2023, arXiv 2212.09506. Official
@@ -43,83 +73,85 @@ class CLIPES(BaseSegmentor):
         backbone: :class:`mmwsss.models.backbones.FrozenCLIP`.
         text: :class:`mmwsss.models.text_encoders.TextBank`. Other classes need other
             ``class_names`` and nothing else.
-        test_cfg: ``scales`` and ``flip``, the views whose maps are averaged (official: one);
-            ``caa`` with ``attn_last``, how many blocks' attention is averaged (all, if there are
-            fewer), and ``box_threshold``, 0.4 (VOC) or 0.7 (COCO), or ``caa=None`` for plain
-            Grad-CAM; ``power`` of the background score ``(1 - max cam) ** power``. ``mode`` is
-            always ``'cam'``: image labels are needed.
-        data_preprocessor: :class:`mmwsss.models.AnySizePreProcessor` with CLIP's statistics.
-        train_cfg, pretrained: Not used; mmseg's ``init_model`` sets them.
+        kwargs: Arguments of :class:`WSSSSegmentor`. ``test_cfg``: :class:`CLIPESSettings`;
+            ``maps='plain'`` are Grad-CAM. ``data_preprocessor``:
+            :class:`mmwsss.models.AnySizePreProcessor` with CLIP's statistics.
 
     Raises:
-        ValueError: Unknown keys or values in ``test_cfg``.
+        ValueError: See :class:`WSSSSegmentor`.
     """
 
-    def __init__(
-        self,
-        backbone: dict,
-        text: dict,
-        test_cfg: dict | None = None,
-        data_preprocessor: dict | None = None,
-        train_cfg: dict | None = None,
-        pretrained: str | None = None,
-    ) -> None:
-        super().__init__(data_preprocessor=data_preprocessor)
-        self.test_cfg = {**_TEST_CFG, **(test_cfg or {})}
-        self._check()
-        self.backbone = MODELS.build(backbone)
-        self.text = MODELS.build(text)
+    settings_type = CLIPESSettings
+    crf_in_test_cfg = False  # it has maps; tools/dense_crf.py refines a folder of them
+
+    def __init__(self, backbone: dict, text: dict, **kwargs) -> None:
+        super().__init__(dict(backbone=backbone, text=text), **kwargs)
         self.text.encode(self.backbone)
         self.backbone.drop_text()
 
-    def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Patch maps of the frozen blocks."""
-        return self.backbone(inputs)
+    @property
+    def num_foreground(self) -> int:
+        """Classes without background."""
+        return self.text.num_classes
 
-    def encode_decode(self, inputs: Tensor, batch_data_samples: list) -> Tensor:
+    def encode_decode(self, inputs: Tensor, batch_data_samples: list | None = None) -> Tensor:
+        """There is no segmentation."""
         raise NotImplementedError('CLIP-ES gives maps of the image labels: use predict')
 
     def _forward(self, inputs: Tensor, data_samples: list | None = None) -> tuple[Tensor, ...]:
         return self.extract_feat(inputs)
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict:
+        """There is nothing to train."""
         raise NotImplementedError(
             'CLIP-ES is not trained: write its masks with tools/test.py CONFIG, then train a '
             'config of configs/segmentation on them'
         )
 
     @torch.no_grad()
-    def predict(
-        self, inputs: Tensor | Sequence[Tensor], data_samples: list[SegDataSample] | None = None
-    ) -> list[SegDataSample]:
-        """Fill in ``pred_cam`` and ``pred_sem_seg`` at the images' original size.
-
-        Args:
-            inputs: Normalised images ``(3, H, W)``, not resized.
-            data_samples: With ``gt_image_labels``.
-        """
-        data_samples = data_samples or [SegDataSample() for _ in inputs]
-        image_labels = stack_image_labels(data_samples, self.text.num_classes)
-        sizes = [
-            tuple(sample.metainfo.get('ori_shape', image.shape[-2:])[:2])
-            for image, sample in zip(inputs, data_samples, strict=True)
-        ]
+    def add_maps(
+        self, inputs: Tensor | Sequence[Tensor], data_samples: list[SegDataSample]
+    ) -> None:
+        """Average the maps of all views at the size of each image, and fill them in."""
+        image_labels = stack_image_labels(data_samples, self.num_foreground)
+        sizes = [tuple(sample.metainfo['ori_shape'][:2]) for sample in data_samples]
         cams = [
-            image.new_zeros(count, *size)
-            for image, count, size in zip(
-                inputs, (image_labels > 0).sum(1).tolist(), sizes, strict=True
-            )
+            image.new_zeros(int(hot.sum()), *size)
+            for image, hot, size in zip(inputs, image_labels > 0, sizes, strict=True)
         ]
-        scales = self.test_cfg['scales']
+        scales = self.settings.scales
         for scale in scales:
-            for i, maps in self._maps(inputs, image_labels, scale):
+            for i, maps in self.maps_at_scale(inputs, image_labels, scale):
                 cams[i] += upsample(maps, sizes[i]).mean(0) / len(scales)
-        for sample, hot, cam in zip(data_samples, image_labels, cams, strict=True):
-            labels = hot.nonzero().flatten()
-            scores = add_background(cam[None], self.test_cfg['power'])
-            sample.pred_cam = BaseDataElement(cam=cam, labels=labels)
-            sample.pred_sem_seg = PixelData(data=decide(scores, labels[None]))
-        return data_samples
+        for image, sample, hot, cam in zip(inputs, data_samples, image_labels, cams, strict=True):
+            self.set_maps(sample, cam, hot.nonzero().flatten(), None, image.shape[-2:])
+
+    def maps_at_scale(
+        self, inputs: Tensor | Sequence[Tensor], image_labels: Tensor, scale: float
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Index and maps ``(1 or 2, K, h, w)`` of every image with labels, mirrored back.
+
+        The images that have one size when they are resized run as one batch.
+        """
+        norm, patch = self.data_preprocessor, self.backbone.patch_size
+        labelled = image_labels.any(dim=1).nonzero().flatten().tolist()
+        views = [resize_to_multiple(inputs[i], scale, patch, norm.mean, norm.std) for i in labelled]
+        for batch, members in same_size_batches(views):
+            hot = image_labels[[labelled[k] for k in members]]
+            if self.settings.flip:
+                batch, hot = torch.cat([batch, batch.flip(-1)]), hot.repeat(2, 1)
+            cams, classes, _ = self.predict_maps(batch, hot)
+            for k, member in enumerate(members):
+                ways = cams[k :: len(members), classes[k] >= 0]
+                if self.settings.flip:
+                    ways = torch.stack([ways[0], ways[1].flip(-1)])
+                yield labelled[member], ways
+
+    def predict_maps(self, inputs: Tensor, image_labels: Tensor) -> Maps:
+        """Maps of one view at patch resolution; the sides must be multiples of the patch."""
+        image_index, labels = image_labels.nonzero(as_tuple=True)
+        cams = self.make_cams(inputs, image_labels)
+        return Maps(*pack_pairs(cams, labels, image_index, len(inputs)))
 
     def make_cams(self, inputs: Tensor, image_labels: Tensor) -> Tensor:
         """Maps of every (image, class) pair, image-major, classes ascending.
@@ -131,52 +163,18 @@ class CLIPES(BaseSegmentor):
         Returns:
             ``(P, h, w)`` in [0, 1] at patch resolution.
         """
-        caa = self.test_cfg['caa']
-        features = self.backbone.encode(inputs, caa['attn_last'] - 1 if caa else 0)
+        refined = self.settings.maps == 'refined'
+        last, threshold = self.settings.caa['attn_last'], self.settings.caa['box_threshold']
+        features = self.backbone.encode(inputs, last - 1 if refined else 0)
         with torch.autocast(inputs.device.type, enabled=False):
             cams = clip_cams(self.backbone, self.text, features, image_labels)
-            if not caa:
+            if not refined:
                 return cams.maps
-            attn = mean_attention(cams.attn, caa['attn_last'])
-            refined = class_aware_affinity(attn, cams.maps, cams.image_index, caa['box_threshold'])
-            return minmax_normalize(refined)
-
-    def _maps(
-        self, inputs: Sequence[Tensor], image_labels: Tensor, scale: float
-    ) -> Iterator[tuple[int, Tensor]]:
-        """Index and maps ``(1 or 2, K, h, w)`` of every image with labels, mirrored back."""
-        norm, flip = self.data_preprocessor, self.test_cfg['flip']
-        counts = (image_labels > 0).sum(1).tolist()
-        groups: dict[tuple[int, ...], list[tuple[int, Tensor]]] = {}
-        for i, image in enumerate(inputs):
-            if counts[i]:
-                view = resize_to_multiple(
-                    image, scale, self.backbone.patch_size, norm.mean, norm.std
-                )
-                groups.setdefault(tuple(view.shape), []).append((i, view))
-        for members in groups.values():
-            index = [i for i, _ in members]
-            batch, hot = torch.stack([view for _, view in members]), image_labels[index]
-            if flip:
-                batch, hot = torch.cat([batch, batch.flip(-1)]), hot.repeat(2, 1)
-            maps = self.make_cams(batch, hot).split([counts[i] for i in index] * (1 + flip))
-            for k, i in enumerate(index):
-                views = [maps[k], maps[k + len(index)].flip(-1)] if flip else [maps[k]]
-                yield i, torch.stack(views)
-
-    def _check(self) -> None:
-        cfg = self.test_cfg
-        unknown = set(cfg) - set(_TEST_CFG) - {'with_cam'}
-        if unknown or cfg['mode'] != 'cam':
-            raise ValueError(
-                f"CLIPES: test_cfg has mode='cam' and {sorted(_TEST_CFG)}, got {dict(cfg)}"
+            attn = mean_attention(cams.attn, last)
+            return minmax_normalize(
+                class_aware_affinity(attn, cams.maps, cams.image_index, threshold)
             )
-        if not cfg['scales'] or min(cfg['scales']) <= 0:
-            raise ValueError(f'CLIPES: test_cfg.scales must be factors > 0, got {cfg["scales"]}')
-        if cfg['caa']:
-            cfg['caa'] = {**_TEST_CFG['caa'], **cfg['caa']}
-            if set(cfg['caa']) != set(_TEST_CFG['caa']) or cfg['caa']['attn_last'] < 1:
-                raise ValueError(
-                    'CLIPES: test_cfg.caa has attn_last >= 1 and box_threshold, '
-                    f'got {dict(cfg["caa"])}'
-                )
+
+    def decide_label(self, cams: Tensor, classes: Tensor) -> Tensor:
+        """Maps ``(B, K, H, W)`` of classes ``(B, K)`` -> pseudo mask ``(B, H, W)``."""
+        return decide(add_background(cams, self.settings.power), classes)

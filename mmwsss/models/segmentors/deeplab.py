@@ -1,23 +1,45 @@
 """DeepLab as the retraining of weakly supervised methods uses it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
-from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor
 
-from mmwsss.models.utils.crf import refine_with_crf
+from mmwsss.ops.cam import upsample
 from mmwsss.ops.label_map import resize_label
-from mmwsss.ops.multi_view import merge_logits, view_batches, view_maps
+from mmwsss.ops.multi_view import merge_logits, view_batches
 from mmwsss.registry import MODELS
+from mmwsss.structures import supervised_label
+
+from .base import TestSettings, WSSSSegmentor, check_flag
+
+
+@dataclass(frozen=True)
+class DeepLabSettings(TestSettings):
+    """It makes no maps.
+
+    Attributes:
+        upsample_views: Bring logits to the size of their view before that of the image: one
+            interpolation more.
+    """
+
+    predict_choices: ClassVar = ('seg',)
+    not_used: ClassVar = ('long_side',)
+
+    upsample_views: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flag('test_cfg.upsample_views', self.upsample_views)
 
 
 @MODELS.register_module()
-class DeepLab(EncoderDecoder):
+class DeepLab(WSSSSegmentor, EncoderDecoder):
     """Any backbone and head with DeepLabV2's multi-scale training and the published tests.
 
     With ``msc_scales`` the network itself is multi-scale (Chen et al., arXiv 1606.00915; PyTorch:
@@ -27,20 +49,18 @@ class DeepLab(EncoderDecoder):
 
     Args:
         msc_scales: Scales besides 1, ``(0.5, 0.75)`` in DeepLabV2; empty for a single scale.
-        test_cfg: ``scales`` and ``flip`` (views of the test), ``resize`` (how views are made,
-            :func:`mmwsss.ops.multi_view.make_resize`), ``merge`` (``'logit_mean'``,
-            ``'logit_max'``, ``'prob_mean'`` or ``'prob_max'``), ``upsample_views`` (bring logits
-            to the size of their view before that of the image: one interpolation more), ``crf``
-            (arguments of :func:`mmwsss.models.utils.crf.refine_with_crf`, or None).
-            ``seg_logits`` of the result holds what the last step gives: logits, merged
-            probabilities or the CRF's posterior.
-        kwargs: Arguments of mmseg's ``EncoderDecoder``.
+        kwargs: Arguments of mmseg's ``EncoderDecoder``; ``test_cfg``: :class:`DeepLabSettings`.
+
+    Raises:
+        ValueError: ``msc_scales`` beside an auxiliary head, or unknown keys or values in
+            ``test_cfg``.
     """
 
-    crf_in_test_cfg = True
+    settings_type = DeepLabSettings
+    extract_feat = EncoderDecoder.extract_feat
 
     def __init__(self, *args, msc_scales: Sequence[float] = (), **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+        EncoderDecoder.__init__(self, *args, **kwargs)
         if msc_scales and self.with_auxiliary_head:
             raise ValueError('msc_scales trains the decode head alone: remove auxiliary_head')
         self.msc_scales = tuple(msc_scales)
@@ -62,8 +82,8 @@ class DeepLab(EncoderDecoder):
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses against ``gt_sem_seg``; see the class for those of the MSC scales."""
         if not self.msc_scales:
-            return super().loss(inputs, data_samples)
-        label = torch.stack([s.gt_sem_seg.data for s in data_samples])
+            return EncoderDecoder.loss(self, inputs, data_samples)
+        label = supervised_label(data_samples)[:, None]
         names = ['decode', *(f'decode_x{scale:g}' for scale in self.msc_scales), 'decode_max']
         losses = {}
         for name, logits in zip(names, self.forward_scales(inputs), strict=True):
@@ -72,31 +92,18 @@ class DeepLab(EncoderDecoder):
             losses.update(add_prefix(self.decode_head.loss_by_feat(logits, targets), name))
         return losses
 
+    def encode_decode(self, inputs: Tensor, batch_img_metas: list | None = None) -> Tensor:
+        """Images of one view -> logits ``(B, C, h, w)``."""
+        logits = self._forward(inputs).float()
+        if not self.settings.upsample_views:
+            return logits
+        return upsample(logits, inputs.shape[-2:], self.align_corners)
+
     def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Scores ``(B, C, H, W)`` at the size of the input, as ``test_cfg`` asks for."""
-        cfg = self.test_cfg or {}
-        views = view_maps(
-            self._view_logits,
-            inputs,
-            cfg.get('scales', (1.0,)),
-            cfg.get('flip', False),
-            cfg.get('resize', 'factor'),
-        )
-        merge = cfg.get('merge', 'logit_mean')
-        scores = merge_logits(views, inputs.shape[-2:], merge, self.align_corners)
-        if not cfg.get('crf'):
-            return scores
-        prob = scores.softmax(dim=1) if merge.startswith('logit') else scores
-        return refine_with_crf(inputs, prob, self.data_preprocessor, **cfg['crf'])
+        return self.seg_scores(inputs)
 
-    def _view_logits(self, view: Tensor) -> Tensor:
-        logits = self._forward(view).float()
-        if not (self.test_cfg or {}).get('upsample_views', False):
-            return logits
-        return resize(
-            logits,
-            view.shape[-2:],
-            mode='bilinear',
-            align_corners=self.align_corners,
-            warning=False,
-        )
+    def merged_logits(self, inputs: Tensor) -> Tensor:
+        """Scores of all views, merged at the size of the input."""
+        cfg, views = self.settings, self.view_maps(self.encode_decode, inputs)
+        return merge_logits(views, inputs.shape[-2:], cfg.merge, self.align_corners, cfg.flip)

@@ -1,12 +1,11 @@
 """The network of 1-Stage trained on true masks."""
 
-import torch
 import torch.nn.functional as F
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmwsss.registry import MODELS
-from mmwsss.structures import stack_image_labels
+from mmwsss.structures import stack_image_labels, supervised_label
 
 from .one_stage import OneStage
 
@@ -20,10 +19,10 @@ class OneStageSupervised(OneStage):
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Classification loss against the image labels, cross-entropy against the masks."""
-        image_labels = stack_image_labels(data_samples, self.decode_head.num_classes)
+        image_labels = stack_image_labels(data_samples, self.num_foreground)
         logits = self.encode_decode(inputs)
         scores = self.decode_head.scores(logits, logits.softmax(dim=1))
-        label = torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples])
+        label = supervised_label(data_samples)
         resized = F.interpolate(logits, label.shape[-2:], mode='bilinear', align_corners=True)
         return dict(
             loss_cls=F.multilabel_soft_margin_loss(scores, image_labels),

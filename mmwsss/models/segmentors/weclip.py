@@ -3,24 +3,22 @@
 from dataclasses import replace
 
 import torch
-from mmengine.logging import MessageHub
-from mmengine.structures import BaseDataElement, PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmwsss.models.backbones.clip_vit import CLIPFeatures
-from mmwsss.models.utils.cam_modes import CAMModes
 from mmwsss.models.utils.clip_cam import CLIPCAMs, clip_cams
+from mmwsss.models.utils.clip_decoder import check_clip_decoder
 from mmwsss.ops.cam import minmax_normalize, upsample
 from mmwsss.ops.pseudo_label import add_background, decide, pack_pairs
 from mmwsss.registry import MODELS
-from mmwsss.structures import stack_image_labels
+from mmwsss.structures import Maps, stack_image_labels
 
-from .clip_segmentor import CLIPSegmentor
+from .single_stage import SingleStageWSSS
 
 
 @MODELS.register_module()
-class WeCLIP(CAMModes, CLIPSegmentor):
+class WeCLIP(SingleStageWSSS):
     """Frozen CLIP gives features and Grad-CAM seeds; a light decoder learns from pseudo labels
     that are refined online with CLIP's attention and the decoder's own affinity.
 
@@ -35,25 +33,29 @@ class WeCLIP(CAMModes, CLIPSegmentor):
     from the label file.
 
     Args:
+        backbone: Frozen CLIP (:class:`mmwsss.models.backbones.FrozenCLIP`).
+        decode_head: Decoder (:class:`mmwsss.models.decode_heads.WeCLIPHead`).
         text: Class and background texts (:class:`mmwsss.models.text_encoders.TextBank`).
         refiner: :class:`mmwsss.models.refiners.CLIPAffinityRefiner`.
         par: :class:`mmwsss.models.refiners.PAR`.
-        test_cfg: As in :class:`CLIPSegmentor`, and ``mode``: ``'seg'`` predicts with the decoder
-            and never looks at image labels; ``'cam'`` gives ``pred_cam`` and the pseudo mask as
-            ``pred_sem_seg`` for the classes in the image labels. ``with_cam=True`` adds
-            ``pred_cam`` and ``pred_pseudo_mask`` to the samples in ``'seg'`` mode, for pictures.
-            ``cam='gradcam'`` puts the plain Grad-CAM maps, not the refined ones, in ``pred_cam``.
-        kwargs: Arguments of :class:`CLIPSegmentor`.
+        kwargs: Arguments of :class:`SingleStageWSSS`. ``test_cfg.maps='plain'`` are the Grad-CAM
+            maps; maps are made of one view, at ``long_side``.
 
     Raises:
-        ValueError: If the head's classes are not the text bank's plus background.
+        ValueError: The head's classes are not the text bank's plus background, its layers not the
+            CLIP's, the refiner wants more blocks than there are, or see :class:`SingleStageWSSS`.
     """
 
-    cam_kinds = ('refined', 'gradcam')
+    loss_names = ('loss_seg', 'loss_affinity')
 
-    def __init__(self, text: dict, refiner: dict, par: dict, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.text = MODELS.build(text)
+    def __init__(
+        self, backbone: dict, decode_head: dict, text: dict, refiner: dict, par: dict, **kwargs
+    ) -> None:
+        parts = dict(
+            backbone=backbone, decode_head=decode_head, text=text, refiner=refiner, par=par
+        )
+        super().__init__(parts, **kwargs)
+        check_clip_decoder(self.backbone, self.decode_head)
         if self.decode_head.num_classes != self.text.num_classes + 1:
             raise ValueError(
                 f'decode_head.num_classes is {self.decode_head.num_classes}, but text.class_names '
@@ -61,25 +63,33 @@ class WeCLIP(CAMModes, CLIPSegmentor):
             )
         self.text.encode(self.backbone)
         self.backbone.drop_text()
-        self.refiner = MODELS.build(refiner)
         for name in ('static_last', 'gated_last'):
             if not 1 <= getattr(self.refiner, name) <= self.backbone.num_layers:
                 raise ValueError(
                     f'refiner.{name} is {getattr(self.refiner, name)}, but the CLIP has '
                     f'{self.backbone.num_layers} blocks'
                 )
-        self.par = MODELS.build(par)
+
+    @property
+    def num_foreground(self) -> int:
+        """Classes without background."""
+        return self.text.num_classes
+
+    def encode_decode(self, inputs: Tensor, batch_data_samples: list | None = None) -> Tensor:
+        """Normalised images -> ``seg_logits`` at patch resolution ``(B, C, h, w)``."""
+        features = self.backbone.encode(inputs)
+        return self.decode_head(features.tokens, features.grid)[0]
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses against the pseudo labels of this very iteration."""
-        image_labels = stack_image_labels(data_samples, self.text.num_classes)
-        iteration = MessageHub.get_current_instance().get_info('iter', 0)
-        gated = self.refiner.is_gated(iteration)
+        image_labels = stack_image_labels(data_samples, self.num_foreground)
+        gated = self.phase(self.refiner.gated_start)
         features = self.backbone.encode(inputs, self.refiner.num_attn(gated) - 1)
         seg_logits, affinity = self.decode_head(features.tokens, features.grid)
         _, refined = self.make_cams(features, affinity, image_labels, gated)
         pseudo_label = self.make_pseudo_label(inputs, refined, inputs.shape[-2:])[1]
-        return self.decode_head.loss_by_feat(seg_logits, affinity, pseudo_label)
+        losses = self.decode_head.loss_by_feat(seg_logits, affinity, pseudo_label)
+        return self.weigh_losses(losses)
 
     @torch.no_grad()
     def make_cams(
@@ -103,25 +113,20 @@ class WeCLIP(CAMModes, CLIPSegmentor):
 
     @torch.no_grad()
     def make_pseudo_label(
-        self, image: Tensor, refined: CLIPCAMs, size: tuple[int, int]
+        self, image: Tensor, found: CLIPCAMs, size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """Refined maps -> full-size cams ``(P, H, W)`` and pseudo label ``(B, H, W)``."""
+        """Maps, normalised -> full-size cams ``(P, H, W)`` and pseudo label ``(B, H, W)``."""
         with torch.autocast(image.device.type, enabled=False):
-            cams = upsample(minmax_normalize(refined.maps), size)
-            packed, classes = pack_pairs(cams, refined.labels, refined.image_index, len(image))
+            cams = upsample(minmax_normalize(found.maps), size)
+            packed, classes = pack_pairs(cams, found.labels, found.image_index, len(image))
             return cams, decide(self.par(image, add_background(packed)), classes)
 
-    def add_cams(self, inputs: Tensor, data_samples: list[SegDataSample]) -> None:
-        """Fill in ``pred_cam`` and ``pred_pseudo_mask`` for the classes in the image labels."""
-        image_labels = stack_image_labels(data_samples, self.text.num_classes)
-        view = self._test_view(inputs)
+    def predict_maps(self, inputs: Tensor, image_labels: Tensor) -> Maps:
+        """Grad-CAM or its refinement, and the pseudo mask that PAR makes of it."""
+        view = self.test_view(inputs)
         features = self.backbone.encode(view, self.refiner.num_attn(gated=True) - 1)
         _, affinity = self.decode_head(features.tokens, features.grid)
         plain, refined = self.make_cams(features, affinity, image_labels, gated=True)
-        cams, pseudo_label = self.make_pseudo_label(view, refined, inputs.shape[-2:])
-        if self.test_cfg.get('cam', 'refined') == 'gradcam':
-            cams = upsample(plain.maps, inputs.shape[-2:])
-        for i, sample in enumerate(data_samples):
-            mine = refined.image_index == i
-            sample.pred_cam = BaseDataElement(cam=cams[mine], labels=refined.labels[mine])
-            sample.pred_pseudo_mask = PixelData(data=pseudo_label[i : i + 1])
+        found = plain if self.settings.maps == 'plain' else refined
+        cams, label = self.make_pseudo_label(view, found, inputs.shape[-2:])
+        return Maps(*pack_pairs(cams, found.labels, found.image_index, len(inputs)), label)

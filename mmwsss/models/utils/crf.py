@@ -6,9 +6,9 @@ import torch
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from torch import Tensor
 
-from mmwsss.ops.cam import upsample
-from mmwsss.ops.crf_image import crf_image
-from mmwsss.ops.dense_crf import dense_crf
+from mmwsss.ops.crf_image import CRF_IMAGES, crf_image
+from mmwsss.ops.dense_crf import BACKENDS, crf_parameters, dense_crf
+from mmwsss.utils.checks import check_choice
 
 
 def refine_with_crf(
@@ -34,23 +34,20 @@ def refine_with_crf(
     return dense_crf(torch.stack([crf_image(x, mean, std, image) for x in inputs]), prob, **crf)
 
 
-def full_size_scores(
-    logits: Tensor,
-    inputs: Tensor,
-    data_preprocessor: SegDataPreProcessor,
-    crf: Mapping | None = None,
-) -> Tensor:
-    """Logits at the size of the images, or the posterior of the CRF.
+def check_crf(name: str, crf: Mapping | None) -> None:
+    """Raise ValueError unless ``crf`` holds arguments of :func:`refine_with_crf`; None passes.
 
     Args:
-        logits: ``(B, C, h, w)`` of any size.
-        inputs, data_preprocessor: See :func:`refine_with_crf`.
-        crf: Arguments of :func:`refine_with_crf`, or None.
-
-    Returns:
-        ``(B, C, H, W)`` float32.
+        name: What the message calls it.
     """
-    scores = upsample(logits.float(), inputs.shape[-2:])
-    if not crf:
-        return scores
-    return refine_with_crf(inputs, scores.softmax(dim=1), data_preprocessor, **crf)
+    if crf is None:
+        return
+    if not isinstance(crf, Mapping):
+        raise ValueError(f"{name} must be like dict(preset='deeplabv2'), or None, got {crf!r}")
+    arguments = dict(crf)
+    check_choice(f'{name}.image', arguments.pop('image', 'true'), CRF_IMAGES)
+    check_choice(f'{name}.backend', arguments.pop('backend', 'auto'), BACKENDS)
+    try:
+        crf_parameters(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{name}: {error}') from None

@@ -421,13 +421,13 @@ def val(case):
         model.test_cfg = test_cfg
         return model(**_data(model, case), mode='predict')
 
-    plain = predict(mode='cam', cam='plain', background=float(case['param_bkg_score']))
-    refined = predict(mode='cam', cam='refined')
+    plain = predict(predict='cam', maps='plain', background=float(case['param_bkg_score']))
+    refined = predict(predict='cam', maps='refined')
     return dict(
-        out_seg_pred=_masks(predict(mode='seg')),
+        out_seg_pred=_masks(predict(predict='seg')),
         out_cam_label=_masks(plain),
         out_aff_label=_masks(refined),
-        out_cam_valid=torch.stack([sample.pred_cam.cam for sample in refined]),
+        out_cam_valid=torch.stack([sample.pred_cam.cam for sample in plain]),
     )
 
 
@@ -442,7 +442,7 @@ def msc_flip(case):
     for sample in data['data_samples']:
         sample.set_metainfo(dict(ori_shape=tuple(case['param_label_hw'].tolist())))
     out = {}
-    single = dict(mode='seg', long_side=int(case['param_resize_long']))
+    single = dict(predict='seg', long_side=int(case['param_resize_long']))
     several = dict(single, scales=case['param_test_scales'].tolist(), flip=True)
     for prefix, cfg in (('', single), ('msc_', several)):
         model.test_cfg = cfg

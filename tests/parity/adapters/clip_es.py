@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -18,7 +19,7 @@ from mmwsss.models.data_preprocessor import AnySizePreProcessor
 from mmwsss.models.segmentors.clip_es import CLIPES
 from mmwsss.models.text_encoders.text_bank import text_features
 from mmwsss.ops.affinity import mean_attention, sinkhorn_symmetric
-from mmwsss.ops.box_mask import box_mask
+from mmwsss.ops.box_mask import box_mask, connected_components
 from mmwsss.ops.caa import class_aware_affinity
 from mmwsss.ops.cam import minmax_normalize, upsample
 from mmwsss.ops.clip_vit import embed_patches, interpolate_positions, run_block
@@ -104,11 +105,25 @@ def gradcam(case: Case) -> dict:
 
 def scoremap2bbox(case: Case) -> dict:
     """The union of the boxes alone: the single boxes are of no use to us."""
-    return {
-        f'out_mask_{k}': box_mask(case.tensor(f'in_map_{k}')[None], threshold)[0]
-        for k in _numbers(case, 'in_map_')
-        for threshold in [float(case[f'param_threshold_{k}'])]
-    }
+    out = {}
+    for k in _numbers(case, 'in_map_'):
+        cam, threshold = case.tensor(f'in_map_{k}'), float(case[f'param_threshold_{k}'])
+        if not case[f'param_multi_{k}']:
+            cam = _largest_part(cam, threshold)
+        out[f'out_mask_{k}'] = box_mask(cam[None], threshold)[0]
+    return out
+
+
+def _largest_part(cam: torch.Tensor, threshold: float) -> torch.Tensor:
+    """1 in the strong component with the largest contour, 0 elsewhere."""
+    grey = (cam * 255).floor()
+    binary = grey > int(threshold * grey.max().double())
+    contours = cv2.findContours(binary.byte().numpy(), cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[0]
+    if not contours:
+        return torch.zeros_like(cam)
+    x, y = max(contours, key=cv2.contourArea)[0, 0]
+    ids = connected_components(binary[None])[0]
+    return (ids == ids[y, x]).to(cam)
 
 
 def caa(case: Case) -> dict:

@@ -34,8 +34,8 @@ FILES = {
     ('resnet50', 'ae'): 'one_stage_voc_r50',
     ('resnet101', 'ae'): 'one_stage_voc_r101',
     ('vgg16', 'ae'): 'one_stage_voc_vgg16',
-    ('resnet50', 'bsl'): 'one_stage_baseline_voc_r50',
 }
+BASELINE = 'one_stage_baseline_voc_r50.py'
 ASPP_DILATIONS = {8: (12, 24, 36), 16: (6, 12, 18)}
 BASELINE_BACKGROUND = 0.1
 
@@ -137,12 +137,12 @@ def _network(case, mode):
         'ae'
     )
     init_default_scope('mmseg')
-    cfg = Config.fromfile(CONFIGS / f'{FILES[names]}.py')
-    if 'bsl' in names:
-        cfg.model.backbone.init_cfg = None
-    model = MODELS.build(cfg.model).train(mode)
     manifest = 'net_' + '_'.join(names)
     weights = case.weights(f'{manifest}.manifest.json')
+    cfg = Config.fromfile(CONFIGS / f'{FILES[names[0], "ae"]}.py')
+    if 'bsl' in names:
+        cfg = _baseline_config(cfg.model.backbone, weights['fc8.weight'])
+    model = MODELS.build(cfg.model).train(mode)
     if 'bsl' not in names:
         weights['last_conv.8.weight'] *= float(case['param_last_conv_scale'])
         weights['last_conv.8.bias'] += float(case['param_last_conv_bias_shift'])
@@ -151,6 +151,15 @@ def _network(case, mode):
         if isinstance(module, torch.nn.Dropout | torch.nn.Dropout2d):
             module.p = 0.0
     return model, cfg, f'{manifest}.param_groups.json'
+
+
+def _baseline_config(backbone, classifier):
+    """The shipped baseline on the backbone and with the classes of a manifest."""
+    cfg = Config.fromfile(CONFIGS / BASELINE)
+    cfg.model.backbone = dict(backbone, out_indices=backbone.out_indices[-1:], init_cfg=None)
+    num_classes, in_channels = classifier.shape[:2]
+    cfg.model.decode_head.update(num_classes=num_classes, in_channels=in_channels)
+    return cfg
 
 
 def _inputs(model, images):
@@ -315,13 +324,13 @@ def inference(case):
     )
     inputs = _inputs(model, case.tensor('in_image_u8').permute(2, 0, 1)[None])
     plain = model.predict(inputs)[0]
-    model.test_cfg['crf'] = dict(preset='psa')
+    model.test_cfg = dict(model.test_cfg, crf=dict(preset='psa'))
     with_crf = model.predict(inputs)[0]
     probability = _scores_of_views(model, inputs).sigmoid()[0]
     return dict(
         out_sigmoid_max=probability,
         out_labels=probability > model.test_cfg['score_threshold'],
-        out_merged=plain.seg_logits.data.exp(),
+        out_merged=plain.seg_logits.data,
         out_pred=plain.pred_sem_seg.data[0],
         out_pred_crf=with_crf.pred_sem_seg.data[0],
     )
@@ -342,10 +351,10 @@ ADAPTERS = {
     'aspp': aspp,
     'stochastic_gate': gate,
     'pseudo_gt': pseudo_gt,
-    **{f'net_{name}_ae_eval': net_eval for name, kind in FILES if kind == 'ae'},
-    **{f'net_{name}_ae_train': net_train for name, kind in FILES if kind == 'ae'},
-    'net_resnet50_bsl_eval': baseline_eval,
-    'net_resnet50_bsl_train': baseline_train,
+    **{f'net_{name}_ae_eval': net_eval for name, _ in FILES},
+    **{f'net_{name}_ae_train': net_train for name, _ in FILES},
+    **{f'net_{name}_bsl_eval': baseline_eval for name, _ in FILES},
+    **{f'net_{name}_bsl_train': baseline_train for name, _ in FILES},
     'inference': inference,
 }
 

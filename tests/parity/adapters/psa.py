@@ -273,8 +273,8 @@ def _check_groups(case, model, optim):
 def pipeline(case):
     """Both shipped networks on the images of the case, the CRF in between."""
     (_, classifier), (_, net) = (_model(case, kind) for kind in ('cls', 'aff'))
-    net.test_cfg.update({k: float(case[f'param_{k}']) for k in ('alpha', 'beta')})
-    net.test_cfg['logt'] = int(case['param_logt'])
+    walk = {k: float(case[f'param_{k}']) for k in ('alpha', 'beta')}
+    net.test_cfg = dict(net.test_cfg, **walk, logt=int(case['param_logt']))
     out = {}
     for i in range(sum(key.startswith('in_image') for key in case.arrays)):
         image, keys = case.tensor(f'in_image{i}'), case.tensor(f'param_keys{i}').long()

@@ -33,8 +33,8 @@ CONFIGS = Path(__file__).parents[3] / 'configs'
 MEAN = np.array([123.675, 116.28, 103.53])
 STD = np.array([58.395, 57.12, 57.375])
 DATASETS = {
-    'voc': dict(prompts='clip_es_voc12', classes=21, gated_last=6, box_threshold=0.4),
-    'coco': dict(prompts='clip_es_coco14', classes=81, gated_last=10, box_threshold=0.7),
+    'voc': dict(prompts='clip_es_voc12', gated_last=6, box_threshold=0.4),
+    'coco': dict(prompts='clip_es_coco14', gated_last=10, box_threshold=0.7),
 }
 
 PENDING = ('plus',)
@@ -85,13 +85,24 @@ def _head(weights, **kwargs):
     converted = convert_weclip(weights)
     layers = len({k.split('.')[2] for k in converted if k.startswith('decode_head.layers')})
     blocks = len({k.split('.')[2] for k in converted if k.startswith('decode_head.blocks')})
-    head = WeCLIPHead(768, layers, 21, num_blocks=blocks, **kwargs).eval()
+    head = WeCLIPHead(**_widths(converted), num_layers=layers, num_blocks=blocks, **kwargs).eval()
     state = {k.removeprefix('decode_head.'): v for k, v in converted.items()}
     missing, unexpected = head.load_state_dict(state, strict=False)
     assert not unexpected and not {m.split('.')[0] for m in missing} & {
         k.split('.')[0] for k in state
     }
     return head
+
+
+def _widths(state):
+    """Sizes of a head from its weights; those of parts that are missing do not matter."""
+    shapes = {k.removeprefix('decode_head.'): v.shape for k, v in state.items()}
+    channels = shapes.get('fusion.weight', shapes.get('blocks.0.ln_1.weight', (256,)))[0]
+    return dict(
+        in_channels=shapes.get('layers.0.0.weight', (channels, 768))[1],
+        num_classes=shapes.get('classifier.bias', (21,))[0],
+        channels=channels,
+    )
 
 
 @torch.no_grad()
@@ -211,7 +222,7 @@ def _model(path, dataset, seed, half):
             type='mmwsss.WeCLIPHead',
             in_channels=768,
             num_layers=11,
-            num_classes=settings['classes'],
+            num_classes=len(weights['decoder.linear_pred.bias']),
             half_rounding=half,
         ),
         text=dict(
