@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import mmwsss.models  # noqa: F401
 from mmwsss.models.segmentors.clip_es import CLIPES
-from mmwsss.ops.clip_vit import embed_patches, run_block
+from mmwsss.ops.clip.vit import embed_patches, run_block
 from mmwsss.ops.multi_view import resize_to_multiple
 from mmwsss.registry import MODELS
 

@@ -12,7 +12,7 @@ import torchvision
 from _measure import Report, parse
 from torch import Tensor, nn
 
-from mmwsss.ops.gradcam_family import gradcam, gradcam_maps, tokens_to_map
+from mmwsss.ops.cam.gradcam_family import gradcam, gradcam_maps, tokens_to_map
 
 NUM_CLASSES, BATCH = 20, 2
 

@@ -19,9 +19,10 @@ from torch import Tensor
 from mmwsss import register_all_modules
 from mmwsss.models.segmentors import WeCLIP
 from mmwsss.ops.cam import minmax_normalize
-from mmwsss.ops.clip_vit import split_heads
+from mmwsss.ops.clip.vit import split_heads
+from mmwsss.ops.pairs import pack_pairs
 from mmwsss.ops.pixel_adaptive import par_weights
-from mmwsss.ops.pseudo_label import add_background, pack_pairs
+from mmwsss.ops.pseudo_label import add_background
 from mmwsss.registry import MODELS
 
 CROP = 320

@@ -78,7 +78,7 @@ def segment(
     import torch
     from mmengine.dataset import Compose
 
-    from mmwsss.datasets.label_file import encode_image_labels
+    from mmwsss.stores.label_file import encode_image_labels
 
     results = dict(img_path=str(image))
     foreground = meta['classes'][1:]

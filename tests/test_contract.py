@@ -19,9 +19,9 @@ from torch.utils.data import Dataset
 
 from mmwsss import register_all_modules
 from mmwsss.datasets import mini_render
-from mmwsss.datasets.cam_store import save_cam
 from mmwsss.models import WSSSSegmentor
 from mmwsss.registry import DATASETS, MODELS
+from mmwsss.stores.cam_store import save_cam
 from mmwsss.utils.images import read_rgb
 
 CONFIGS = {

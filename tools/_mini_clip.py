@@ -12,11 +12,12 @@ from torch import Tensor
 
 from mmwsss.datasets.mini_render import CLASSES, GROUNDS, render_scene
 from mmwsss.ops.affinity import mean_attention, propagate, sinkhorn_symmetric
-from mmwsss.ops.box_mask import box_mask
-from mmwsss.ops.cam import minmax_normalize, upsample
-from mmwsss.ops.clip_vit import embed_patches, run_block
+from mmwsss.ops.affinity.box_mask import box_mask
+from mmwsss.ops.cam import minmax_normalize
+from mmwsss.ops.clip.gradcam import clip_softmax_gradcam
+from mmwsss.ops.clip.vit import embed_patches, run_block
 from mmwsss.ops.confusion import segmentation_scores, sweep_matrices, threshold_histogram
-from mmwsss.ops.gradcam import clip_softmax_gradcam
+from mmwsss.ops.resize import upsample
 
 NAMES = CLASSES + GROUNDS
 METHOD_TEMPLATE = 'a clean origami {}.'

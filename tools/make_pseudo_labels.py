@@ -83,8 +83,8 @@ def run(args: argparse.Namespace) -> int:
     from mmwsss.apis import pseudo_data as api
     from mmwsss.apis.class_names import read_class_arguments
     from mmwsss.apis.wsss_inferencer import LABEL_THRESHOLD, WSSSInferencer
-    from mmwsss.datasets.coco14 import voc_palette
-    from mmwsss.datasets.label_file import read_label_file
+    from mmwsss.stores.label_file import read_label_file
+    from mmwsss.stores.palettes import voc_palette
 
     classes = read_class_arguments(args.classes)
     palette = voc_palette(1 + len(classes))

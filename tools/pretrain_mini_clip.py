@@ -35,7 +35,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmwsss.datasets.mini_render import CLASSES, GROUNDS, render_scene
-from mmwsss.ops.clip_vit import embed_patches, self_attention
+from mmwsss.ops.clip.vit import embed_patches, self_attention
 from mmwsss.utils.io import atomic_write
 
 SEED = 20_240

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from ..datasets.converters.common import check_class_names
-from ..datasets.label_file import encode_image_labels
 from ..models.text_encoders.text_bank import as_clip_reads
+from ..stores.label_file import encode_image_labels
 from ..utils.checks import check_unique, some
 from ..utils.images import unwritable_name
 

@@ -13,10 +13,10 @@ from mmengine.config import Config
 from mmengine.utils import track_iter_progress
 from PIL import Image
 
-from ..datasets.cam_store import read_store, save_cam
 from ..datasets.converters.common import write_ids
-from ..datasets.label_file import write_label_file
 from ..stages import MasksFromCAMs, run_folder
+from ..stores.cam_store import read_store, save_cam
+from ..stores.label_file import write_label_file
 from ..utils.checks import check_apart, check_output_folder, check_range, some
 from ..utils.images import ImageFolder, scan_images
 from ..utils.io import atomic_write, list_files

@@ -24,16 +24,16 @@ from torch import Tensor, nn
 
 import mmwsss
 
-from ..datasets.cam_store import save_cam
-from ..datasets.coco14 import voc_palette
 from ..models.text_encoders.text_bank import check_templates
 from ..models.utils.clip_weights import MINI_CLIP, find_openai_weights
-from ..ops.cam import upsample
-from ..ops.clip_vit import run_block
+from ..ops.clip.vit import run_block
 from ..ops.multi_view import resize_to_multiple
+from ..ops.resize import upsample
 from ..registry import DATASETS, MODELS
 from ..stages import MasksFromCAMs
 from ..stages.launch import load_config
+from ..stores.cam_store import save_cam
+from ..stores.palettes import voc_palette
 from ..utils.checks import (
     check_apart,
     check_device,

@@ -1,6 +1,7 @@
 """MS COCO 2014 with image labels."""
 
 from mmwsss.registry import DATASETS
+from mmwsss.stores.palettes import voc_palette
 
 from .image_label import ImageLabelDataset
 
@@ -18,21 +19,6 @@ CLASSES = (
     'clock', 'vase', 'scissors', 'teddy bear', 'hair drier', 'toothbrush',
 )
 # fmt: on
-
-
-def voc_palette(num_classes: int) -> list[list[int]]:
-    """The colour map of PASCAL VOC continued to ``num_classes`` colours.
-
-    Bits 0, 1, 2 of the class index set the highest bits of red, green, blue, bits 3, 4, 5
-    the next highest, and so on.
-    """
-    return [
-        [
-            sum(((index >> (3 * k + channel)) & 1) << (7 - k) for k in range(8))
-            for channel in range(3)
-        ]
-        for index in range(num_classes)
-    ]
 
 
 @DATASETS.register_module()

@@ -17,8 +17,8 @@ from mmwsss.utils.images import IMAGE_SUFFIXES
 from mmwsss.utils.io import check_some_class
 from mmwsss.utils.text import read_lines
 
+from ..stores.label_file import encode_image_labels, read_label_file
 from .converters.common import check_class_names, read_id_list
-from .label_file import encode_image_labels, read_label_file
 
 
 def image_id(path: str) -> str:

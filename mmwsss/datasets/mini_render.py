@@ -15,7 +15,7 @@ import numpy as np
 
 from mmwsss.utils.io import write_mask
 
-from .label_file import write_label_file
+from ..stores.label_file import write_label_file
 from .mini_shapes import SHAPES, TURN, Colour, hsv
 
 Generator = np.random.Generator

@@ -12,9 +12,10 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement
 
-from mmwsss.datasets.cam_store import save_cam
+from mmwsss.ops.resize import reduce_maps
 from mmwsss.registry import METRICS
-from mmwsss.utils.checks import check_apart
+from mmwsss.stores.cam_store import save_cam
+from mmwsss.utils.checks import check_apart, check_range
 from mmwsss.utils.io import check_mask_values, write_mask
 from mmwsss.utils.provenance import RECORD
 
@@ -102,18 +103,31 @@ class CAMStoreWriter(_FolderWriter):
 
     Args:
         output_dir: Folder of the store.
+        stride: Store averages over ``stride`` x ``stride`` pixels, which every reader upsamples;
+            1 stores all. At the full size the maps of COCO's train images take about 90 GB.
         prefix: See :class:`mmengine.evaluator.BaseMetric`.
         claimed: The caller has taken down what the files are made from.
+
+    Raises:
+        ValueError: ``stride`` is below 1.
     """
 
     extension = '.npz'
+
+    def __init__(
+        self, output_dir: str, stride: int = 1, prefix: str | None = None, claimed: bool = False
+    ) -> None:
+        check_range('stride', stride, 1, integer=True)
+        super().__init__(output_dir, prefix, claimed)
+        self.stride = stride
 
     def write(self, path: str, sample: dict) -> None:
         source = sample['img_path']
         if 'pred_cam' not in sample:
             raise ValueError(f"{source} has no pred_cam: set model.test_cfg.predict='cam'")
-        labels, cam = (sample['pred_cam'][name].cpu().numpy() for name in ('labels', 'cam'))
-        save_cam(path, labels, cam, sample['ori_shape'][:2])
+        labels, cam = sample['pred_cam']['labels'], sample['pred_cam']['cam']
+        cam = reduce_maps(cam, self.stride).cpu().numpy()
+        save_cam(path, labels.cpu().numpy(), cam, sample['ori_shape'][:2])
 
 
 @METRICS.register_module()

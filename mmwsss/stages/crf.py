@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..datasets.cam_store import StoredCAM, load_cam
-from ..ops.cam import upsample
-from ..ops.crf_image import CRF_IMAGES, crf_image
 from ..ops.dense_crf import BACKENDS, DenseCRF, crf_parameters, refine_labels, unary_from_scores
+from ..ops.pixels import CRF_IMAGES, crf_image
 from ..ops.pseudo_label import add_background
+from ..ops.resize import reduce_maps, upsample
 from ..registry import TASK_UTILS
+from ..stores.cam_store import StoredCAM, load_cam
+from ..stores.score_store import save_scores
 from ..utils.checks import check_choice, check_range
-from ..utils.io import atomic_write, check_some_class, read_mask, write_mask
+from ..utils.io import check_some_class, read_mask, write_mask
 
 _DEEPLAB_MEAN = (122.675, 116.669, 104.008)  # RGB
 _MAX_FOREGROUND = 254  # masks of 8 bits: 0 is background, 255 unsure
@@ -33,7 +34,7 @@ class MasksFromCAMs:
         power: Background score ``(1 - max cam) ** power``, unless ``background`` is given.
         background: Constant background score.
         confidence: Pixels whose best posterior is below it become 255 (0.95 in CLIP-ES).
-        image: ``'true'``, or ``'wrapped'`` as in CLIP-ES: :func:`mmwsss.ops.crf_image.crf_image`.
+        image: ``'true'``, or ``'wrapped'`` as in CLIP-ES: :func:`mmwsss.ops.pixels.crf_image`.
         crf: Arguments of :class:`mmwsss.ops.dense_crf.DenseCRF`.
         palette: Colours of the masks; None: grey.
 
@@ -99,10 +100,11 @@ class LowHighFromCAMs:
     """Scores of AffinityNet's labels: posteriors under a low and a high background exponent.
 
     ``<image id>.npz`` holds ``labels`` int16 ``(K,)`` and ``low``, ``high`` float16
-    ``(1 + K, H, W)``, background first (PSA, arXiv 1803.10464).
+    ``(1 + K, h, w)``, background first (PSA, arXiv 1803.10464).
 
     Attributes:
         low, high: Exponents of ``(1 - max cam)``, ``0 < low < high``.
+        stride: Store averages over ``stride`` x ``stride`` pixels; 1 stores all.
         crf: Arguments of :class:`mmwsss.ops.dense_crf.DenseCRF`.
 
     Raises:
@@ -111,6 +113,7 @@ class LowHighFromCAMs:
 
     low: float = 4.0
     high: float = 32.0
+    stride: int = 1
     crf: dict = field(default_factory=dict)
 
     source_suffix: ClassVar[str] = '.npz'
@@ -119,6 +122,7 @@ class LowHighFromCAMs:
     def __post_init__(self) -> None:
         check_range('low', self.low, 0, open_low=True)
         check_range('high', self.high, self.low, open_low=True)
+        check_range('stride', self.stride, 1, integer=True)
         _check_crf(self.crf)
 
     def check_sources(self, sources: Sequence[Path]) -> None:
@@ -128,11 +132,10 @@ class LowHighFromCAMs:
         stored, cam = _read_cam(source, image)
         crf = DenseCRF(torch.from_numpy(image), **self.crf)
         low, high = (
-            crf(unary_from_scores(add_background(cam[None], power)[0])).half().numpy()
+            reduce_maps(crf(unary_from_scores(add_background(cam[None], power)[0])), self.stride)
             for power in (self.low, self.high)
         )
-        with atomic_write(target) as tmp, open(tmp, 'wb') as file:
-            np.savez_compressed(file, labels=np.int16(stored.labels), low=low, high=high)
+        save_scores(target, stored.labels, low.numpy(), high.numpy())
 
 
 @TASK_UTILS.register_module()

@@ -7,12 +7,12 @@ import torch
 from mmengine.dist import get_dist_info, is_distributed
 from torch.utils.data import DataLoader, Dataset
 
-from ..datasets.cam_store import load_cam
 from ..datasets.converters.cams import read_official_cam
 from ..datasets.converters.common import check_class_names
 from ..evaluation import WSSSIoUMetric
 from ..evaluation.metrics import parse_thresholds
-from ..ops.cam import upsample
+from ..ops.resize import upsample
+from ..stores.cam_store import load_cam
 from ..utils.checks import check_apart, check_choice, check_range, check_unique, some
 from ..utils.io import list_files, read_mask
 from ..utils.text import read_json

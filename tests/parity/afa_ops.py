@@ -4,9 +4,9 @@ import torch
 
 from mmwsss.models.losses import DenseEnergyLoss
 from mmwsss.models.refiners import PAR
-from mmwsss.ops.dense_energy import bilateral_filter
+from mmwsss.ops.affinity.token_contrast import token_affinity_label, token_contrast_loss
+from mmwsss.ops.losses.dense_energy import bilateral_filter
 from mmwsss.ops.pseudo_label import inside_box, region_label, region_level
-from mmwsss.ops.token_contrast import token_affinity_label, token_contrast_loss
 
 from .harness import close, exact
 

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from mmengine.optim import build_optim_wrapper
 
-from mmwsss.ops.canvas_views import canvas_views, cut_view, restrict_classes
-from mmwsss.ops.crf_image import crf_image
 from mmwsss.ops.dense_crf import DenseCRF, unary_from_scores
+from mmwsss.ops.multi_view.canvas import canvas_views, cut_view, restrict_classes
+from mmwsss.ops.pixels import crf_image
 
 from .harness import agree, close, exact
 

@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 from mmwsss.apis import pseudo_data
 from mmwsss.apis.pseudo_data import make_pseudo_data, write_training_config
 from mmwsss.apis.wsss_inferencer import WSSSInferencer
-from mmwsss.datasets.cam_store import load_cam
 from mmwsss.datasets.mini import MiniDataset
 from mmwsss.datasets.mini_render import render_mini
 from mmwsss.models.utils.clip_weights import MINI_CLIP
 from mmwsss.registry import DATASETS, MODELS
+from mmwsss.stores.cam_store import load_cam
 from mmwsss.utils.io import read_mask
 from mmwsss.utils.provenance import ChangedError
 

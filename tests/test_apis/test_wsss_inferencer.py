@@ -13,11 +13,11 @@ from PIL import Image
 
 from mmwsss.apis.class_names import read_class_arguments
 from mmwsss.apis.wsss_inferencer import WSSSInferencer
-from mmwsss.datasets.cam_store import load_cam
 from mmwsss.datasets.mini import MiniDataset
 from mmwsss.datasets.mini_render import render_mini
 from mmwsss.ops.confusion import confusion_matrix, segmentation_scores
 from mmwsss.registry import MODELS
+from mmwsss.stores.cam_store import load_cam
 from mmwsss.utils.io import read_mask
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mmwsss.datasets.cam_store import load_cam
 from mmwsss.datasets.converters.cams import import_cams, read_official_cam
+from mmwsss.stores.cam_store import load_cam
 
 SIZE = (9, 14)
 

@@ -10,7 +10,6 @@ from mmengine.registry import init_default_scope
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from mmwsss.datasets.label_file import write_label_file
 from mmwsss.datasets.transforms.affinity import (
     FuseLowHighAlpha,
     LoadCAM,
@@ -21,6 +20,7 @@ from mmwsss.datasets.transforms.affinity import (
 )
 from mmwsss.evaluation.writers import CAMStoreWriter
 from mmwsss.registry import DATASETS
+from mmwsss.stores.label_file import write_label_file
 
 ROOT = Path(__file__).parents[2]
 

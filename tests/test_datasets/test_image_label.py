@@ -8,8 +8,8 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mmwsss.datasets import COCO14Dataset, ImageLabelDataset, VOC12Dataset, image_label
-from mmwsss.datasets.cam_store import save_cam
-from mmwsss.datasets.label_file import read_label_file, write_label_file
+from mmwsss.stores.cam_store import save_cam
+from mmwsss.stores.label_file import read_label_file, write_label_file
 
 CLASSES = ('background', 'cat', 'dog', 'bird')
 PIPELINE = [

@@ -9,8 +9,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from mmwsss.datasets.label_file import write_label_file
 from mmwsss.registry import DATASETS, PARAM_SCHEDULERS
+from mmwsss.stores.label_file import write_label_file
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,7 +4,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
 from mmwsss.engine.schedulers import PolyWarmupLR
-from mmwsss.ops.losses import poly_warmup_factor
+from mmwsss.ops.schedules import poly_warmup_factor
 
 
 @pytest.mark.parametrize('length', [{'max_iters': 12}, {}])

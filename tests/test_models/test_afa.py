@@ -14,7 +14,7 @@ from mmseg.structures import SegDataSample
 
 from mmwsss.models import AFA, AttentionAffinityHead, SegformerMLPHead
 from mmwsss.models.segmentors import single_stage
-from mmwsss.ops.attention_logits import AttentionLogits
+from mmwsss.ops.affinity.attention_logits import AttentionLogits
 from mmwsss.registry import MODELS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'

@@ -13,7 +13,7 @@ from mmseg.structures import SegDataSample
 
 from mmwsss.models import CLIPSegmentor, DeepLab, TestSettings, WSSSSegmentor
 from mmwsss.models.segmentors.afa import AFASettings
-from mmwsss.ops.pseudo_label import pack_pairs
+from mmwsss.ops.pairs import pack_pairs
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, supervised_label
 

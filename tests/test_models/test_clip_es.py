@@ -10,10 +10,10 @@ from mmengine.registry import init_default_scope
 
 from mmwsss.models import CLIPES
 from mmwsss.ops.affinity import sinkhorn_symmetric
-from mmwsss.ops.box_mask import box_mask
-from mmwsss.ops.caa import class_aware_affinity
+from mmwsss.ops.affinity.box_mask import box_mask
+from mmwsss.ops.affinity.caa import class_aware_affinity
 from mmwsss.ops.cam import minmax_normalize
-from mmwsss.ops.clip_vit import run_block
+from mmwsss.ops.clip.vit import run_block
 from mmwsss.registry import MODELS
 
 from .conftest import CLASSES, samples, tiny_clip_state

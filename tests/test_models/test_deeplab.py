@@ -11,8 +11,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmwsss.converters.deeplab import convert_deeplab
-from mmwsss.ops.crf_image import crf_image
 from mmwsss.ops.dense_crf import dense_crf
+from mmwsss.ops.pixels import crf_image
 from mmwsss.registry import MODELS
 
 ROOT = Path(__file__).parents[2]

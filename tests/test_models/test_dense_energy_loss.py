@@ -1,6 +1,6 @@
 import torch
 
-from mmwsss.ops.dense_energy import dense_energy_loss
+from mmwsss.ops.losses.dense_energy import dense_energy_loss
 from mmwsss.registry import MODELS
 
 

@@ -3,7 +3,7 @@ import torch
 from mmseg.models.backbones import MixVisionTransformer
 
 from mmwsss.models.backbones import MixVisionTransformerAttn
-from mmwsss.ops.attention_logits import AttentionLogits
+from mmwsss.ops.affinity.attention_logits import AttentionLogits
 
 TINY = dict(
     embed_dims=8,

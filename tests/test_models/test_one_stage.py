@@ -12,7 +12,7 @@ from mmwsss.models import OneStage, OneStageHead, VGG16d
 from mmwsss.models.backbones.resnet38d import ResNet38d
 from mmwsss.models.layers import FixedNormASPP, GlobalCueInjection
 from mmwsss.ops.pixel_adaptive import pamr
-from mmwsss.ops.relative_label import relative_label
+from mmwsss.ops.pseudo_label.relative import relative_label
 
 from .conftest import samples
 

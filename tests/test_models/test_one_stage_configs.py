@@ -11,7 +11,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from mmwsss.apis.test import _enable_tta
-from mmwsss.ops.canvas_views import canvas_views
+from mmwsss.ops.multi_view.canvas import canvas_views
 from mmwsss.registry import MODELS
 from mmwsss.utils.seed import seed_everything
 

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from mmwsss.ops.box_mask import box_mask, connected_components
+from mmwsss.ops.affinity.box_mask import box_mask, connected_components
 
 
 def test_components_are_scipys():

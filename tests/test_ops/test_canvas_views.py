@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
 
-from mmwsss.ops.canvas_views import (
+from mmwsss.ops.dense_crf import dense_crf, unary_from_scores
+from mmwsss.ops.multi_view.canvas import (
     canvas_views,
     cut_view,
     merge_canvas_views,
     restrict_classes,
 )
-from mmwsss.ops.dense_crf import dense_crf, unary_from_scores
 
 MEAN, STD = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmwsss.ops.crf_image import crf_image
+from mmwsss.ops.pixels import crf_image
 
 MEAN, STD = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
 PIXELS = torch.arange(256.0).expand(3, 1, 256)

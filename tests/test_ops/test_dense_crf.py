@@ -14,7 +14,7 @@ from mmwsss.ops.dense_crf import (
     unary_from_labels,
     unary_from_scores,
 )
-from mmwsss.ops.permutohedral import TorchMeanField
+from mmwsss.ops.dense_crf.lattice import TorchMeanField
 
 
 def example(num_labels=5, size=(90, 120), seed=0):
@@ -66,7 +66,7 @@ def brute_force_filter(features, values):
 
 def test_lattice_approximates_the_gaussian():
     """Not equal (the lattice is an approximation), but the same filter."""
-    from mmwsss.ops.permutohedral import PermutohedralLattice
+    from mmwsss.ops.dense_crf.lattice import PermutohedralLattice
 
     generator = torch.Generator().manual_seed(3)
     features = torch.rand(3000, 2, generator=generator) * 8

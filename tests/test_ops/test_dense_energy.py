@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mmwsss.ops.dense_energy import _bilateral_features, bilateral_filter, dense_energy_loss
-from mmwsss.ops.permutohedral import PermutohedralLattice
+from mmwsss.ops.dense_crf.lattice import PermutohedralLattice
+from mmwsss.ops.losses.dense_energy import _bilateral_features, bilateral_filter, dense_energy_loss
 
 
 def picture(batch=2, height=24, width=20):

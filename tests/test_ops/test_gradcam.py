@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from open_clip.transformer import LayerNorm, QuickGELU, ResidualAttentionBlock
 
-from mmwsss.ops.clip_vit import self_attention
-from mmwsss.ops.gradcam import clip_softmax_gradcam
+from mmwsss.ops.clip.gradcam import clip_softmax_gradcam
+from mmwsss.ops.clip.vit import self_attention
 
 WIDTH, HEADS, EMBED = 32, 4, 12
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmwsss.ops.gradcam_family import (
+from mmwsss.ops.cam.gradcam_family import (
     METHODS,
     channel_weights,
     class_gradients,

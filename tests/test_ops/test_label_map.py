@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmwsss.ops.label_map import resize_label
+from mmwsss.ops.resize import resize_label
 
 
 @pytest.mark.parametrize('old', [1, 2, 13, 41, 48, 65, 97, 321, 449])

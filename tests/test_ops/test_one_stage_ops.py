@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmwsss.ops.class_balanced_loss import class_balanced_cross_entropy, label_counts
-from mmwsss.ops.ngwp import focal_mask_penalty, labelled_mask_size, ngwp_scores
-from mmwsss.ops.relative_label import relative_label
+from mmwsss.ops.losses.class_balanced import class_balanced_cross_entropy, label_counts
+from mmwsss.ops.losses.ngwp import focal_mask_penalty, labelled_mask_size, ngwp_scores
+from mmwsss.ops.pseudo_label.relative import relative_label
 from mmwsss.ops.stochastic_gate import draw_gate, mean_gate, stochastic_gate
 
 

@@ -3,12 +3,12 @@ import torch
 
 from mmwsss.ops import pseudo_label
 from mmwsss.ops.cam import minmax_normalize
+from mmwsss.ops.pairs import pack_pairs
 from mmwsss.ops.pseudo_label import (
     add_background,
     confident_label,
     decide,
     inside_box,
-    pack_pairs,
     region_label,
     region_level,
     threshold_label,

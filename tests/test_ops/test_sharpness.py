@@ -2,7 +2,7 @@
 
 import torch
 
-from mmwsss.ops.sharpness import score_sharpness
+from mmwsss.ops.clip.sharpness import score_sharpness
 
 
 def test_mean_of_var_by_mean_over_images_of_several_classes():

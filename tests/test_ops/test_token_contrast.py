@@ -1,6 +1,6 @@
 import torch
 
-from mmwsss.ops.token_contrast import token_affinity_label, token_contrast_loss
+from mmwsss.ops.affinity.token_contrast import token_affinity_label, token_contrast_loss
 
 LABEL = torch.tensor([[[0, 3], [3, 255]]])
 

@@ -2,13 +2,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmwsss.ops.multi_scale_cam import multi_scale_cams, pack_present
+from mmwsss.ops.cam.multi_scale import multi_scale_cams
+from mmwsss.ops.pairs import pack_present
 from mmwsss.ops.pixel_adaptive import pixel_adaptive_refine
-from mmwsss.ops.two_threshold import (
+from mmwsss.ops.pixels import truncated_pixels
+from mmwsss.ops.pseudo_label.two_threshold import (
     background_softmax,
     refine_at_half,
     refine_in_box,
-    truncated_pixels,
     two_threshold_label,
 )
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from mmwsss.datasets.cam_store import save_cam
 from mmwsss.datasets.mini_render import render_mini
-from mmwsss.ops.cam import upsample
 from mmwsss.ops.dense_crf import dense_crf, refine_labels
+from mmwsss.ops.resize import upsample
 from mmwsss.stages import LowHighFromCAMs, MasksFromCAMs, MasksFromMasks, run_folder
+from mmwsss.stores.cam_store import save_cam
 from mmwsss.utils.io import read_mask, write_mask
 
 ROOT = Path(__file__).parents[2]

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmwsss.datasets.cam_store import save_cam
 from mmwsss.registry import TASK_UTILS
 from mmwsss.stages import Launch, Pipeline
+from mmwsss.stores.cam_store import save_cam
 from mmwsss.utils.io import read_mask, write_mask
 
 TOOLS = {

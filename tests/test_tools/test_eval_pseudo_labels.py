@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from test_distributed import free_port
 
-from mmwsss.datasets.cam_store import save_cam
 from mmwsss.stages.evaluate import CONVENTIONS, PredictionFolder, eval_folder
+from mmwsss.stores.cam_store import save_cam
 from mmwsss.utils.io import write_mask
 
 ROOT = Path(__file__).parents[2]

@@ -21,8 +21,8 @@ from prettytable import PrettyTable
 from mmwsss.models.segmentors import CLIPES
 from mmwsss.models.text_encoders import TextBank
 from mmwsss.models.text_encoders.text_bank import as_clip_reads, check_templates
+from mmwsss.ops.clip.sharpness import score_sharpness
 from mmwsss.ops.multi_view import resize_to_multiple
-from mmwsss.ops.sharpness import score_sharpness
 from mmwsss.registry import MODELS
 from mmwsss.stages.launch import load_config
 from mmwsss.structures import stack_image_labels

@@ -22,7 +22,7 @@ from mmwsss.datasets.converters.coco import (
 )
 from mmwsss.datasets.converters.coco_masks import compare_masks, write_semantic_masks
 from mmwsss.datasets.converters.common import summarise_labels, write_ids
-from mmwsss.datasets.label_file import write_label_file
+from mmwsss.stores.label_file import write_label_file
 from mmwsss.utils.checks import check_apart
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from mmwsss.datasets.class_names import NAMED, foreground_names
 from mmwsss.datasets.converters.common import read_ids, scan_files, summarise_labels
 from mmwsss.datasets.converters.masks import labels_from_masks
-from mmwsss.datasets.label_file import write_label_file
+from mmwsss.stores.label_file import write_label_file
 from mmwsss.utils.checks import check_apart
 
 

@@ -26,7 +26,7 @@ from mmwsss.datasets.converters.voc import (
     scan_annotations,
     train_aug_ids,
 )
-from mmwsss.datasets.label_file import write_label_file
+from mmwsss.stores.label_file import write_label_file
 from mmwsss.utils.checks import check_apart
 
 

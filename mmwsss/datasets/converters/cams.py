@@ -13,10 +13,10 @@ import torch
 from mmengine.utils import track_iter_progress
 from numpy.lib import format as npy_format
 
+from ...stores.cam_store import check_maps, save_cam
 from ...utils.checks import check_apart, check_range
 from ...utils.images import find_images, picture_size
 from ...utils.provenance import claim
-from ..cam_store import check_maps, save_cam
 from .common import scan_files, warn_left_out
 
 # SEAM normalises by (cam - 1e-5) / (max + 1e-5), which makes -1 of a map of zeros.

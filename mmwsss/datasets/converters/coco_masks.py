@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from mmengine.utils import track_iter_progress
 
+from ...stores.palettes import voc_palette
 from ...utils.checks import check_choice, check_range
 from ...utils.io import IGNORE, atomic_write, is_whole, list_files, read_mask, write_mask
 from ...utils.parallel import map_parallel
 from ...utils.text import read_json
-from ..coco14 import voc_palette
 from .coco import CROWDS, OVERLAPS, CocoImage, CocoInstances, annotation_name
 from .coco_shapes import check_shape, load_pycocotools, rasterise
 

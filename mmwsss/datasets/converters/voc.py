@@ -11,10 +11,10 @@ from pathlib import Path
 
 from mmengine.utils import track_iter_progress
 
+from ...stores.label_file import unknown_class_message
 from ...utils.checks import some
 from ...utils.images import ImageFolder, image_id_of
 from ...utils.text import decode_text
-from ..label_file import unknown_class_message
 from .common import check_found, scan_files, warn_left_out
 
 TRAIN_AUG_SIZE = 10582

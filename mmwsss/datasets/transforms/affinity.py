@@ -10,9 +10,11 @@ from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmengine.structures import BaseDataElement, PixelData
 
-from mmwsss.datasets.cam_store import check_labels, check_unit, load_cam, read_store
 from mmwsss.ops.pixel_affinity import fuse_low_high
+from mmwsss.ops.resize import upsample
 from mmwsss.registry import TRANSFORMS
+from mmwsss.stores.cam_store import load_cam
+from mmwsss.stores.score_store import load_scores
 from mmwsss.utils.checks import check_range
 
 from .formatting import PackWSSSInputs
@@ -79,26 +81,19 @@ class LoadCRFScores(BaseTransform):
     same classes.
 
     Required key: ``score_path`` (``score_dir`` of the data set), a file with ``labels`` int16
-    ``(K,)``, 0-based foreground indices, and ``low`` and ``high`` float16 ``(1 + K, H, W)``,
-    background first (:class:`mmwsss.stages.LowHighFromCAMs`).
+    ``(K,)``, 0-based foreground indices, and ``low`` and ``high`` float16 ``(1 + K, h, w)``,
+    background first (:class:`mmwsss.stages.LowHighFromCAMs`), brought to the size of the image.
     """
 
     def transform(self, results: dict) -> dict:
         path = _stored('score_path', results)
-        arrays = read_store(path, ('labels', 'low', 'high'))
-        labels = check_labels(path, arrays['labels'], results.get('num_foreground'))
+        size = results['img'].shape[:2]
+        labels, low, high = load_scores(path, size, results.get('num_foreground'))
         _check_labels(path, labels, results)
-        expected = (1 + len(labels), *results['img'].shape[:2])
-        for name in ('low', 'high'):
-            if arrays[name].shape != expected:
-                raise ValueError(
-                    f'{path}: {name} has the shape {arrays[name].shape}, expected {expected} '
-                    f'(background and classes, height, width of {results["img_path"]})'
-                )
-            if arrays[name].dtype.kind != 'f':
-                raise ValueError(f'{path}: {name} is {arrays[name].dtype}, expected floats')
-            check_unit(path, name, arrays[name])
-            results[f'crf_{name}'] = arrays[name].transpose(1, 2, 0)
+        for name, scores in (('low', low), ('high', high)):
+            if scores.shape[1:] != size:
+                scores = upsample(torch.from_numpy(scores.astype(np.float32)), size).numpy()
+            results[f'crf_{name}'] = scores.transpose(1, 2, 0)
         return results
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 from mmengine.optim.scheduler import _ParamScheduler
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 
-from mmwsss.ops.losses import poly_warmup_factor
+from mmwsss.ops.schedules import poly_warmup_factor
 from mmwsss.registry import PARAM_SCHEDULERS
 
 from .length import schedule_length
@@ -13,8 +13,8 @@ from .length import schedule_length
 class PolyWarmupLR(LRSchedulerMixin, _ParamScheduler):
     """Linear warm-up, then polynomial decay that counts from iteration 0.
 
-    See :func:`mmwsss.ops.losses.poly_warmup_factor`. (mmengine's ``PolyLR`` with ``begin`` starts
-    its decay after the warm-up.)
+    See :func:`mmwsss.ops.schedules.poly_warmup_factor`. (mmengine's ``PolyLR`` with ``begin``
+    starts its decay after the warm-up.)
 
     Args:
         max_iters: Iterations of the whole training; None: ``end``, which the runner sets to its

@@ -3,7 +3,7 @@
 from mmengine.optim.scheduler import _ParamScheduler
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 
-from mmwsss.ops.losses import stepwise_poly_factor
+from mmwsss.ops.schedules import stepwise_poly_factor
 from mmwsss.registry import PARAM_SCHEDULERS
 
 from .length import schedule_length
@@ -13,7 +13,7 @@ from .length import schedule_length
 class StepwisePolyLR(LRSchedulerMixin, _ParamScheduler):
     """Polynomial decay that is renewed every ``interval`` iterations.
 
-    See :func:`mmwsss.ops.losses.stepwise_poly_factor`. Iterations are those of the runner: with
+    See :func:`mmwsss.ops.schedules.stepwise_poly_factor`. Iterations are those of the runner: with
     ``accumulative_counts=2`` an interval of 10 optimiser steps is ``interval=20``.
 
     Args:

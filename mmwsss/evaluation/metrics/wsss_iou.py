@@ -27,6 +27,7 @@ from mmwsss.ops.confusion import (
     sweep_matrices,
     threshold_histogram,
 )
+from mmwsss.ops.resize import upsample
 from mmwsss.registry import METRICS
 from mmwsss.utils.checks import check_choice, check_range
 from mmwsss.utils.io import BINARY_HINT, atomic_write
@@ -170,6 +171,8 @@ class WSSSIoUMetric(BaseMetric):
     def _count_maps(self, path: str, sample: dict, truth: Tensor) -> Tensor:
         maps = _field(sample, 'pred_cam', path, REMEDY_CAM)
         cam, labels = maps['cam'], maps['labels']
+        if cam.ndim == 3 and cam.shape[1:] != truth.shape:
+            cam = upsample(cam, truth.shape)
         return threshold_histogram(
             cam,
             labels.to(cam.device),

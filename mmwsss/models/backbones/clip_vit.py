@@ -10,8 +10,8 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmwsss.models.utils.clip_weights import load_clip
-from mmwsss.ops.clip_vit import embed_patches, encode_text, run_block
-from mmwsss.ops.gradcam import SoftmaxGradCAM, clip_softmax_gradcam
+from mmwsss.ops.clip.gradcam import SoftmaxGradCAM, clip_softmax_gradcam
+from mmwsss.ops.clip.vit import embed_patches, encode_text, run_block
 from mmwsss.registry import MODELS
 
 

@@ -10,8 +10,8 @@ from mmseg.models.utils import nchw_to_nlc, nlc_to_nchw
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmwsss.ops.attention_logits import AttentionLogits
-from mmwsss.ops.clip_vit import split_heads
+from mmwsss.ops.affinity.attention_logits import AttentionLogits
+from mmwsss.ops.clip.vit import split_heads
 from mmwsss.registry import MODELS
 
 Maps = tuple[Tensor, ...]

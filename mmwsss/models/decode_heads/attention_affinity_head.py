@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmwsss.ops.affinity import affinity_label
-from mmwsss.ops.attention_logits import AttentionLogits
+from mmwsss.ops.affinity.attention_logits import AttentionLogits
 from mmwsss.registry import MODELS
 
 

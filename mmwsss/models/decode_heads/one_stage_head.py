@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmwsss.models.layers.conv_norm_relu import conv_norm_relu
 from mmwsss.models.layers.fixed_norm_aspp import FixedNormASPP
 from mmwsss.models.layers.global_cue_injection import GlobalCueInjection
-from mmwsss.ops.ngwp import focal_mask_penalty, ngwp_scores
+from mmwsss.ops.losses.ngwp import focal_mask_penalty, ngwp_scores
 from mmwsss.ops.stochastic_gate import draw_gate, mean_gate, stochastic_gate
 from mmwsss.registry import MODELS
 
@@ -35,7 +35,7 @@ class OneStageHead(BaseModule):
         dilations: Of the ASPP.
         gate_rate: Probability of a shallow element in the stochastic gate (psi).
         dropout: Ratios behind the ASPP and the two last 3x3 convolutions.
-        focal_power, focal_offset: See :func:`mmwsss.ops.ngwp.focal_mask_penalty`.
+        focal_power, focal_offset: See :func:`mmwsss.ops.losses.ngwp.focal_mask_penalty`.
         init_cfg: See :class:`mmengine.model.BaseModule`.
 
     Raises:

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from mmseg.models.decode_heads import SegformerHead
 from torch import Tensor, nn
 
-from mmwsss.ops.cam import upsample
+from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
 
 

@@ -8,7 +8,7 @@ from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 from torch import Tensor, nn
 
 from mmwsss.ops.affinity import affinity_label, predict_affinity
-from mmwsss.ops.clip_vit import run_block
+from mmwsss.ops.clip.vit import run_block
 from mmwsss.registry import MODELS
 
 

@@ -2,13 +2,13 @@
 
 from torch import Tensor, nn
 
-from mmwsss.ops.dense_energy import dense_energy_loss
+from mmwsss.ops.losses.dense_energy import dense_energy_loss
 from mmwsss.registry import MODELS
 
 
 @MODELS.register_module()
 class DenseEnergyLoss(nn.Module):
-    """See :func:`mmwsss.ops.dense_energy.dense_energy_loss`.
+    """See :func:`mmwsss.ops.losses.dense_energy.dense_energy_loss`.
 
     Args:
         loss_weight: Factor: 0.01 (AFA), 0.05 (ToCo, SeCo).

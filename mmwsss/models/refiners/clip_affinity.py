@@ -5,7 +5,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmwsss.ops.affinity import gated_attention, mean_attention
-from mmwsss.ops.caa import class_aware_affinity
+from mmwsss.ops.affinity.caa import class_aware_affinity
 from mmwsss.registry import MODELS
 
 
@@ -20,7 +20,7 @@ class CLIPAffinityRefiner(BaseModule):
     Args:
         static_last: Attention maps averaged in the static phase.
         gated_last: Maps to choose from in the gated phase: 6 (VOC), 10 (COCO).
-        box_threshold: See :func:`mmwsss.ops.box_mask.box_mask`: 0.4 (VOC), 0.7 (COCO).
+        box_threshold: See :func:`mmwsss.ops.affinity.box_mask.box_mask`: 0.4 (VOC), 0.7 (COCO).
         gated_start: Training iterations of the static phase. The published VOC numbers were made
             with 9144: the official counter also counts the validation images seen between.
             Evaluation is always gated.

@@ -10,15 +10,16 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmwsss.ops.affinity import random_walk_step
-from mmwsss.ops.cam import minmax_normalize, upsample
-from mmwsss.ops.multi_scale_cam import multi_scale_cams
+from mmwsss.ops.cam import minmax_normalize
+from mmwsss.ops.cam.multi_scale import multi_scale_cams
 from mmwsss.ops.pseudo_label import decide, threshold_label
-from mmwsss.ops.two_threshold import (
+from mmwsss.ops.pseudo_label.two_threshold import (
     background_softmax,
     refine_at_half,
     refine_in_box,
     two_threshold_label,
 )
+from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, stack_image_boxes, stack_image_labels
 from mmwsss.utils.checks import check_range

@@ -9,9 +9,10 @@ from mmengine.structures import BaseDataElement, PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmwsss.ops.cam import upsample
+from mmwsss.ops.pairs import pack_pairs
 from mmwsss.ops.pixel_affinity import random_walk
-from mmwsss.ops.pseudo_label import add_background, decide, pack_pairs
+from mmwsss.ops.pseudo_label import add_background, decide
+from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps
 from mmwsss.utils.checks import check_range

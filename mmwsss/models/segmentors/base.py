@@ -15,8 +15,6 @@ from torch import Tensor
 
 from mmwsss.models.data_preprocessor import prepare_each
 from mmwsss.models.utils.crf import check_crf, refine_with_crf
-from mmwsss.ops.cam import upsample
-from mmwsss.ops.label_map import resize_label
 from mmwsss.ops.multi_view import (
     MERGES,
     RESIZES,
@@ -26,6 +24,7 @@ from mmwsss.ops.multi_view import (
     view_maps,
 )
 from mmwsss.ops.pseudo_label import add_background, decide
+from mmwsss.ops.resize import resize_label, upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, stack_image_labels
 from mmwsss.utils.checks import check_choice, check_range

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from mmwsss.models.utils.clip_cam import clip_cams
 from mmwsss.ops.affinity import mean_attention
-from mmwsss.ops.caa import class_aware_affinity
-from mmwsss.ops.cam import minmax_normalize, upsample
+from mmwsss.ops.affinity.caa import class_aware_affinity
+from mmwsss.ops.cam import minmax_normalize
 from mmwsss.ops.multi_view import resize_to_multiple
-from mmwsss.ops.pseudo_label import add_background, decide, pack_pairs
+from mmwsss.ops.pairs import pack_pairs
+from mmwsss.ops.pseudo_label import add_background, decide
+from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, stack_image_labels
 from mmwsss.utils.checks import check_choice, check_range

@@ -10,9 +10,8 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor
 
-from mmwsss.ops.cam import upsample
-from mmwsss.ops.label_map import resize_label
 from mmwsss.ops.multi_view import merge_logits, view_batches
+from mmwsss.ops.resize import resize_label, upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import supervised_label
 

@@ -8,9 +8,10 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmwsss.ops.cam import CONVENTIONS, merge_cams, upsample
-from mmwsss.ops.multi_scale_cam import pack_present
+from mmwsss.ops.cam import CONVENTIONS, merge_cams
+from mmwsss.ops.pairs import pack_present
 from mmwsss.ops.pseudo_label import add_background, decide
+from mmwsss.ops.resize import upsample
 from mmwsss.structures import Maps
 from mmwsss.utils.checks import check_range
 

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmwsss.ops.canvas_views import PADS, canvas_views, merge_canvas_views, restrict_classes
-from mmwsss.ops.class_balanced_loss import class_balanced_cross_entropy
-from mmwsss.ops.multi_scale_cam import pack_present
-from mmwsss.ops.ngwp import labelled_mask_size
-from mmwsss.ops.relative_label import relative_label
+from mmwsss.ops.losses.class_balanced import class_balanced_cross_entropy
+from mmwsss.ops.losses.ngwp import labelled_mask_size
+from mmwsss.ops.multi_view.canvas import PADS, canvas_views, merge_canvas_views, restrict_classes
+from mmwsss.ops.pairs import pack_present
+from mmwsss.ops.pseudo_label.relative import relative_label
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, stack_image_labels
 from mmwsss.utils.checks import check_choice, check_range
@@ -25,7 +25,7 @@ from .single_stage import SingleStageWSSS
 @dataclass(frozen=True)
 class OneStageSettings(TestSettings):
     """Masks of all views are averaged; ``scales``, ``flip``, ``pad`` and ``canvas`` make the views
-    (:func:`mmwsss.ops.canvas_views.canvas_views`), for ``'seg'`` and for ``'cam'``.
+    (:func:`mmwsss.ops.multi_view.canvas.canvas_views`), for ``'seg'`` and for ``'cam'``.
 
     Attributes:
         pad, canvas: See there.
@@ -75,7 +75,7 @@ class OneStage(SingleStageWSSS):
         mask_loss_start: Training iterations with the classification loss alone: five epochs, 3305
             iterations of 16 images of VOC.
         label_low, label_foreground, label_background: See
-            :func:`mmwsss.ops.relative_label.relative_label`.
+            :func:`mmwsss.ops.pseudo_label.relative.relative_label`.
         kwargs: Arguments of :class:`SingleStageWSSS`; ``test_cfg``: :class:`OneStageSettings`.
 
     Raises:

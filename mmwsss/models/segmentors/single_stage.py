@@ -7,7 +7,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmwsss.ops.two_threshold import truncated_pixels
+from mmwsss.ops.pixels import truncated_pixels
 
 from .base import WSSSSegmentor
 
@@ -84,7 +84,7 @@ class SingleStageWSSS(WSSSSegmentor):
         Args:
             inputs: Normalised images.
             truncated: Cut to integers, as most official codes do
-                (:func:`mmwsss.ops.two_threshold.truncated_pixels`).
+                (:func:`mmwsss.ops.pixels.truncated_pixels`).
         """
         mean, std = self.data_preprocessor.mean, self.data_preprocessor.std
         return truncated_pixels(inputs, mean, std) if truncated else inputs * std + mean

@@ -9,8 +9,10 @@ from torch import Tensor
 from mmwsss.models.backbones.clip_vit import CLIPFeatures
 from mmwsss.models.utils.clip_cam import CLIPCAMs, clip_cams
 from mmwsss.models.utils.clip_decoder import check_clip_decoder
-from mmwsss.ops.cam import minmax_normalize, upsample
-from mmwsss.ops.pseudo_label import add_background, decide, pack_pairs
+from mmwsss.ops.cam import minmax_normalize
+from mmwsss.ops.pairs import pack_pairs
+from mmwsss.ops.pseudo_label import add_background, decide
+from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, stack_image_labels
 

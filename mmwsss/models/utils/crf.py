@@ -6,8 +6,8 @@ import torch
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from torch import Tensor
 
-from mmwsss.ops.crf_image import CRF_IMAGES, crf_image
 from mmwsss.ops.dense_crf import BACKENDS, crf_parameters, dense_crf
+from mmwsss.ops.pixels import CRF_IMAGES, crf_image
 from mmwsss.utils.checks import check_choice
 
 
@@ -24,7 +24,7 @@ def refine_with_crf(
         inputs: Normalised images ``(B, 3, H, W)``; the CRF sees their order of channels.
         prob: Class probabilities ``(B, C, H, W)``.
         data_preprocessor: Knows how ``inputs`` were normalised.
-        image: See :func:`mmwsss.ops.crf_image.crf_image`.
+        image: See :func:`mmwsss.ops.pixels.crf_image`.
         crf: ``preset`` and parameters of :class:`mmwsss.ops.dense_crf.DenseCRF`.
 
     Returns:

@@ -17,17 +17,19 @@ from mmwsss.datasets.transforms.geometric import pad_crop, scale_pil
 from mmwsss.models.losses import AffinityLoss, BalancedCrossEntropy
 from mmwsss.models.refiners import PAR
 from mmwsss.ops.affinity import affinity_label, radius_mask, random_walk_step
+from mmwsss.ops.cam.multi_scale import multi_scale_cams
 from mmwsss.ops.confusion import confusion_matrix, segmentation_scores
-from mmwsss.ops.losses import affinity_loss, poly_warmup_factor
-from mmwsss.ops.multi_scale_cam import multi_scale_cams, pack_present
+from mmwsss.ops.losses import affinity_loss
+from mmwsss.ops.pairs import pack_present
+from mmwsss.ops.pixels import truncated_pixels
 from mmwsss.ops.pseudo_label import decide, inside_box, threshold_label
-from mmwsss.ops.two_threshold import (
+from mmwsss.ops.pseudo_label.two_threshold import (
     background_softmax,
     refine_at_half,
     refine_in_box,
-    truncated_pixels,
     two_threshold_label,
 )
+from mmwsss.ops.schedules import poly_warmup_factor
 from mmwsss.registry import MODELS
 
 from ..afa_ops import ADAPTERS as OPS

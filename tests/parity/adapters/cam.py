@@ -7,9 +7,7 @@ import torch.nn.functional as F
 from mmseg.models.backbones import ResNet
 
 from mmwsss.ops.cam import merge_cams
-from mmwsss.ops.confusion import segmentation_scores, sweep_matrices, threshold_histogram
-from mmwsss.ops.dense_crf import DenseCRF, unary_from_labels
-from mmwsss.ops.gradcam_family import (
+from mmwsss.ops.cam.gradcam_family import (
     METHODS,
     channel_weights,
     class_gradients,
@@ -17,6 +15,8 @@ from mmwsss.ops.gradcam_family import (
     scale_maps,
     tokens_to_map,
 )
+from mmwsss.ops.confusion import segmentation_scores, sweep_matrices, threshold_histogram
+from mmwsss.ops.dense_crf import DenseCRF, unary_from_labels
 from mmwsss.ops.multi_view import view_maps
 from mmwsss.ops.pseudo_label import threshold_label
 

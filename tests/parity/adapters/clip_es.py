@@ -19,15 +19,16 @@ from mmwsss.models.data_preprocessor import AnySizePreProcessor
 from mmwsss.models.segmentors.clip_es import CLIPES
 from mmwsss.models.text_encoders.text_bank import text_features
 from mmwsss.ops.affinity import mean_attention, sinkhorn_symmetric
-from mmwsss.ops.box_mask import box_mask, connected_components
-from mmwsss.ops.caa import class_aware_affinity
-from mmwsss.ops.cam import minmax_normalize, upsample
-from mmwsss.ops.clip_vit import embed_patches, interpolate_positions, run_block
+from mmwsss.ops.affinity.box_mask import box_mask, connected_components
+from mmwsss.ops.affinity.caa import class_aware_affinity
+from mmwsss.ops.cam import minmax_normalize
+from mmwsss.ops.clip.vit import embed_patches, interpolate_positions, run_block
 from mmwsss.ops.confusion import confusion_matrix, segmentation_scores
-from mmwsss.ops.crf_image import crf_image
 from mmwsss.ops.dense_crf import DenseCRF, unary_from_scores
 from mmwsss.ops.multi_view import resize_to_multiple
+from mmwsss.ops.pixels import crf_image
 from mmwsss.ops.pseudo_label import add_background, decide, threshold_label
+from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
 
 from ..harness import Case, agree, close, close_to_max, exact

@@ -19,15 +19,11 @@ from mmwsss.datasets.transforms.geometric import pad_crop
 from mmwsss.engine.schedulers.poly_warmup import PolyWarmupLR
 from mmwsss.engine.schedulers.stepwise_poly import StepwisePolyLR
 from mmwsss.ops.confusion import confusion_matrix, segmentation_scores
-from mmwsss.ops.crf_image import crf_image
 from mmwsss.ops.dense_crf import dense_crf
-from mmwsss.ops.label_map import resize_label
-from mmwsss.ops.losses import (
-    balanced_cross_entropy,
-    floored_softmax,
-    image_balanced_cross_entropy,
-)
+from mmwsss.ops.losses import balanced_cross_entropy, floored_softmax, image_balanced_cross_entropy
 from mmwsss.ops.multi_view import make_resize, merge_logits
+from mmwsss.ops.pixels import crf_image
+from mmwsss.ops.resize import resize_label
 from mmwsss.registry import MODELS
 
 from ..harness import Case, Spread, agree, close, close_to_max, exact

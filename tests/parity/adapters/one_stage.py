@@ -15,11 +15,12 @@ from mmseg.structures import SegDataSample
 from mmwsss.converters.one_stage import convert_one_stage
 from mmwsss.models.decode_heads.one_stage_head import OneStageHead
 from mmwsss.models.layers import FixedNormASPP, GlobalCueInjection
-from mmwsss.ops.cam import merge_cams, upsample
-from mmwsss.ops.canvas_views import canvas_views, merge_canvas_views
-from mmwsss.ops.class_balanced_loss import class_balanced_cross_entropy
-from mmwsss.ops.ngwp import focal_mask_penalty, labelled_mask_size, ngwp_scores
-from mmwsss.ops.relative_label import relative_label
+from mmwsss.ops.cam import merge_cams
+from mmwsss.ops.losses.class_balanced import class_balanced_cross_entropy
+from mmwsss.ops.losses.ngwp import focal_mask_penalty, labelled_mask_size, ngwp_scores
+from mmwsss.ops.multi_view.canvas import canvas_views, merge_canvas_views
+from mmwsss.ops.pseudo_label.relative import relative_label
+from mmwsss.ops.resize import upsample
 from mmwsss.ops.stochastic_gate import mean_gate, stochastic_gate
 from mmwsss.registry import MODELS
 

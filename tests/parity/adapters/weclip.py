@@ -20,12 +20,14 @@ from mmwsss.ops.affinity import (
     radius_mask,
     sinkhorn_symmetric,
 )
-from mmwsss.ops.box_mask import box_mask
-from mmwsss.ops.cam import minmax_normalize, upsample
-from mmwsss.ops.losses import affinity_loss, balanced_cross_entropy, poly_warmup_factor
+from mmwsss.ops.affinity.box_mask import box_mask
+from mmwsss.ops.cam import minmax_normalize
+from mmwsss.ops.losses import affinity_loss, balanced_cross_entropy
 from mmwsss.ops.multi_view import mean_of_views, resize_long_side
 from mmwsss.ops.pixel_adaptive import pixel_adaptive_refine
 from mmwsss.ops.pseudo_label import add_background, decide
+from mmwsss.ops.resize import upsample
+from mmwsss.ops.schedules import poly_warmup_factor
 
 from ..harness import agree, close, close_to_max, exact
 
@@ -117,7 +119,7 @@ def decoder(case):
 
 
 def _decoder_attention(head, features):
-    from mmwsss.ops.clip_vit import run_block
+    from mmwsss.ops.clip.vit import run_block
 
     x, maps = features.flatten(2).transpose(1, 2), []
     for block in head.blocks:

@@ -1,0 +1,1 @@
+"""Compiled kernels: the decorator, and vectors of a CPU."""

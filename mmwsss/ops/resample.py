@@ -1,0 +1,100 @@
+"""The cubic filters of Pillow and OpenCV as tensor operations, for batches on any device.
+
+Published tests make their views by one library or the other. Both filter the columns, then the
+rows; every new pixel is a weighted sum of a few old ones, its *taps*.
+"""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .threads import one_thread
+
+_BITS = 22  # of the fraction of Pillow's weights
+
+
+def _cubic(distance: np.ndarray, a: float) -> np.ndarray:
+    """Keys' cubic kernel."""
+    x = np.abs(distance)
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * a
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+
+
+@lru_cache(maxsize=64)
+def _pillow_taps(old: int, new: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places and fixed-point weights ``(taps, new)``: the kernel grows when an image shrinks."""
+    step = old / new
+    stretch = max(step, 1.0)
+    reach = 2 * stretch
+    centre = (np.arange(new) + 0.5) * step
+    first = np.maximum((centre - reach + 0.5).astype(np.int64), 0)
+    last = np.minimum((centre + reach + 0.5).astype(np.int64), old)
+    place = first + np.arange(math.ceil(reach) * 2 + 1)[:, None]
+    weight = _cubic((place - centre + 0.5) / stretch, -0.5) * (place < last)
+    weight = weight / weight.sum(axis=0) * 2**_BITS
+    fixed = np.trunc(weight + np.copysign(0.5, weight)).astype(np.int32)
+    used = fixed.any(axis=1)
+    return np.minimum(place, old - 1)[used], fixed[used]
+
+
+@lru_cache(maxsize=64)
+def _opencv_taps(old: int, new: int, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Places and weights ``(4, new)``: the kernel is as wide as four old pixels, at any scale."""
+    centre = (np.arange(new) + 0.5) * step - 0.5
+    place = np.floor(centre).astype(np.int64) + np.arange(-1, 3)[:, None]
+    return np.clip(place, 0, old - 1), _cubic(place - centre, -0.75).astype(np.float32)
+
+
+def _weighted_rows(rows: Tensor, taps: tuple[np.ndarray, np.ndarray], start: int = 0) -> Tensor:
+    """``(..., old, C)`` -> ``(..., new, C)``, the weighted sums plus ``start``."""
+    places, weights = (torch.from_numpy(values).to(rows.device) for values in taps)
+    total = rows.new_full((*rows.shape[:-2], places.shape[1], rows.shape[-1]), start)
+    for place, weight in zip(places, weights[:, :, None], strict=True):
+        total.addcmul_(rows.index_select(-2, place), weight)
+    return total
+
+
+@one_thread()
+def resize_pillow(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """``PIL.Image.resize(..., BICUBIC)``, value by value: antialiased, rounded after each axis.
+
+    Args:
+        image: ``(..., H, W)`` uint8.
+        size: New height and width.
+
+    Returns:
+        ``(..., *size)`` uint8.
+    """
+    maps = image.int()
+    for new in reversed(size):
+        maps = maps.transpose(-1, -2)
+        if maps.shape[-2] != new:
+            taps = _pillow_taps(maps.shape[-2], new)
+            maps = _weighted_rows(maps.contiguous(), taps, 1 << (_BITS - 1))
+            maps = maps.bitwise_right_shift_(_BITS).clamp_(0, 255)
+    return maps.to(torch.uint8)
+
+
+@one_thread()
+def resize_opencv(maps: Tensor, size: tuple[int, int], factor: float | None = None) -> Tensor:
+    """``cv2.resize(..., INTER_CUBIC)`` of floating-point values, up to rounding.
+
+    Args:
+        maps: ``(..., H, W)`` float.
+        size: New height and width.
+        factor: Sampling step is 1 / factor, as with ``fx`` and ``fy``; None: old / new size.
+
+    Returns:
+        ``(..., *size)``.
+    """
+    for new in reversed(size):
+        maps = maps.transpose(-1, -2)
+        old = maps.shape[-2]
+        if old != new:
+            step = old / new if factor is None else 1 / factor
+            maps = _weighted_rows(maps.contiguous(), _opencv_taps(old, new, step))
+    return maps

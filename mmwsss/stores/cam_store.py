@@ -1,0 +1,162 @@
+"""The CAM store: a folder with the activation maps of every image."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmwsss.utils.io import atomic_write
+
+MAX_CLASSES = 2**15  # labels are stored as int16
+
+
+@dataclass
+class StoredCAM:
+    """Activation maps of the classes in an image's labels.
+
+    Attributes:
+        labels: int64 ``(K,)``, 0-based foreground indices.
+        cam: Float ``(K, h, w)`` in [0, 1], as stored; (h, w) may be smaller than the image.
+        size: Height and width of the image.
+    """
+
+    labels: np.ndarray
+    cam: np.ndarray
+    size: tuple[int, int]
+
+
+def load_cam(
+    path: str | os.PathLike,
+    num_foreground: int | None = None,
+    size: tuple[int, int] | None = None,
+) -> StoredCAM:
+    """Read and check a file of a CAM store (written by :func:`save_cam`).
+
+    Args:
+        path: ``<image id>.npz`` with ``labels`` ``(K,)``, ``cam`` ``(K, h, w)`` and ``size``.
+        num_foreground: Number of foreground classes; None: any class is accepted.
+        size: Height and width that the image really has; None: not checked.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: The file is truncated or no CAM store, belongs to an image of another size,
+            or holds classes or values outside their range. The message names the file.
+    """
+    arrays = read_store(path, ('labels', 'cam', 'size'))
+    stored_size = check_size(path, arrays['size'], size)
+    labels, cam = check_maps(path, arrays['labels'], arrays['cam'], num_foreground)
+    return StoredCAM(labels, cam, stored_size)
+
+
+def save_cam(
+    path: str | os.PathLike, labels: np.ndarray, cam: np.ndarray, size: tuple[int, int]
+) -> None:
+    """Write a file of a CAM store, atomically.
+
+    Args:
+        path: ``<image id>.npz``.
+        labels: ``(K,)``, 0-based foreground indices.
+        cam: ``(K, h, w)`` in [0, 1]; stored as float16.
+        size: Height and width of the image.
+
+    Raises:
+        ValueError: Shapes, classes or values are wrong.
+    """
+    labels, cam = check_maps(path, labels, cam, MAX_CLASSES)
+    check_size(path, np.array(size), None)
+    arrays = dict(labels=np.int16(labels), cam=np.float16(cam), size=np.array(size, np.int32))
+    with atomic_write(path) as tmp, open(tmp, 'wb') as file:
+        np.savez_compressed(file, **arrays)
+
+
+def read_store(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read the named arrays of an ``.npz`` file, never unpickling anything.
+
+    Args:
+        path: The file.
+        names: Arrays it has to hold.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Truncated, of another format, or an array is missing or holds objects.
+    """
+    remedy = 'Run the stage that writes it again, or correct the folder in the config.'
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'{path} does not exist. {remedy}')
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [name for name in names if name not in file.files]
+            if missing:
+                raise ValueError(f'it holds {file.files} but no {", ".join(missing)}')
+            return {name: file[name] for name in names}
+    except Exception as error:  # zip and npy readers raise whatever the broken bytes lead to
+        raise ValueError(
+            f'{path} is truncated or not a store of {", ".join(names)} '
+            f'({type(error).__name__}: {error}). {remedy}'
+        ) from error
+
+
+def check_maps(
+    path: str | os.PathLike, labels: np.ndarray, cam: np.ndarray, num_foreground: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Check that ``cam`` ``(K, h, w)`` are maps in [0, 1] of the ``K`` classes ``labels``.
+
+    Returns:
+        The labels as int64, and the maps.
+
+    Raises:
+        ValueError: Shapes, classes or values are wrong.
+    """
+    if labels.ndim != 1 or cam.ndim != 3 or len(cam) != len(labels):
+        raise ValueError(f'{path}: maps of shape {cam.shape} for labels of shape {labels.shape}')
+    if labels.dtype.kind not in 'iu' or cam.dtype.kind != 'f':
+        raise ValueError(f'{path}: labels are {labels.dtype} and maps {cam.dtype}')
+    check_unit(path, 'the maps', cam)
+    return check_labels(path, labels, num_foreground), cam
+
+
+def check_labels(
+    path: str | os.PathLike, labels: np.ndarray, num_foreground: int | None = None
+) -> np.ndarray:
+    """The labels ``(K,)`` as int64.
+
+    Raises:
+        ValueError: They are not different foreground indices.
+    """
+    if labels.ndim != 1 or labels.dtype.kind not in 'iu':
+        raise ValueError(f'{path}: labels are {labels.dtype} of shape {labels.shape}')
+    last = np.inf if num_foreground is None else num_foreground - 1
+    if ((labels < 0) | (labels > last)).any() or len(np.unique(labels)) < len(labels):
+        raise ValueError(
+            f'{path}: labels {labels.tolist()} are not different foreground classes from '
+            f'0..{last} (background is not counted)'
+        )
+    return labels.astype(np.int64)
+
+
+def check_unit(path: str | os.PathLike, what: str, values: np.ndarray) -> None:
+    """Raise ValueError unless all values, which may be none, lie in [0, 1]; NaN does not."""
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(
+            f'{path}: {what} range from {values.min():.3g} to {values.max():.3g}, outside [0, 1]'
+        )
+
+
+def check_size(
+    path: str | os.PathLike, stored: np.ndarray, size: tuple[int, int] | None
+) -> tuple[int, int]:
+    """Height and width of a stored ``size`` array, which must be ``size`` if that is given.
+
+    Raises:
+        ValueError: It is no size, or another one.
+    """
+    if stored.shape != (2,) or stored.dtype.kind not in 'iu' or stored.min() < 1:
+        raise ValueError(f'{path}: size {stored.tolist()} is not a height and a width')
+    height, width = stored.tolist()
+    if size is not None and (height, width) != tuple(size):
+        raise ValueError(
+            f'{path} belongs to an image of {height} x {width} pixels, this one has '
+            f'{size[0]} x {size[1]}: the store is that of another version of the images'
+        )
+    return height, width

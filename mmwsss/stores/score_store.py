@@ -1,0 +1,70 @@
+"""Scores of an image under a low and a high exponent of the background (PSA)."""
+
+import os
+
+import numpy as np
+
+from mmwsss.ops.resize import reduced_size
+from mmwsss.utils.io import atomic_write
+
+from .cam_store import check_labels, check_unit, read_store
+
+ARRAYS = ('low', 'high')
+
+
+def load_scores(
+    path: str | os.PathLike, size: tuple[int, int], num_foreground: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read and check a file that :func:`save_scores` has written.
+
+    Args:
+        path: ``<image id>.npz``.
+        size: Height and width of the image.
+        num_foreground: Number of foreground classes; None: any class is accepted.
+
+    Returns:
+        Labels int64 ``(K,)``, and the scores ``low`` and ``high`` ``(1 + K, h, w)`` as stored.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Truncated, of another form, classes or scores out of range, or of an image of
+            another size. The message names the file.
+    """
+    arrays = read_store(path, ('labels', *ARRAYS))
+    labels = check_labels(path, arrays['labels'], num_foreground)
+    for name in ARRAYS:
+        scores = arrays[name]
+        if scores.ndim != 3 or len(scores) != 1 + len(labels) or 0 in scores.shape:
+            raise ValueError(
+                f'{path}: {name} has the shape {scores.shape}, expected {1 + len(labels)} maps '
+                '(background and classes)'
+            )
+        if scores.dtype.kind != 'f':
+            raise ValueError(f'{path}: {name} is {scores.dtype}, expected floats')
+        check_unit(path, name, scores)
+        _check_grid(path, name, scores.shape[1:], size)
+    return labels, arrays['low'], arrays['high']
+
+
+def save_scores(
+    path: str | os.PathLike, labels: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> None:
+    """Write scores ``(1 + K, h, w)`` in [0, 1], background first, of classes ``(K,)``, atomically.
+
+    Labels are stored as int16, scores as float16.
+    """
+    with atomic_write(path) as tmp, open(tmp, 'wb') as file:
+        scores = dict(low=np.float16(low), high=np.float16(high))
+        np.savez_compressed(file, labels=np.int16(labels), **scores)
+
+
+def _check_grid(
+    path: str | os.PathLike, name: str, grid: tuple[int, int], size: tuple[int, int]
+) -> None:
+    """Refuse scores that are no reduction of an image of ``size`` by a whole number."""
+    stride = max(-(-side // cells) for side, cells in zip(size, grid, strict=True))
+    if reduced_size(size, stride) != tuple(grid):
+        raise ValueError(
+            f'{path}: {name} is {grid[0]} x {grid[1]} (height x width), which does not fit an '
+            f'image of {size[0]} x {size[1]}: the store is that of another version of the images'
+        )

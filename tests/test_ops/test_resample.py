@@ -1,0 +1,40 @@
+"""Pillow's and OpenCV's cubic filters, against the libraries themselves."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmwsss.ops.resample import resize_opencv, resize_pillow
+
+SIZES = [
+    ((37, 50), (19, 25)),
+    ((37, 50), (56, 75)),
+    ((37, 50), (74, 50)),  # one axis stays
+    ((33, 51), (4, 160)),  # shrinks and grows
+    ((5, 7), (1, 1)),
+    ((1, 1), (4, 5)),
+]
+
+
+@pytest.mark.parametrize(('old', 'new'), SIZES)
+def test_pillow_value_by_value(old, new):
+    image = torch.randint(0, 256, (2, 3, *old), dtype=torch.uint8)
+    image[0, :, : old[0] // 2] = 255  # overshoots at the edge are cut off
+    image[0, :, old[0] // 2 :] = 0
+    resized = resize_pillow(image, new)
+    assert resized.dtype == torch.uint8
+    for ours, theirs in zip(resized, image, strict=True):
+        pixels = np.ascontiguousarray(theirs.permute(1, 2, 0).numpy())
+        expected = np.asarray(Image.fromarray(pixels).resize(new[::-1], Image.BICUBIC))
+        np.testing.assert_array_equal(ours.permute(1, 2, 0).numpy(), expected)
+
+
+@pytest.mark.parametrize(('old', 'new'), SIZES)
+def test_opencv_up_to_rounding(old, new):
+    maps = torch.randn(1, 3, *old)
+    image = np.ascontiguousarray(maps[0].permute(1, 2, 0).numpy())
+    expected = cv2.resize(image, new[::-1], interpolation=cv2.INTER_CUBIC)
+    resized = resize_opencv(maps, new)[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(resized, expected, atol=5e-6)
