@@ -104,8 +104,8 @@ class LowHighFromCAMs:
 
     Attributes:
         low, high: Exponents of ``(1 - max cam)``, ``0 < low < high``.
-        stride: Store averages over ``stride`` x ``stride`` pixels; 1 stores all.
         crf: Arguments of :class:`mmwsss.ops.dense_crf.DenseCRF`.
+        stride: Store averages over ``stride`` x ``stride`` pixels; 1 stores all.
 
     Raises:
         ValueError: A value is out of its range.
@@ -113,8 +113,8 @@ class LowHighFromCAMs:
 
     low: float = 4.0
     high: float = 32.0
-    stride: int = 1
     crf: dict = field(default_factory=dict)
+    stride: int = 1
 
     source_suffix: ClassVar[str] = '.npz'
     target_suffix: ClassVar[str] = '.npz'

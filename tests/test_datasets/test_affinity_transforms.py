@@ -19,6 +19,7 @@ from mmwsss.datasets.transforms.affinity import (
     RandomPadCropScores,
 )
 from mmwsss.evaluation.writers import CAMStoreWriter
+from mmwsss.ops.resize import upsample
 from mmwsss.registry import DATASETS
 from mmwsss.stores.label_file import write_label_file
 
@@ -84,6 +85,13 @@ def test_crf_scores_are_those_of_the_store(tmp_path, sample):
     np.testing.assert_array_equal(results['crf_high'], scores.transpose(1, 2, 0) / 2)
 
 
+def test_reduced_crf_scores_are_brought_to_the_size_of_the_image(tmp_path, sample):
+    scores = write_crf(tmp_path, shape=(5, 7))
+    low = LoadCRFScores()(sample())['crf_low']
+    expected = upsample(torch.from_numpy(scores).float(), (20, 28)).permute(1, 2, 0)
+    np.testing.assert_allclose(low, expected.numpy(), atol=1e-6)
+
+
 def test_a_crf_store_that_does_not_fit_is_refused(tmp_path, sample):
     load = LoadCRFScores()
     with pytest.raises(FileNotFoundError, match=r'a\.npz'):
@@ -92,7 +100,7 @@ def test_a_crf_store_that_does_not_fit_is_refused(tmp_path, sample):
     with pytest.raises(ValueError, match=r'a\.npz holds the classes \[3, 5\].*labels are \[3\]'):
         load(sample())
     write_crf(tmp_path, shape=(20, 27))
-    with pytest.raises(ValueError, match=r'low has the shape \(2, 20, 27\), expected .* 28\)'):
+    with pytest.raises(ValueError, match=r'low is 20 x 27 .* of 20 x 28'):
         load(sample())
     write_crf(tmp_path, channels=1)  # the background is missing
     with pytest.raises(ValueError, match=r'low has the shape \(1, 20, 28\)'):

@@ -57,6 +57,17 @@ def test_cam_store_file_follows_the_contract(tmp_path):
         np.testing.assert_allclose(store['cam'], cam.numpy(), atol=5e-4)
 
 
+def test_reduced_cam_store_holds_averages(tmp_path):
+    cam = torch.rand(2, 9, 12)
+    write(CAMStoreWriter(str(tmp_path), stride=3), make_sample(cam=cam, size=(9, 12)))
+    with np.load(tmp_path / 'a.npz', allow_pickle=False) as store:
+        assert store['size'].tolist() == [9, 12]
+        expected = cam.view(2, 3, 3, 4, 3).mean(dim=(2, 4))
+        np.testing.assert_allclose(store['cam'], expected.numpy(), atol=5e-4)
+    with pytest.raises(ValueError, match='stride must be'):
+        CAMStoreWriter(str(tmp_path), stride=0)
+
+
 def test_cam_store_of_an_image_without_labels_is_empty(tmp_path):
     write(CAMStoreWriter(str(tmp_path)), make_sample(cam=torch.zeros(0, 2, 3)))
     with np.load(tmp_path / 'a.npz', allow_pickle=False) as store:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
+import torch.nn.functional as F
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
 from mmengine.structures import BaseDataElement, PixelData
@@ -149,6 +150,16 @@ def test_sweep_equals_one_evaluation_per_threshold(spec, thresholds):
     assert got['best_threshold'] == pytest.approx(thresholds[best], abs=1e-6)
     if isinstance(spec, str) and spec.startswith('power'):
         assert got['best_power'] == [4, 2, 1][best]
+
+
+def test_smaller_maps_are_brought_to_the_size_of_the_truth():
+    small, large = make_sample(0), make_sample(0)
+    shape = small.gt_sem_seg.data.shape[1:]
+    small.pred_cam.cam = torch.rand(len(small.pred_cam.labels), 3, 4)
+    maps = small.pred_cam.cam[None]
+    large.pred_cam.cam = F.interpolate(maps, size=shape, mode='bilinear')[0]
+    scores = [judge(WSSSIoUMetric(background_thresholds=[0.3, 0.6]), [s]) for s in (small, large)]
+    assert scores[0] == pytest.approx(scores[1], nan_ok=True)
 
 
 def test_report_holds_matrix_curve_and_tags(tmp_path):

@@ -15,6 +15,7 @@ from mmwsss.ops.dense_crf import dense_crf, refine_labels
 from mmwsss.ops.resize import upsample
 from mmwsss.stages import LowHighFromCAMs, MasksFromCAMs, MasksFromMasks, run_folder
 from mmwsss.stores.cam_store import save_cam
+from mmwsss.stores.score_store import load_scores
 from mmwsss.utils.io import read_mask, write_mask
 
 ROOT = Path(__file__).parents[2]
@@ -85,6 +86,18 @@ def test_low_and_high(folders):
             assert np.abs(file[name] - posterior.numpy()).max() < 1e-3
             assert file[name].dtype == np.float16
         assert np.array_equal(file['labels'], labels)
+
+
+def test_low_and_high_at_a_reduced_size(folders):
+    for name, stride in (('full', 1), ('small', 4)):
+        work = LowHighFromCAMs(4, 32, dict(preset='psa'), stride)
+        run_folder(work, folders / 'cams', folders / 'images', folders / name, ['a'])
+    size = read_mask(folders / 'masks/a.png').shape
+    _, full, _ = load_scores(folders / 'full/a.npz', size)
+    _, small, _ = load_scores(folders / 'small/a.npz', size)
+    assert small.shape[1:] == (-(-size[0] // 4), -(-size[1] // 4))
+    first = full[:, :4, :4].astype(np.float32).mean(axis=(1, 2))
+    np.testing.assert_allclose(small[:, 0, 0], first, atol=1e-3)
 
 
 def test_masks_from_masks(folders):
