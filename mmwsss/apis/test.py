@@ -11,8 +11,8 @@ from mmengine.runner import find_latest_checkpoint
 from ..datasets.inputs import data_folders
 from ..ops.dense_crf import crf_parameters
 from ..registry import MODELS
-from ..stages.launch import build_runner, check_writable
-from ..utils.checks import check_apart
+from ..stages.launch import build_runner
+from ..utils.checks import check_apart, check_output_folder
 
 NO_CHECKPOINT = 'none'
 
@@ -51,7 +51,7 @@ def test_from_cfg(
     """
     for folder in (out, show_dir):
         if folder is not None:
-            check_writable(folder)
+            check_output_folder(folder)
     given = checkpoint is not None and str(checkpoint) != NO_CHECKPOINT
     cfg.load_from, cfg.resume = (str(checkpoint) if given else None), False
     if out is not None:

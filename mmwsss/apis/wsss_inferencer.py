@@ -25,7 +25,7 @@ from torch import Tensor, nn
 import mmwsss
 
 from ..models.text_encoders.text_bank import check_templates
-from ..models.utils.clip_weights import MINI_CLIP, find_openai_weights
+from ..models.utils.clip_weights import find_clip_file
 from ..ops.clip.vit import run_block
 from ..ops.multi_view import resize_to_multiple
 from ..ops.resize import upsample
@@ -523,14 +523,7 @@ def _find_clip(checkpoint: Any) -> Path | None:
     """The file that ``model.backbone.checkpoint`` names; None for weights that are in no file."""
     if isinstance(checkpoint, Mapping) or str(checkpoint) == 'random':
         return None
-    shipped = {'openai': find_openai_weights, 'mini': lambda: MINI_CLIP}
-    path = shipped.get(str(checkpoint), lambda: Path(checkpoint))()
-    if not path.is_file():
-        raise FileNotFoundError(
-            f'CLIP weights {path} do not exist; give a file, or openai or mini for those that '
-            'are known'
-        )
-    return path
+    return find_clip_file(checkpoint)
 
 
 def and_parents(folder: str | os.PathLike) -> list[Path]:

@@ -13,10 +13,17 @@ from ..evaluation import WSSSIoUMetric
 from ..evaluation.metrics import parse_thresholds
 from ..ops.resize import upsample
 from ..stores.cam_store import load_cam
-from ..utils.checks import check_apart, check_choice, check_range, check_unique, some
+from ..utils.checks import (
+    check_apart,
+    check_choice,
+    check_output_folder,
+    check_range,
+    check_unique,
+    some,
+)
 from ..utils.io import list_files, read_mask
 from ..utils.text import read_json
-from .launch import check_writable, init_cpu_processes
+from .launch import init_cpu_processes
 
 # How the published evaluators treat empty classes and predictions of 255; docs/evaluation.md.
 CONVENTIONS = {
@@ -171,7 +178,7 @@ def eval_folder(
         parse_thresholds(sweep)
     check_unique('kinds of background thresholds', map(_kind, backgrounds))
     if output_dir is not None:
-        check_writable(output_dir)
+        check_output_folder(output_dir)
     tags = {**(tags or {}), 'convention': convention, **_truth_rule(predictions.truth_dir)}
     sweeps = backgrounds if predictions.holds_maps else [None]
     metrics = []

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from mmengine.runner import Runner
 
 from ..engine.runner import StrictRunner
 from ..registry import RUNNERS
-from ..utils.checks import check_choice, check_range
+from ..utils.checks import check_choice, check_output_folder, check_range
 from ..utils.parallel import die_with_parent
 
 _TORCHRUN_VARIABLES = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE')
@@ -92,22 +91,9 @@ def load_config(
     return cfg
 
 
-def check_writable(folder: str | os.PathLike) -> None:
-    """Make the folder if needed and raise ``OSError`` if no file can be written into it."""
-    try:
-        os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(
-            f'Cannot write into {folder} ({error}). Choose another folder with --work-dir (or '
-            '--out, --show-dir), or change its permissions.'
-        ) from error
-
-
 def build_runner(cfg: Config) -> Runner:
     """Build the runner of a config, after what mmengine leaves to the caller."""
-    check_writable(cfg.work_dir)
+    check_output_folder(cfg.work_dir)
     if cfg.get('launcher') == 'pytorch':
         die_with_parent(os.getppid())  # torchrun, if killed, leaves its processes behind
     if cfg.get('launcher', 'none') != 'none' and get_device() == 'cpu':

@@ -107,8 +107,8 @@ def check_output_folder(folder: str | os.PathLike) -> None:
             pass
     except OSError as error:
         raise OSError(
-            f'Cannot write into {some([folder])} ({error}). Choose another output folder, or '
-            'change its permissions.'
+            f'Cannot write into {some([folder])} ({error}). Choose another output folder '
+            '(--work-dir, --out or --show-dir), or change its permissions.'
         ) from error
 
 

@@ -59,6 +59,22 @@ def find_openai_weights() -> Path:
         ) from error
 
 
+def find_clip_file(checkpoint: str | Path) -> Path:
+    """The file of CLIP weights that are named: ``'openai'``, ``'mini'`` or its own path.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    known = {'openai': find_openai_weights, 'mini': lambda: MINI_CLIP}
+    path = known.get(str(checkpoint), lambda: Path(checkpoint))()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'CLIP weights {path} do not exist; give a file, or openai or mini for those that '
+            'are known'
+        )
+    return path
+
+
 def read_clip_file(path: str | Path) -> tuple[dict[str, Tensor], bool | None]:
     """Read a CLIP checkpoint: safetensors, OpenAI's TorchScript archive or a state dict.
 
@@ -185,8 +201,7 @@ def load_clip(
     elif str(checkpoint) == 'random':
         return random_clip().eval()
     else:
-        shipped = {'openai': find_openai_weights, 'mini': lambda: MINI_CLIP}
-        source = shipped.get(str(checkpoint), lambda: checkpoint)()
+        source = find_clip_file(checkpoint)
         state, known = read_clip_file(source)
         if str(checkpoint) == 'openai':
             known = True
