@@ -15,7 +15,6 @@ from torch import Tensor
 
 from mmwsss import register_all_modules
 from mmwsss.models import CAMClassifier
-from mmwsss.ops.cam import merge_cams
 from mmwsss.ops.multi_view import make_resize
 from mmwsss.registry import MODELS
 
@@ -60,10 +59,10 @@ def pairs(model: CAMClassifier, images: Tensor, labels: Tensor, group: int) -> l
     """The shipped code on ``group`` images at a time."""
     results = []
     for batch, label in zip(images.split(group), labels.split(group), strict=True):
-        views = model._views(batch)
-        for i, row in enumerate(label):
-            classes = row.nonzero().flatten()
-            results.append(merge_cams((v[i, classes] for v in views), images.shape[-2:]))
+        maps = model.predict_maps(batch, label)
+        results += [
+            cams[classes >= 0] for cams, classes in zip(maps.cams, maps.classes, strict=True)
+        ]
     return results
 
 

@@ -96,7 +96,7 @@ def test_wrong_architecture_names_file_and_key(tmp_path):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'nothing\.pt does not exist'):
+    with pytest.raises(FileNotFoundError, match=r'nothing\.pt do not exist'):
         load_clip(tmp_path / 'nothing.pt')
 
 
