@@ -18,6 +18,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 import mmwsss.models  # noqa: F401
+from mmwsss.models.backbones.clip_vit import CLIPRequest
 from mmwsss.models.segmentors.clip_es import CLIPES
 from mmwsss.ops.clip.vit import embed_patches, run_block
 from mmwsss.ops.multi_view import resize_to_multiple
@@ -60,7 +61,7 @@ class Official:
         x, maps = embed_patches(self.visual, view), []
         for block in self.visual.transformer.resblocks[:-1]:
             # as torch's MultiheadAttention with need_weights=True
-            x, weights = run_block(block, x, need_weights=True)
+            x, _, weights = run_block(block, x, 'mean')
             maps.append(weights)
         return x, maps
 
@@ -94,7 +95,8 @@ class Official:
         return torch.from_numpy(np.stack(results))
 
     def _last_block(self, block: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        return run_block(block, tokens.clone().requires_grad_(), need_weights=True)
+        tokens, _, attn = run_block(block, tokens.clone().requires_grad_(), 'mean')
+        return tokens, attn
 
     def _refine(self, cam: np.ndarray, maps: list[Tensor], size: tuple) -> np.ndarray:
         mean = torch.stack([m[0, 1:, 1:] for m in maps[-8:]]).mean(0).cpu()
@@ -133,7 +135,7 @@ class Benchmark:
         self.view = resize_to_multiple(self.data[0], 1.0, 16, norm.mean, norm.std)[None]
         self.grid = tuple(side // 16 for side in self.view.shape[-2:])
         self.frozen = self.official.frozen(self.view)
-        self.features = self.model.backbone.encode(self.view, 7)
+        self.features = self.model.backbone.encode(self.view, CLIPRequest(attn=8))
 
     @torch.no_grad()
     def bare_forward(self) -> Tensor:
@@ -141,7 +143,7 @@ class Benchmark:
         visual = self.official.visual
         x = embed_patches(visual, self.view)
         for block in visual.transformer.resblocks:
-            x, _ = run_block(block, x)
+            x = run_block(block, x).tokens
         return visual.ln_post(x)[:, 0] @ visual.proj
 
     def official_rest(self, labels: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mmwsss import register_all_modules
+from mmwsss.models.backbones.clip_vit import CLIPRequest
 from mmwsss.models.segmentors import WeCLIP
 from mmwsss.ops.cam import minmax_normalize
 from mmwsss.ops.clip.vit import split_heads
@@ -133,7 +134,7 @@ def network(model: WeCLIP, image: Tensor, pseudo_label: Tensor) -> None:
 
 def step(model: WeCLIP, image: Tensor, labels: Tensor) -> None:
     """The same with the online pseudo labels."""
-    features = model.backbone.encode(image, model.refiner.static_last - 1)
+    features = model.backbone.encode(image, CLIPRequest(attn=model.refiner.static_last))
     logits, affinity = model.decode_head(features.tokens, features.grid)
     _, refined = model.make_cams(features, affinity, labels, gated=False)
     label = model.make_pseudo_label(image, refined, tuple(image.shape[-2:]))[1]
@@ -161,7 +162,7 @@ def main() -> None:
     labels = torch.zeros(batch, 20)
     for row, classes in zip(labels, CLASSES, strict=False):
         row[list(classes)] = 1
-    features = model.backbone.encode(image, model.refiner.static_last - 1)
+    features = model.backbone.encode(image, CLIPRequest(attn=model.refiner.static_last))
     report = Report(__file__)
     size = f'{batch} crops of {crop}, ViT-B/16 size'
     report.compare(

@@ -77,7 +77,7 @@ def read_tokens(visual: torch.nn.Module, image: Tensor) -> tuple[Tensor, list[Te
     """Tokens that enter the last block, and the patch attention of the blocks before it."""
     x, maps = embed_patches(visual, image), []
     for block in visual.transformer.resblocks[:-1]:
-        x, attn = run_block(block, x, need_weights=True)
+        x, _, attn = run_block(block, x, 'mean')
         maps.append(attn[:, 1:, 1:])
     return x, maps
 
@@ -120,7 +120,7 @@ def evaluate(model: CLIP, encode: TextEncoder, count: int, seed: int) -> dict:
         labels = torch.tensor([CLASSES.index(n) for n in scene.objects])
         image = normalize_image(torch.from_numpy(image).permute(2, 0, 1)[None])
         tokens, maps = read_tokens(visual, image)
-        features = torch.cat(pool_tokens(visual, run_block(last, tokens)[0]))
+        features = torch.cat(pool_tokens(visual, run_block(last, tokens).tokens))
         ranked = (features @ texts[: len(CLASSES)].T).topk(len(labels)).indices
         hits.append(torch.stack([torch.isin(labels, r) for r in ranked]))
         present = torch.ones(1, len(NAMES), dtype=torch.bool)

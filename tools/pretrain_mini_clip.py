@@ -264,7 +264,7 @@ def compute_loss(model: CLIP, encode: TextEncoder, batch: dict) -> Tensor:
     tokens = [tokens.gather(1, kept)]
     attn = []
     for depth, block in enumerate(visual.transformer.resblocks):
-        out, weights = self_attention(block.attn, block.ln_1(tokens[-1]), need_weights=True)
+        out, weights = self_attention(block.attn, block.ln_1(tokens[-1]), 'mean')
         x = out if depth == batch['without_residual'] else tokens[-1] + out
         tokens.append(x + block.mlp(block.ln_2(x)))
         attn.append(weights[:, 1:, 1:])

@@ -461,7 +461,7 @@ def class_scores(clip: nn.Module, text: nn.Module, inputs: Tensor) -> Tensor:
     """
     tokens = clip.encode(inputs).tokens[-1]
     visual = clip.visual
-    last, _ = run_block(visual.transformer.resblocks[-1], tokens, half=clip.half_rounding)
+    last = run_block(visual.transformer.resblocks[-1], tokens, half=clip.half_rounding).tokens
     feature = F.normalize(visual.ln_post(last[:, 0]) @ visual.proj, dim=-1)
     logits = clip.logit_scale * feature @ text.embeddings.T
     return logits.softmax(dim=1)[:, : text.num_classes]

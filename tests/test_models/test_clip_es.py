@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmwsss.models import CLIPES
+from mmwsss.models.backbones.clip_vit import CLIPRequest
 from mmwsss.ops.affinity import sinkhorn_symmetric
 from mmwsss.ops.affinity.box_mask import box_mask
 from mmwsss.ops.affinity.caa import class_aware_affinity
@@ -54,7 +55,7 @@ def autograd_maps(model: CLIPES, image: torch.Tensor, present: tuple[int, ...]) 
     """The definition: one backward pass per class, the affinity squared, one image."""
     backbone, visual = model.backbone, model.backbone.visual
     data = model.data_preprocessor(dict(inputs=[image]))['inputs']
-    encoded = backbone.encode(data, 7)
+    encoded = backbone.encode(data, CLIPRequest(attn=8))
     block, text = visual.transformer.resblocks[-1], model.text.embeddings
     texts = torch.cat([text[list(present)], text[len(CLASSES) :]])
     height, width = encoded.grid
@@ -62,7 +63,7 @@ def autograd_maps(model: CLIPES, image: torch.Tensor, present: tuple[int, ...]) 
     for k in range(len(present)):
         kept = []
         handle = block.ln_1.register_forward_hook(lambda m, i, out, kept=kept: kept.append(out))
-        out, attn = run_block(block, encoded.tokens[-1].clone().requires_grad_(), True)
+        out, _, attn = run_block(block, encoded.tokens[-1].clone().requires_grad_(), 'mean')
         handle.remove()
         feature = F.normalize(visual.ln_post(out)[:, 1:].mean(1) @ visual.proj, dim=-1)
         prob = (backbone.logit_scale * feature @ texts.T).softmax(-1)[0, k]

@@ -5,10 +5,13 @@ import pytest
 import torch
 from open_clip.transformer import QuickGELU
 from safetensors.torch import save_file
+from torch import nn
 
 from mmwsss.models.backbones import FrozenCLIP
+from mmwsss.models.backbones.clip_vit import CLIPRequest
 from mmwsss.models.utils import clip_weights
 from mmwsss.models.utils.clip_weights import load_clip
+from mmwsss.ops.clip.vit import drop_images, embed_patches, interpolate_positions
 
 from .conftest import tiny_clip_state
 
@@ -134,13 +137,91 @@ def test_random_weights_are_announced_and_repeatable(monkeypatch, caplog):
     assert said[0][1] == logging.WARNING and 'RANDOM WEIGHTS' in said[0][0]
 
 
-def test_text_tower_is_freed():
+TOKENS = torch.tensor([[49406, 320, 49407, 0]])
+
+
+def test_text_tower_is_read_again_when_it_is_needed():
     clip = FrozenCLIP(tiny_clip_state(), quick_gelu=True)
-    tokens = torch.tensor([[49406, 320, 49407, 0]])
-    assert clip.encode_text(tokens).shape == (1, 16)
+    features = clip.encode_text(TOKENS)
+    assert features.shape == (1, 16)
     clip.drop_text()
-    with pytest.raises(RuntimeError, match='text tower was dropped'):
-        clip.encode_text(tokens)
+    assert not any('text_tower' in name for name, _ in clip.named_parameters())
+    assert torch.equal(clip.encode_text(TOKENS), features)
+
+
+def test_text_tower_of_another_file_is_refused(tmp_path):
+    path = tmp_path / 'clip.pt'
+    state = tiny_clip_state()
+    torch.save(state, path)
+    clip = FrozenCLIP(path, quick_gelu=True)
+    clip.drop_text()
+    torch.save({**state, 'visual.proj': state['visual.proj'] + 1}, path)
+    with pytest.raises(ValueError, match=r'clip\.pt does not hold the CLIP any more'):
+        clip.encode_text(TOKENS)
+
+
+def test_towers_are_moved_but_not_saved():
+    clip = FrozenCLIP(tiny_clip_state(), quick_gelu=True)
+    assert set(clip.state_dict()) == {'digest'}
+    clip.load_state_dict(clip.state_dict())
+    assert clip.to(torch.float64).text_tower.text_projection.dtype == torch.float64
+    full = FrozenCLIP(tiny_clip_state(), quick_gelu=True, save_frozen=True).state_dict()
+    assert 'visual.proj' in full and not any(key.startswith('text_tower') for key in full)
+
+
+def test_contexts_are_words_behind_the_start():
+    """Embeddings of real words, given as contexts, give what the sentence itself gives."""
+    clip = FrozenCLIP(tiny_clip_state(), quick_gelu=True)
+    sentence = torch.tensor([[49406, 320, 530, 700, 49407, 0]])
+    words = clip.text_tower.token_embedding(sentence[0, 1:3]).detach().requires_grad_()
+    rest = torch.tensor([[49406, 700, 49407, 0]])
+    found = clip.text_tower(rest, words)
+    torch.testing.assert_close(found, clip.encode_text(sentence))
+    found.sum().backward()
+    assert words.grad.abs().sum() > 0
+
+
+def test_request_is_followed():
+    clip = FrozenCLIP(tiny_clip_state(), quick_gelu=True)
+    image = torch.randn(2, 3, 16, 24)
+    count = clip.num_layers
+    plain = clip.encode(image)
+    full = clip.encode(
+        image, CLIPRequest(last=True, attn=2, heads='sum', middle=True, projected=True)
+    )
+    assert len(plain.tokens) == count - 1 and len(full.tokens) == len(full.middle) == count
+    torch.testing.assert_close(full.tokens[-2], plain.tokens[-1])
+    tokens = full.attn.shape[-1] + 1
+    assert full.attn.shape[:2] == (2, 2)
+    heads = clip.visual.transformer.resblocks[0].attn.num_heads
+    mean = clip.encode(image, CLIPRequest(last=True, attn=2)).attn
+    torch.testing.assert_close(full.attn, heads * mean)
+    expected = clip.visual.ln_post(full.tokens[-1]) @ clip.visual.proj
+    torch.testing.assert_close(full.projected, expected)
+    assert full.projected.shape == (2, tokens, 16)
+    with pytest.raises(ValueError, match='ask for last=True'):
+        CLIPRequest(projected=True)
+
+
+def test_drop_path_skips_whole_images_and_keeps_the_mean():
+    torch.manual_seed(0)
+    x = torch.ones(4000, 2, 3)
+    dropped = drop_images(x, 0.25)
+    assert set(dropped.flatten(1).unique(dim=0)[:, 0].tolist()) == {0.0, 1 / 0.75}
+    assert (dropped.flatten(1).std(dim=1) == 0).all()
+    assert dropped.mean().item() == pytest.approx(1, abs=0.03)
+    assert drop_images(x, 0) is x
+
+
+def test_positions_by_way_of_another_grid():
+    visual = FrozenCLIP(tiny_clip_state(), quick_gelu=True).visual
+    patch = visual.conv1.kernel_size[0]
+    image = torch.randn(1, 3, 6 * patch, 7 * patch)
+    table = visual.positional_embedding
+    direct, twice = embed_patches(visual, image), embed_patches(visual, image, pre_grid=5)
+    assert not torch.allclose(direct, twice)
+    visual.positional_embedding = nn.Parameter(interpolate_positions(table, (5, 5)))
+    torch.testing.assert_close(embed_patches(visual, image), twice)
 
 
 def test_images_smaller_than_a_patch():

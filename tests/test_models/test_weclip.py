@@ -2,6 +2,7 @@ import pytest
 import torch
 from mmengine.logging import MessageHub
 
+from mmwsss.models.backbones.clip_vit import CLIPRequest
 from mmwsss.models.segmentors import single_stage
 from mmwsss.ops.pseudo_label import add_background, decide
 
@@ -19,7 +20,7 @@ def test_a_step_trains_the_decoder_only(model, images):
 
 
 def test_images_without_classes_are_background(model, images):
-    features = model.backbone.encode(images, 2)
+    features = model.backbone.encode(images, CLIPRequest(attn=3))
     _, affinity = model.decode_head(features.tokens, features.grid)
     labels = torch.zeros(3, 3)
     labels[1, 2] = 1
@@ -36,7 +37,7 @@ def test_pairs_do_not_depend_on_the_rest_of_the_batch(model, images):
 
     def pseudo(index, labels):
         batch = images[index]
-        features = model.backbone.encode(batch, 2)
+        features = model.backbone.encode(batch, CLIPRequest(attn=3))
         _, affinity = model.decode_head(features.tokens, features.grid)
         _, refined = model.make_cams(features, affinity, labels, gated=True)
         return refined.maps, model.make_pseudo_label(batch, refined, (40, 56))[1]

@@ -1,11 +1,12 @@
 from .ceil_pool_resnet import CeilPoolResNet
-from .clip_vit import CLIPFeatures, FrozenCLIP
+from .clip_vit import CLIPFeatures, CLIPRequest, FrozenCLIP
 from .mit_attn import MixVisionTransformerAttn
 from .resnet38d import ResNet38d
 from .vgg16d import VGG16d
 
 __all__ = [
     'CLIPFeatures',
+    'CLIPRequest',
     'CeilPoolResNet',
     'FrozenCLIP',
     'MixVisionTransformerAttn',

@@ -2,33 +2,70 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmwsss.models.layers.clip_text import CLIPText
 from mmwsss.models.utils.clip_weights import load_clip
 from mmwsss.ops.clip.gradcam import SoftmaxGradCAM, clip_softmax_gradcam
 from mmwsss.ops.clip.vit import embed_patches, encode_text, run_block
 from mmwsss.registry import MODELS
+from mmwsss.utils.checks import check_choice
+
+_FROZEN = ('visual', 'text_tower')
+
+
+@dataclass(frozen=True)
+class CLIPRequest:
+    """What :meth:`FrozenCLIP.encode` shall give beside the tokens.
+
+    Attributes:
+        last: Run the last block, too; Grad-CAM runs it by itself.
+        attn: Attention maps of this many of the deepest blocks, the last block counted.
+        heads: What an attention map is, the ``'mean'`` or the ``'sum'`` over the heads.
+        middle: The residual stream between attention and MLP of every block.
+        projected: Tokens of the last block in the space of the texts.
+        pre_grid, double_class: See :func:`mmwsss.ops.clip.vit.embed_patches`.
+        drop_path: Stochastic depth, from 0 in the first to this in the last block.
+    """
+
+    last: bool = False
+    attn: int = 0
+    heads: str = 'mean'
+    middle: bool = False
+    projected: bool = False
+    pre_grid: int | None = None
+    double_class: bool = False
+    drop_path: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_choice('heads', self.heads, ('mean', 'sum'))
+        if self.projected and not self.last:
+            raise ValueError('projected tokens are those of the last block: ask for last=True')
 
 
 @dataclass
 class CLIPFeatures:
-    """What the frozen blocks give.
+    """What the frozen blocks give; see :class:`CLIPRequest`.
 
     Attributes:
         grid: Patches (h, w).
-        tokens: Residual stream behind each block but the last, ``(B, 1 + h*w, C)`` each.
-        attn: Head-averaged attention of the last of those blocks, class token removed,
-            ``(n, B, N, N)`` float32, deepest last.
+        tokens: Residual stream behind each block that ran, ``(B, 1 + h*w, C)`` each.
+        attn: Attention without the class token ``(n, B, N, N)`` float32, deepest last.
+        middle: As ``tokens``, behind the attention of each block.
+        projected: ``(B, 1 + h*w, D)``.
     """
 
     grid: tuple[int, int]
     tokens: list[Tensor]
     attn: Tensor
+    middle: list[Tensor] = field(default_factory=list)
+    projected: Tensor | None = None
 
     def patch_maps(self) -> list[Tensor]:
         """Patch tokens of every block as maps ``(B, C, h, w)``."""
@@ -62,16 +99,15 @@ class FrozenCLIP(BaseModule):
     ) -> None:
         super().__init__()
         clip = load_clip(checkpoint, quick_gelu).requires_grad_(False)
-        self.visual = clip.visual
+        self.visual, self.text_tower = clip.visual, CLIPText(clip)
         self.register_buffer('logit_scale', clip.logit_scale.detach().exp(), persistent=False)
         self.register_buffer('digest', _digest(self.visual.state_dict()))
         self.half_rounding = half_rounding
+        self._checkpoint, self._quick_gelu = checkpoint, quick_gelu
         self._source = str(checkpoint) if not isinstance(checkpoint, Mapping) else 'state dict'
-        self._text_tower = [clip]  # in a list: not a submodule, so neither saved nor moved
         self._is_init = True
         self._register_load_state_dict_pre_hook(self._complete_state_dict)
-        if not save_frozen:
-            self.register_state_dict_post_hook(_drop_frozen)
+        self.register_state_dict_post_hook(partial(_drop_frozen, save_visual=save_frozen))
 
     @property
     def patch_size(self) -> int:
@@ -86,34 +122,52 @@ class FrozenCLIP(BaseModule):
     @torch.no_grad()
     def encode_text(self, tokens: Tensor) -> Tensor:
         """Embeddings ``(T, D)`` of token ids ``(T, L)``, not normalised."""
-        if not self._text_tower:
-            raise RuntimeError('the text tower was dropped; encode texts before drop_text()')
-        return encode_text(self._text_tower[0], tokens, self.half_rounding)
+        return encode_text(self.text(), tokens, self.half_rounding)
+
+    def text(self) -> CLIPText:
+        """The text tower, read again if it was dropped.
+
+        Raises:
+            ValueError: The file holds another CLIP now.
+        """
+        if self.text_tower is None:
+            clip = load_clip(self._checkpoint, self._quick_gelu).requires_grad_(False)
+            if _digest(clip.visual.state_dict()).item() != self.digest.item():
+                raise ValueError(f'{self._source} does not hold the CLIP any more that was loaded')
+            self.text_tower = CLIPText(clip).to(self.digest.device)
+        return self.text_tower
 
     def drop_text(self) -> None:
         """Free the text tower once all texts are encoded."""
-        self._text_tower.clear()
+        self.text_tower = None
 
     @torch.no_grad()
-    def encode(self, image: Tensor, num_attn: int = 0) -> CLIPFeatures:
-        """Run all blocks but the last.
+    def encode(self, image: Tensor, request: CLIPRequest = CLIPRequest()) -> CLIPFeatures:
+        """Run the blocks.
 
         Args:
             image: Normalised ``(B, 3, H, W)``.
-            num_attn: Number of attention maps to return, of the deepest of these blocks.
+            request: What is wanted.
         """
-        patch = self.patch_size
+        patch, half, count = self.patch_size, self.half_rounding, self.num_layers
         grid = (image.shape[-2] // patch, image.shape[-1] // patch)
-        x = embed_patches(self.visual, image, self.half_rounding)
-        blocks = self.visual.transformer.resblocks[:-1]
-        tokens, attn = [], []
-        for i, block in enumerate(blocks):
-            need = i >= len(blocks) - num_attn
-            x, weights = run_block(block, x, need, self.half_rounding)
-            tokens.append(x)
-            if need:
+        x = embed_patches(self.visual, image, half, request.pre_grid, request.double_class)
+        features = CLIPFeatures(grid, [], x.new_zeros(0))
+        attn = []
+        for i, block in enumerate(self.visual.transformer.resblocks[: count - (not request.last)]):
+            heads = request.heads if i >= count - request.attn else None
+            drop_path = request.drop_path * i / max(count - 1, 1)
+            x, middle, weights = run_block(block, x, heads, half, drop_path=drop_path)
+            features.tokens.append(x)
+            if request.middle:
+                features.middle.append(middle)
+            if weights is not None:
                 attn.append(weights[:, 1:, 1:].float())
-        return CLIPFeatures(grid, tokens, torch.stack(attn) if attn else x.new_zeros(0))
+        if attn:
+            features.attn = torch.stack(attn)
+        if request.projected:
+            features.projected = self.visual.ln_post(x) @ self.visual.proj
+        return features
 
     def gradcam(
         self,
@@ -154,12 +208,18 @@ class FrozenCLIP(BaseModule):
                 f'({self._source}): the digests of the weights differ. Point '
                 'model.backbone.checkpoint to the CLIP file used in training.'
             )
-        for key, value in self.visual.state_dict(prefix=f'{prefix}visual.').items():
-            state_dict.setdefault(key, value)
+        for name in _FROZEN:
+            tower = getattr(self, name)
+            if tower is not None:
+                for key, value in tower.state_dict(prefix=f'{prefix}{name}.').items():
+                    state_dict.setdefault(key, value)
 
 
-def _drop_frozen(module: FrozenCLIP, state_dict: dict, prefix: str, *_) -> None:
-    for key in [k for k in state_dict if k.startswith(f'{prefix}visual.')]:
+def _drop_frozen(
+    module: FrozenCLIP, state_dict: dict, prefix: str, *_, save_visual: bool = False
+) -> None:
+    towers = _FROZEN[save_visual:]
+    for key in [k for k in state_dict if k.startswith(tuple(f'{prefix}{t}.' for t in towers))]:
         del state_dict[key]
 
 

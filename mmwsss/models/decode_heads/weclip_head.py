@@ -81,7 +81,7 @@ class WeCLIPHead(BaseModule):
         """``(B, channels, h, w)`` -> ``seg_logits`` ``(B, num_classes, h, w)``."""
         x = features.flatten(2).transpose(1, 2)
         for block in self.blocks:
-            x, _ = run_block(block, x, half=self.half_rounding)
+            x = run_block(block, x, half=self.half_rounding).tokens
         return self.classifier(x.transpose(1, 2).unflatten(2, features.shape[-2:]))
 
     def forward(self, tokens: Sequence[Tensor], grid: tuple[int, int]) -> tuple[Tensor, Tensor]:

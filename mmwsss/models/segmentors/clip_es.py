@@ -8,6 +8,7 @@ import torch
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mmwsss.models.backbones.clip_vit import CLIPRequest
 from mmwsss.models.utils.clip_cam import clip_cams
 from mmwsss.ops.affinity import mean_attention
 from mmwsss.ops.affinity.caa import class_aware_affinity
@@ -167,7 +168,7 @@ class CLIPES(WSSSSegmentor):
         """
         refined = self.settings.maps == 'refined'
         last, threshold = self.settings.caa['attn_last'], self.settings.caa['box_threshold']
-        features = self.backbone.encode(inputs, last - 1 if refined else 0)
+        features = self.backbone.encode(inputs, CLIPRequest(attn=last if refined else 0))
         with torch.autocast(inputs.device.type, enabled=False):
             cams = clip_cams(self.backbone, self.text, features, image_labels)
             if not refined:

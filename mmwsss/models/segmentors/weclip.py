@@ -6,7 +6,7 @@ import torch
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmwsss.models.backbones.clip_vit import CLIPFeatures
+from mmwsss.models.backbones.clip_vit import CLIPFeatures, CLIPRequest
 from mmwsss.models.utils.clip_cam import CLIPCAMs, clip_cams
 from mmwsss.models.utils.clip_decoder import check_clip_decoder
 from mmwsss.ops.cam import minmax_normalize
@@ -86,7 +86,7 @@ class WeCLIP(SingleStageWSSS):
         """Losses against the pseudo labels of this very iteration."""
         image_labels = stack_image_labels(data_samples, self.num_foreground)
         gated = self.phase(self.refiner.gated_start)
-        features = self.backbone.encode(inputs, self.refiner.num_attn(gated) - 1)
+        features = self.backbone.encode(inputs, CLIPRequest(attn=self.refiner.num_attn(gated)))
         seg_logits, affinity = self.decode_head(features.tokens, features.grid)
         _, refined = self.make_cams(features, affinity, image_labels, gated)
         pseudo_label = self.make_pseudo_label(inputs, refined, inputs.shape[-2:])[1]
@@ -126,7 +126,7 @@ class WeCLIP(SingleStageWSSS):
     def predict_maps(self, inputs: Tensor, image_labels: Tensor) -> Maps:
         """Grad-CAM or its refinement, and the pseudo mask that PAR makes of it."""
         view = self.test_view(inputs)
-        features = self.backbone.encode(view, self.refiner.num_attn(gated=True) - 1)
+        features = self.backbone.encode(view, CLIPRequest(attn=self.refiner.num_attn(gated=True)))
         _, affinity = self.decode_head(features.tokens, features.grid)
         plain, refined = self.make_cams(features, affinity, image_labels, gated=True)
         found = plain if self.settings.maps == 'plain' else refined

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..pairs import pair_slots
-from .vit import project_out, split_heads
+from .vit import join_heads, project_in, project_out, softmax_attention, split_heads
 
 
 @dataclass
@@ -70,11 +70,10 @@ def _forward(
     block: nn.Module, ln_post: nn.LayerNorm, proj: Tensor, tokens: Tensor, half: bool
 ) -> _LastBlock:
     y = block.ln_1(tokens)
-    qkv = F.linear(y, block.attn.in_proj_weight, block.attn.in_proj_bias)
-    q, k, v = (split_heads(t, block.attn.num_heads) for t in qkv.chunk(3, dim=-1))
-    attn = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(dim=-1)
+    q, k, v = project_in(block.attn, y)
+    attn = softmax_attention(q, k)
     heads = attn[:, :, 1:] @ v
-    x1 = tokens[:, 1:] + project_out(block.attn, heads.transpose(1, 2).flatten(2), half)
+    x1 = tokens[:, 1:] + project_out(block.attn, join_heads(heads), half)
     ln_2 = _standardize(x1, block.ln_2.eps)
     a = block.mlp[0](ln_2[0] * block.ln_2.weight + block.ln_2.bias)
     hidden, dphi = torch.func.jvp(block.mlp[1], (a,), (torch.ones_like(a),))

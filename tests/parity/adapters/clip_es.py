@@ -14,7 +14,7 @@ from mmseg.structures import SegDataSample
 from open_clip.tokenizer import SimpleTokenizer
 
 from mmwsss.models.backbones import clip_vit
-from mmwsss.models.backbones.clip_vit import FrozenCLIP
+from mmwsss.models.backbones.clip_vit import CLIPRequest, FrozenCLIP
 from mmwsss.models.data_preprocessor import AnySizePreProcessor
 from mmwsss.models.segmentors.clip_es import CLIPES
 from mmwsss.models.text_encoders.text_bank import text_features
@@ -62,9 +62,9 @@ def frozen_layers(case: Case) -> dict:
     grid = tuple(side // clip.patch_size for side in image.shape[-2:])
     x, attn = embed_patches(clip.visual, image), []
     for block in clip.visual.transformer.resblocks[:-1]:
-        x, weights = run_block(block, x, need_weights=True)
+        x, _, weights = run_block(block, x, 'mean')
         attn.append(weights)
-    features = clip.encode(image, num_attn=len(attn))
+    features = clip.encode(image, CLIPRequest(attn=len(attn) + 1))
     torch.testing.assert_close(features.attn, torch.stack(attn)[..., 1:, 1:])
     with _half_positions():
         asis = clip.encode(image).tokens[-1]
@@ -213,7 +213,7 @@ def full(case: Case) -> dict:
 
 def _half_positions():
     """The official code without its CUDA half precision: positions alone are rounded."""
-    rounded = lambda visual, image, _: embed_patches(visual, image, True)  # noqa: E731
+    rounded = lambda visual, image, _, *options: embed_patches(visual, image, True, *options)  # noqa: E731
     return mock.patch.object(clip_vit, 'embed_patches', rounded)
 
 

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from mmwsss.converters.weclip import convert_weclip, official_clip
 from mmwsss.datasets.transforms.geometric import pad_crop, scale_pil
+from mmwsss.models.backbones.clip_vit import CLIPRequest
 from mmwsss.models.decode_heads import WeCLIPHead
 from mmwsss.models.refiners import PAR, CLIPAffinityRefiner
 from mmwsss.models.segmentors import WeCLIP
@@ -123,7 +124,7 @@ def _decoder_attention(head, features):
 
     x, maps = features.flatten(2).transpose(1, 2), []
     for block in head.blocks:
-        x, weights = run_block(block, x, need_weights=True)
+        x, _, weights = run_block(block, x, 'mean')
         maps.append(weights)
     return torch.stack(maps)
 
@@ -271,7 +272,7 @@ def train_step(case):
     for half, asis in ((False, ''), (True, '_asis')):
         model = _model(case.path, _dataset(case), int(case['param_seed']), half)
         model.decode_head.affinity_radius = int(case['param_radius'])
-        features = model.backbone.encode(image, model.backbone.num_layers - 1)
+        features = model.backbone.encode(image, CLIPRequest(attn=model.backbone.num_layers))
         seg_logits, predicted = model.decode_head(features.tokens, features.grid)
         out[f'out_seg{asis}'] = seg_logits.detach()
         out[f'out_attn_pred{asis}'] = predicted.detach()
@@ -297,7 +298,7 @@ def msc_flip(case):
     scales = case['param_scales'].tolist()
     merged = mean_of_views(model.encode_decode, view, scales, flip=True)
     image_labels = F.one_hot(labels, model.text.num_classes).sum(0, keepdim=True).float()
-    features = model.backbone.encode(view, model.refiner.num_attn(True) - 1)
+    features = model.backbone.encode(view, CLIPRequest(attn=model.refiner.num_attn(True)))
     _, predicted = model.decode_head(features.tokens, features.grid)
     _, refined = model.make_cams(features, predicted, image_labels, True)
     return dict(
