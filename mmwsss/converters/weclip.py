@@ -7,14 +7,14 @@ from torch import Tensor
 from .rename import not_of, rename_keys
 
 _LAYERS = r'decoder_fts_fuse\.linears_modulelist\.(\d+)\.'
-_RULES = (
-    (r'encoder\.visual\.', 'backbone.visual.'),
+DECODER_RULES = (
     (rf'{_LAYERS}proj\.', r'decode_head.layers.\1.0.'),
     (rf'{_LAYERS}proj_2\.', r'decode_head.layers.\1.2.'),
     (r'decoder_fts_fuse\.linear_fuse\.', 'decode_head.fusion.'),
     (r'decoder\.transformer\.resblocks\.', 'decode_head.blocks.'),
     (r'decoder\.linear_pred\.', 'decode_head.classifier.'),
 )
+_RULES = ((r'encoder\.visual\.', 'backbone.visual.'), *DECODER_RULES)
 _LEFT_OVER = r'encoder\.visual\.positional_embedding_new'
 # the text tower is not part of a trained model; the others are constants or left-overs
 _DROPPED = (

@@ -17,7 +17,17 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mmwsss.converters import afa, convert_file, deeplab, imagenet_init, irn, one_stage, psa, weclip
+from mmwsss.converters import (
+    afa,
+    convert_file,
+    deeplab,
+    excel,
+    imagenet_init,
+    irn,
+    one_stage,
+    psa,
+    weclip,
+)
 from mmwsss.utils.checks import check_apart, check_unique
 from mmwsss.utils.io import atomic_write
 
@@ -46,11 +56,13 @@ class Method(NamedTuple):
             ``decode_head.*``), or of a backbone alone.
         about: What SRC is.
         extras: Further files by the name of their option.
+        frozen_backbone: The backbone is not trained and left out of DST.
     """
 
     convert: Callable[[str], State]
     about: str
     extras: Mapping[str, Extra] = {}
+    frozen_backbone: bool = False
 
 
 def of_state(rename: Callable[[State], State]) -> Callable[[str], State]:
@@ -90,6 +102,7 @@ METHODS = {
         'DeepLab of a retraining code (deeplab-pytorch, SEAM, MCTformer, L2G), trained or initial '
         '(deeplabv1_resnet101-*.pth)',
     ),
+    'excel': Method(of_state(excel.convert_excel), "ExCEL's checkpoint", frozen_backbone=True),
     'imagenet_init': Method(
         complete_backbone,
         'ImageNet weights of ResNet-38 or VGG-16: ilsvrc-cls_rna-a1_cls1000_ep-0001.params '
@@ -142,7 +155,7 @@ def convert(method: str, src: str, dst: str, **extras: str | None) -> list[str]:
     check_paths(src, dst, extras)
     states = {dst: row.convert(src)}
     states.update({path: row.extras[name].convert(src) for name, path in extras.items()})
-    notes = {dst: kind(states[dst], src)}
+    notes = {dst: kind(states[dst], src, row.frozen_backbone)}
     notes.update({path: row.extras[name].about for name, path in extras.items()})
     with ExitStack() as stack:
         write_model(stack.enter_context(atomic_write(dst)), states[dst])
@@ -162,19 +175,27 @@ def check_paths(src: str, dst: str, extras: Mapping[str, str]) -> None:
             raise ValueError(f'--{name} is written as safetensors, name it *.safetensors: {path}')
 
 
-def kind(state: State, src: str) -> str:
-    """What a state dict is, in words; ValueError if it has no backbone."""
-    parts = {key.split('.')[0] for key in state}
-    head = any(part.endswith('_head') for part in parts)
-    if not parts or (head and 'backbone' not in parts):
+def kind(state: State, src: str, frozen_backbone: bool = False) -> str:
+    """What a state dict is, in words; ValueError if a part is missing."""
+    head = has_head(state)
+    if frozen_backbone:
+        if not head:
+            raise ValueError(f'{src} holds no trained tensor')
+        return 'what is trained of a network'
+    if not state or (head and not any(key.startswith('backbone.') for key in state)):
         raise ValueError(f'{src} holds no tensor of a backbone')
     return 'a whole network' if head else 'weights of a backbone'
+
+
+def has_head(state: State) -> bool:
+    """Whether tensors of a head are among those of a state dict."""
+    return any(key.split('.')[0].endswith('_head') for key in state)
 
 
 def write_model(path: Path, state: State) -> None:
     if path.suffix == '.safetensors':
         write_safetensors(path, state)
-    elif any(key.startswith('backbone.') for key in state):
+    elif has_head(state) or any(key.startswith('backbone.') for key in state):
         torch.save(dict(state_dict=state, meta={}), path)
     else:
         torch.save(state, path)

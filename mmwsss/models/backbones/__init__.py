@@ -2,6 +2,7 @@ from .ceil_pool_resnet import CeilPoolResNet
 from .clip_vit import CLIPFeatures, CLIPRequest, FrozenCLIP
 from .mit_attn import MixVisionTransformerAttn
 from .resnet38d import ResNet38d
+from .surgery_clip import SurgeryCLIP, SurgeryFeatures
 from .vgg16d import VGG16d
 
 __all__ = [
@@ -11,5 +12,7 @@ __all__ = [
     'FrozenCLIP',
     'MixVisionTransformerAttn',
     'ResNet38d',
+    'SurgeryCLIP',
+    'SurgeryFeatures',
     'VGG16d',
 ]

@@ -7,9 +7,10 @@ from mmengine.model import BaseModule
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 from torch import Tensor, nn
 
-from mmwsss.ops.affinity import affinity_label, predict_affinity
+from mmwsss.ops.affinity import AFFINITIES, affinity_label, predict_affinity
 from mmwsss.ops.clip.vit import run_block
 from mmwsss.registry import MODELS
+from mmwsss.utils.checks import check_choice
 
 
 @MODELS.register_module()
@@ -28,6 +29,10 @@ class WeCLIPHead(BaseModule):
         loss_seg: Loss on the pseudo label.
         loss_affinity: Loss on the predicted affinity.
         half_rounding: Run attention's output projection in half precision as the official code.
+        affinity: See ``kind`` of :func:`mmwsss.ops.affinity.predict_affinity`.
+
+    Raises:
+        ValueError: Unknown ``affinity``.
     """
 
     def __init__(
@@ -43,8 +48,11 @@ class WeCLIPHead(BaseModule):
         loss_seg: dict | None = None,
         loss_affinity: dict | None = None,
         half_rounding: bool = False,
+        affinity: str = 'dot',
     ) -> None:
         super().__init__()
+        check_choice('decode_head.affinity', affinity, AFFINITIES)
+        self.affinity = affinity
         self.num_classes = num_classes
         self.affinity_radius = affinity_radius
         self.half_rounding = half_rounding
@@ -87,17 +95,33 @@ class WeCLIPHead(BaseModule):
     def forward(self, tokens: Sequence[Tensor], grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """``seg_logits`` ``(B, num_classes, h, w)`` and affinity ``(B, h*w, h*w)``."""
         features = self.fuse(tokens, grid)
-        return self.decode(features), predict_affinity(features)
+        return self.decode(features), self.predict_affinity(features)
+
+    def predict_affinity(self, features: Tensor) -> Tensor:
+        """Fused features ``(B, channels, h, w)`` -> affinity ``(B, h*w, h*w)``."""
+        return predict_affinity(features, self.affinity)
 
     def loss_by_feat(
-        self, seg_logits: Tensor, affinity: Tensor, pseudo_label: Tensor
+        self,
+        seg_logits: Tensor,
+        affinity: Tensor,
+        pseudo_label: Tensor,
+        affinity_source: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Losses against the pseudo label ``(B, H, W)``; arguments as :meth:`forward` returns."""
+        """Losses against the pseudo label.
+
+        Args:
+            seg_logits, affinity: As :meth:`forward` returns.
+            pseudo_label: ``(B, H, W)``.
+            affinity_source: Label map from which the affinity's targets are made, if it is
+                another one.
+        """
         grid = seg_logits.shape[-2:]
         upsampled = nn.functional.interpolate(
             seg_logits, size=pseudo_label.shape[-2:], mode='bilinear', align_corners=False
         )
-        target = affinity_label(pseudo_label, grid, self.affinity_radius)
+        source = pseudo_label if affinity_source is None else affinity_source
+        target = affinity_label(source, grid, self.affinity_radius)
         return dict(
             loss_seg=self.loss_seg(upsampled, pseudo_label),
             loss_affinity=self.loss_affinity(affinity, target),

@@ -39,28 +39,41 @@ class CLIPAffinityRefiner(BaseModule):
         self.box_threshold = box_threshold
         self.gated_start = gated_start
 
+    def check_blocks(self, num_layers: int) -> None:
+        """Raise ValueError if a phase wants attention maps of more blocks than there are."""
+        for name in ('static_last', 'gated_last'):
+            if not 1 <= getattr(self, name) <= num_layers:
+                raise ValueError(
+                    f'refiner.{name} is {getattr(self, name)}, but the CLIP has {num_layers} blocks'
+                )
+
     def num_attn(self, gated: bool) -> int:
         """Attention maps that a phase needs, the last block's included."""
         return self.gated_last if gated else self.static_last
 
-    def affinity(self, attn: Tensor, predicted: Tensor, gated: bool) -> Tensor:
+    def affinity(self, attn: Tensor, predicted: Tensor | None, gated: bool) -> Tensor:
         """Patch affinity of a phase before normalisation.
 
         Args:
             attn: ``(n, B, N, N)`` head-averaged attention, deepest last.
-            predicted: The decoder's affinity ``(B, N, N)``.
+            predicted: The decoder's affinity ``(B, N, N)``; not used in the static phase.
             gated: Phase.
 
         Returns:
             ``(B, N, N)``.
         """
         if gated:
-            return gated_attention(attn, predicted, self.gated_last)
+            return gated_attention(attn, predicted.float(), self.gated_last)
         return mean_attention(attn, self.static_last)
 
     @torch.no_grad()
     def forward(
-        self, cams: Tensor, attn: Tensor, predicted: Tensor, image_index: Tensor, gated: bool
+        self,
+        cams: Tensor,
+        attn: Tensor,
+        predicted: Tensor | None,
+        image_index: Tensor,
+        gated: bool,
     ) -> Tensor:
         """Refine the cams of all (image, class) pairs.
 
@@ -72,5 +85,5 @@ class CLIPAffinityRefiner(BaseModule):
         Returns:
             ``(P, h, w)``, >= 0, not normalised.
         """
-        affinity = self.affinity(attn, predicted.float(), gated)
+        affinity = self.affinity(attn, predicted, gated)
         return class_aware_affinity(affinity, cams, image_index, self.box_threshold)

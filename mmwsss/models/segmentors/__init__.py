@@ -6,6 +6,7 @@ from .clip_es import CLIPES
 from .clip_segmentor import CLIPSegmentor
 from .deeplab import DeepLab
 from .dense_crf_model import DenseCRFModel
+from .excel import ExCEL
 from .map_classifier import MapClassifier
 from .one_stage import OneStage
 from .one_stage_supervised import OneStageSupervised
@@ -20,6 +21,7 @@ __all__ = [
     'CLIPSegmentor',
     'DeepLab',
     'DenseCRFModel',
+    'ExCEL',
     'MapClassifier',
     'OneStage',
     'OneStageSupervised',

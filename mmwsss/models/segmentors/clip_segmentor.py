@@ -6,7 +6,7 @@ from typing import ClassVar
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmwsss.models.utils.clip_decoder import check_clip_decoder
+from mmwsss.models.utils.clip_decoder import ALL_BUT_LAST, check_clip_decoder
 from mmwsss.registry import MODELS
 from mmwsss.structures import supervised_label
 
@@ -41,7 +41,7 @@ class CLIPSegmentor(WSSSSegmentor):
 
     def __init__(self, backbone: dict, decode_head: dict, **kwargs) -> None:
         super().__init__(dict(backbone=backbone, decode_head=decode_head), **kwargs)
-        check_clip_decoder(self.backbone, self.decode_head)
+        check_clip_decoder(self.decode_head, self.backbone.num_layers - 1, ALL_BUT_LAST)
 
     def encode_decode(self, inputs: Tensor, batch_data_samples: list | None = None) -> Tensor:
         """Normalised images -> ``seg_logits`` at patch resolution ``(B, C, h, w)``."""

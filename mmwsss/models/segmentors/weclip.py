@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmwsss.models.backbones.clip_vit import CLIPFeatures, CLIPRequest
 from mmwsss.models.utils.clip_cam import CLIPCAMs, clip_cams
-from mmwsss.models.utils.clip_decoder import check_clip_decoder
+from mmwsss.models.utils.clip_decoder import ALL_BUT_LAST, check_clip_decoder, check_text_classes
 from mmwsss.ops.cam import minmax_normalize
 from mmwsss.ops.pairs import pack_pairs
 from mmwsss.ops.pseudo_label import add_background, decide
@@ -57,20 +57,11 @@ class WeCLIP(SingleStageWSSS):
             backbone=backbone, decode_head=decode_head, text=text, refiner=refiner, par=par
         )
         super().__init__(parts, **kwargs)
-        check_clip_decoder(self.backbone, self.decode_head)
-        if self.decode_head.num_classes != self.text.num_classes + 1:
-            raise ValueError(
-                f'decode_head.num_classes is {self.decode_head.num_classes}, but text.class_names '
-                f'has {self.text.num_classes} classes: it must be one more, for the background'
-            )
+        check_clip_decoder(self.decode_head, self.backbone.num_layers - 1, ALL_BUT_LAST)
+        check_text_classes(self.decode_head, self.text.num_classes)
         self.text.encode(self.backbone)
         self.backbone.drop_text()
-        for name in ('static_last', 'gated_last'):
-            if not 1 <= getattr(self.refiner, name) <= self.backbone.num_layers:
-                raise ValueError(
-                    f'refiner.{name} is {getattr(self.refiner, name)}, but the CLIP has '
-                    f'{self.backbone.num_layers} blocks'
-                )
+        self.refiner.check_blocks(self.backbone.num_layers)
 
     @property
     def num_foreground(self) -> int:

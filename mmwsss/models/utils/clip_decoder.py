@@ -1,13 +1,22 @@
 """A decoder on the tokens of frozen CLIP."""
 
-from mmwsss.models.backbones.clip_vit import FrozenCLIP
 from mmwsss.models.decode_heads.weclip_head import WeCLIPHead
 
+ALL_BUT_LAST = 'one for each CLIP block but the last'
 
-def check_clip_decoder(backbone: FrozenCLIP, decode_head: WeCLIPHead) -> None:
-    """Raise ValueError unless the decoder takes the tokens of all blocks but CLIP's last."""
-    if len(decode_head.layers) != backbone.num_layers - 1:
+
+def check_clip_decoder(decode_head: WeCLIPHead, num_sets: int, why: str) -> None:
+    """Raise ValueError unless the decoder takes ``num_sets`` token sets; ``why`` says which."""
+    if len(decode_head.layers) != num_sets:
         raise ValueError(
-            f'decode_head.num_layers is {len(decode_head.layers)}, but the CLIP has '
-            f'{backbone.num_layers} blocks: it must be one less'
+            f'decode_head.num_layers is {len(decode_head.layers)}, but it must be {num_sets}: {why}'
+        )
+
+
+def check_text_classes(decode_head: WeCLIPHead, num_foreground: int) -> None:
+    """Raise ValueError unless the decoder's classes are those of the texts and the background."""
+    if decode_head.num_classes != num_foreground + 1:
+        raise ValueError(
+            f'decode_head.num_classes is {decode_head.num_classes}, but text.class_names has '
+            f'{num_foreground} classes: it must be one more, for the background'
         )

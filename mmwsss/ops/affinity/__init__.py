@@ -89,17 +89,38 @@ def propagate(affinity: Tensor, cam: Tensor, image_index: Tensor, power: int = 2
     return columns[image_index, :, slot]
 
 
-def predict_affinity(features: Tensor) -> Tensor:
-    """``sigmoid(F^T F)`` of a feature map (WeCLIP, equation of A_f).
+AFFINITIES = ('dot', 'centred')
+
+
+def predict_affinity(features: Tensor, kind: str = 'dot') -> Tensor:
+    """Affinity of patches by their features.
+
+    Args:
+        features: ``(B, C, h, w)``.
+        kind: ``'dot'``: ``sigmoid(F^T F)`` (WeCLIP, equation of A_f); ``'centred'``: the sigmoid of
+            :func:`centred_similarity` (ExCEL).
+
+    Returns:
+        ``(B, h*w, h*w)`` in (0, 1).
+    """
+    if kind == 'centred':
+        return centred_similarity(features).sigmoid()
+    tokens = features.flatten(2)
+    return (tokens.transpose(1, 2) @ tokens).sigmoid()
+
+
+def centred_similarity(features: Tensor, gamma: float = 3.0) -> Tensor:
+    """``gamma (u_i . u_j - mean)`` of unit features, the mean over the whole batch (ExCEL).
 
     Args:
         features: ``(B, C, h, w)``.
 
     Returns:
-        ``(B, h*w, h*w)`` in (0, 1).
+        ``(B, h*w, h*w)``.
     """
-    tokens = features.flatten(2)
-    return (tokens.transpose(1, 2) @ tokens).sigmoid()
+    unit = F.normalize(features.flatten(2), dim=1)
+    similarity = unit.transpose(1, 2) @ unit
+    return gamma * (similarity - similarity.mean())
 
 
 @one_thread()

@@ -1,0 +1,261 @@
+"""ExCEL: patch-text alignment with a frozen CLIP."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from mmwsss.models.backbones.surgery_clip import SurgeryFeatures
+from mmwsss.models.utils.clip_decoder import check_clip_decoder, check_text_classes
+from mmwsss.ops.cam import minmax_normalize
+from mmwsss.ops.clip.patch_text import flip_max, localization_maps
+from mmwsss.ops.clip.surgery import dynamic_attention
+from mmwsss.ops.multi_view import merge_logits, pair_means
+from mmwsss.ops.pairs import pack_pairs
+from mmwsss.ops.pseudo_label import add_background, decide
+from mmwsss.ops.resize import upsample
+from mmwsss.registry import MODELS
+from mmwsss.structures import Maps, stack_image_labels
+from mmwsss.utils.checks import check_range
+
+from .base import TestSettings, check_flag
+from .single_stage import SingleStageWSSS
+
+
+@dataclass(frozen=True)
+class ExCELSettings(TestSettings):
+    """Everything is made of square views, as published.
+
+    Attributes:
+        side: Side of the view that maps are made of.
+        training_free: Maps of the frozen CLIP alone, for a network that is not trained.
+        merge_scale: The logits of the views meet at this share of the image's size: 1 (VOC) or
+            0.2 (COCO).
+        first_unflipped: Leave the mirror image of the first view out, as the official test of
+            VOC does by mistake.
+    """
+
+    not_used: ClassVar = ('long_side', 'scales', 'merge')
+    seg_only: ClassVar = ('flip', 'crf')
+
+    sizes: Sequence[int] = (320,)
+    side: int = 320
+    training_free: bool = False
+    merge_scale: float = 1.0
+    first_unflipped: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range('test_cfg.side', self.side, 1, integer=True)
+        check_range('test_cfg.merge_scale', self.merge_scale, 0, 1, open_low=True)
+        check_flag('test_cfg.training_free', self.training_free)
+        check_flag('test_cfg.first_unflipped', self.first_unflipped)
+
+
+@MODELS.register_module()
+class ExCEL(SingleStageWSSS):
+    """Frozen CLIP compares its patches with class texts; a light decoder learns from the masks
+    that this gives, and its affinity calibrates CLIP in return.
+
+    Paper: Yang et al., "Exploring CLIP's Dense Knowledge for Weakly Supervised Semantic
+    Segmentation", CVPR 2025, arXiv 2503.20826. Official code: zwyang6/ExCEL.
+
+    Where paper and code differ the code is followed (docs/excel.md). What the published weights
+    were trained with is kept: the norm over tokens, the token sets, means over the whole batch.
+    Different here: the calibrated maps need no second pass through CLIP, crops are not chosen by
+    true masks, images of any size and without labels work.
+
+    Args:
+        backbone: :class:`mmwsss.models.backbones.SurgeryCLIP`.
+        text: :class:`mmwsss.models.text_encoders.AttributeTextBank`.
+        refiner: :class:`mmwsss.models.refiners.CLIPAffinityRefiner`; from ``gated_start`` on, the
+            maps are calibrated, too.
+        par: :class:`mmwsss.models.refiners.PAR`.
+        decode_head: :class:`mmwsss.models.decode_heads.WeCLIPHead` with ``affinity='centred'`` and
+            a layer per CLIP block; None: only what is free of training.
+        self_target_start: Iteration from which the affinity's targets are the network's own
+            segmentation, 24000 for VOC; None: never.
+        kwargs: Arguments of :class:`SingleStageWSSS`; ``test_cfg``: :class:`ExCELSettings`.
+            ``maps='plain'`` are the patch-text maps.
+
+    Raises:
+        ValueError: Parts or settings do not fit each other, or see :class:`SingleStageWSSS`.
+    """
+
+    loss_names = ('loss_seg', 'loss_affinity')
+    settings_type = ExCELSettings
+
+    def __init__(
+        self,
+        backbone: dict,
+        text: dict,
+        refiner: dict,
+        par: dict,
+        decode_head: dict | None = None,
+        self_target_start: int | None = None,
+        **kwargs,
+    ) -> None:
+        parts = dict(backbone=backbone, text=text, refiner=refiner, par=par)
+        if decode_head is not None:
+            parts['decode_head'] = decode_head
+        super().__init__(parts, **kwargs)
+        self.self_target_start = self_target_start
+        self.refiner.check_blocks(self.backbone.num_layers)
+        if decode_head is not None:
+            check_clip_decoder(self.decode_head, self.backbone.num_layers, 'one per CLIP block')
+            check_text_classes(self.decode_head, self.text.num_classes)
+        elif self.settings.predict != 'cam' or not self.settings.training_free:
+            raise ValueError(
+                "without a decode_head there is nothing but test_cfg.predict='cam' with "
+                'training_free=True'
+            )
+        self.check_sides((self.settings.side, *self.settings.sizes))
+        self.text.encode(self.backbone)
+        self.backbone.drop_text()
+
+    def check_sides(self, sides: Sequence[int]) -> None:
+        """Raise ValueError if patches do not fill a view or crop with these sides."""
+        patch = self.backbone.patch_size
+        wrong = [side for side in sides if side % patch]
+        if wrong:
+            raise ValueError(
+                f'views and crops must be multiples of the patch of {patch} pixels, got '
+                f'{", ".join(map(str, wrong))}'
+            )
+
+    @property
+    def num_foreground(self) -> int:
+        """Classes without background."""
+        return self.text.num_classes
+
+    def encode_decode(self, inputs: Tensor, batch_data_samples: list | None = None) -> Tensor:
+        """Normalised images -> ``seg_logits`` at patch resolution ``(B, C, h, w)``."""
+        features = self.backbone.encode_surgery(inputs)
+        return self.decode_head(features.tokens, features.grid)[0]
+
+    def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Losses against the pseudo labels of this very iteration."""
+        self.check_sides(inputs.shape[-2:])
+        image_labels = stack_image_labels(data_samples, self.num_foreground)
+        calibrated = self.phase(self.refiner.gated_start)
+        features = self.backbone.encode_surgery(inputs, self.refiner.num_attn(calibrated))
+        fused = self.decode_head.fuse(features.tokens, features.grid)
+        seg_logits = self.decode_head.decode(fused)
+        affinity = self.decode_head.predict_affinity(fused)
+        maps = self.patch_text_maps(features, fused if calibrated else None)
+        refined = self.refine(maps, features, image_labels, affinity if calibrated else None)
+        pseudo_label = self.make_pseudo_label(self.pixels(inputs), refined, image_labels)[1]
+        source = None
+        if self.self_target_start is not None and self.phase(self.self_target_start):
+            source = upsample(seg_logits.detach(), inputs.shape[-2:]).argmax(dim=1)
+        losses = self.decode_head.loss_by_feat(seg_logits, affinity, pseudo_label, source)
+        return self.weigh_losses(losses)
+
+    @torch.no_grad()
+    def patch_text_maps(self, features: SurgeryFeatures, fused: Tensor | None = None) -> Tensor:
+        """Localisation maps of all classes (section 3.2).
+
+        Args:
+            features: Of CLIP.
+            fused: Features ``(B, C, h, w)`` of the decoder, by which CLIP is calibrated.
+
+        Returns:
+            ``(B, C_fg, h, w)`` in [0, 1].
+        """
+        with torch.autocast(features.new.device.type, enabled=False):
+            attention = None if fused is None else dynamic_attention(fused.float())
+            patches = self.backbone.patch_features(features, attention)
+            maps = localization_maps(patches, self.text.enriched, self.num_foreground)
+        return maps[:, 1:].transpose(1, 2).unflatten(2, features.grid)
+
+    @torch.no_grad()
+    def refine(
+        self,
+        maps: Tensor,
+        features: SurgeryFeatures,
+        image_labels: Tensor,
+        affinity: Tensor | None = None,
+    ) -> Tensor:
+        """Spread the maps of the classes in the image labels by CLIP's attention (section 3.4).
+
+        Args:
+            maps: ``(B, C_fg, h, w)``.
+            features: With the attention that the phase needs.
+            image_labels: Multi-hot ``(B, C_fg)``.
+            affinity: Of the decoder ``(B, N, N)``; None: the static phase.
+
+        Returns:
+            ``(P, h, w)``, image-major, classes ascending.
+        """
+        image_index, labels = image_labels.nonzero(as_tuple=True)
+        gated = affinity is not None
+        with torch.autocast(maps.device.type, enabled=False):
+            chosen = maps[image_index, labels].float()
+            return self.refiner(chosen, features.attn, affinity, image_index, gated)
+
+    @torch.no_grad()
+    def make_pseudo_label(
+        self, image: Tensor, maps: Tensor, image_labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Maps of pairs, at the size of the image.
+
+        Args:
+            image: What PAR sees ``(B, 3, H, W)``.
+            maps: ``(P, h, w)``, see :meth:`refine`.
+            image_labels: Multi-hot ``(B, C_fg)``.
+
+        Returns:
+            Maps ``(B, K, H, W)`` in [0, 1], pseudo label ``(B, H, W)``, classes ``(B, K)``.
+        """
+        image_index, labels = image_labels.nonzero(as_tuple=True)
+        with torch.autocast(image.device.type, enabled=False):
+            cams = upsample(minmax_normalize(maps), image.shape[-2:])
+            cams, classes = pack_pairs(cams, labels, image_index, len(image))
+            return cams, decide(self.par(image, add_background(cams)), classes), classes
+
+    def predict_maps(self, inputs: Tensor, image_labels: Tensor) -> Maps:
+        """Patch-text maps or their refinement, and the pseudo mask that PAR makes of it."""
+        side = (self.settings.side, self.settings.side)
+        view = F.interpolate(inputs, size=side, mode='bilinear', align_corners=False)
+        # calibration depends on the batch: as published, that is an image and its mirror image
+        ones = zip(view.split(1), image_labels.split(1), strict=True)
+        maps = torch.cat([self.view_pairs(*one) for one in ones])
+        cams, label, classes = self.make_pseudo_label(inputs, maps, image_labels)
+        return Maps(cams, classes, label)
+
+    def view_pairs(self, view: Tensor, image_labels: Tensor) -> Tensor:
+        """Maps ``(K, h, w)`` of the classes of one image ``(1, 3, side, side)``."""
+        free = self.settings.training_free
+        batch = view if free else torch.cat([view, view.flip(-1)])
+        features = self.backbone.encode_surgery(batch, self.refiner.num_attn(gated=not free))
+        affinity = None
+        if free:
+            maps = self.patch_text_maps(features)
+        else:
+            fused = self.decode_head.fuse(features.tokens, features.grid)
+            maps = flip_max(self.patch_text_maps(features, fused))
+            affinity = self.decode_head.predict_affinity(fused[:1])
+        if self.settings.maps == 'plain':
+            return maps[0, image_labels[0] > 0]
+        features.attn = features.attn[:, :1]
+        return self.refine(maps, features, image_labels, affinity)
+
+    def merged_logits(self, inputs: Tensor) -> Tensor:
+        """Mean of the logits of all views at ``merge_scale`` of the size of the image."""
+        cfg = self.settings
+        size = tuple(int(cfg.merge_scale * side) for side in inputs.shape[-2:])
+        views = self.view_maps(self.encode_decode, inputs)
+        if cfg.flip and cfg.first_unflipped:
+            views = _first_unflipped(views)
+        return merge_logits(views, size)
+
+
+def _first_unflipped(views: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Means of the views and their mirror images, but of the first the view alone."""
+    yield next(views)
+    next(views)
+    yield from pair_means(views)
