@@ -7,17 +7,17 @@ from torch import Tensor
 from .rename import not_of, rename_keys
 
 _LAYERS = r'decoder_fts_fuse\.linears_modulelist\.(\d+)\.'
-DECODER_RULES = (
+DECODERRULES = (
     (rf'{_LAYERS}proj\.', r'decode_head.layers.\1.0.'),
     (rf'{_LAYERS}proj_2\.', r'decode_head.layers.\1.2.'),
     (r'decoder_fts_fuse\.linear_fuse\.', 'decode_head.fusion.'),
     (r'decoder\.transformer\.resblocks\.', 'decode_head.blocks.'),
     (r'decoder\.linear_pred\.', 'decode_head.classifier.'),
 )
-_RULES = ((r'encoder\.visual\.', 'backbone.visual.'), *DECODER_RULES)
+RULES = ((r'encoder\.visual\.', 'backbone.visual.'), *DECODER_RULES)
 _LEFT_OVER = r'encoder\.visual\.positional_embedding_new'
 # the text tower is not part of a trained model; the others are constants or left-overs
-_DROPPED = (
+DROPPED = (
     r'encoder\.(positional_embedding|text_projection|logit_scale)',
     r'encoder\.(transformer|token_embedding|ln_final)\..*',
     r'encoder\.(input_resolution|context_length|vocab_size)',
@@ -38,7 +38,7 @@ def convert_weclip(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         ValueError: A key is unknown.
     """
-    return rename_keys(official, _RULES, _DROPPED, 'WeCLIP')
+    return rename_keys(official, RULES, DROPPED, 'WeCLIP')
 
 
 def official_clip(official: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,73 +1,8 @@
-from .backbones import CeilPoolResNet, FrozenCLIP, ResNet38d, VGG16d
-from .data_preprocessor import AnySizePreProcessor
-from .decode_heads import (
-    AffinityHead,
-    AttentionAffinityHead,
-    CAMHead,
-    LargeFOVHead,
-    OneStageHead,
-    SegformerMLPHead,
-    SumASPPHead,
-    TwoDilatedConvHead,
-    WeCLIPHead,
-)
-from .losses import AffinityLoss, BalancedCrossEntropy, DenseEnergyLoss, PairAffinityLoss
-from .refiners import PAMR, PAR, CLIPAffinityRefiner
-from .segmentors import (
-    AFA,
-    CLIPES,
-    AffinityNet,
-    CAMClassifier,
-    CLIPSegmentor,
-    DeepLab,
-    DenseCRFModel,
-    MapClassifier,
-    OneStage,
-    OneStageSupervised,
-    SingleStageWSSS,
-    TestSettings,
-    WeCLIP,
-    WSSSSegmentor,
-)
-from .text_encoders import TextBank
-from .utils.strict_pretrained import StrictPretrained
-
-__all__ = [
-    'AFA',
-    'AnySizePreProcessor',
-    'CLIPES',
-    'PAMR',
-    'PAR',
-    'AffinityHead',
-    'AffinityLoss',
-    'AffinityNet',
-    'AttentionAffinityHead',
-    'BalancedCrossEntropy',
-    'CAMClassifier',
-    'CAMHead',
-    'CLIPAffinityRefiner',
-    'CLIPSegmentor',
-    'CeilPoolResNet',
-    'DeepLab',
-    'DenseCRFModel',
-    'DenseEnergyLoss',
-    'FrozenCLIP',
-    'LargeFOVHead',
-    'MapClassifier',
-    'OneStage',
-    'OneStageHead',
-    'OneStageSupervised',
-    'PairAffinityLoss',
-    'ResNet38d',
-    'SegformerMLPHead',
-    'SingleStageWSSS',
-    'StrictPretrained',
-    'SumASPPHead',
-    'TestSettings',
-    'TextBank',
-    'TwoDilatedConvHead',
-    'VGG16d',
-    'WSSSSegmentor',
-    'WeCLIP',
-    'WeCLIPHead',
-]
+from .backbones import *  # noqa: F403
+from .data_preprocessor import AnySizePreProcessor as AnySizePreProcessor
+from .decode_heads import *  # noqa: F403
+from .losses import *  # noqa: F403
+from .refiners import *  # noqa: F403
+from .segmentors import *  # noqa: F403
+from .text_encoders import *  # noqa: F403
+from .utils.strict_pretrained import StrictPretrained as StrictPretrained

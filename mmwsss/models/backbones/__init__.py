@@ -1,5 +1,6 @@
 from .ceil_pool_resnet import CeilPoolResNet
 from .clip_vit import CLIPFeatures, CLIPRequest, FrozenCLIP
+from .dinov2 import FrozenDINOv2
 from .mit_attn import MixVisionTransformerAttn
 from .resnet38d import ResNet38d
 from .surgery_clip import SurgeryCLIP, SurgeryFeatures
@@ -10,6 +11,7 @@ __all__ = [
     'CLIPRequest',
     'CeilPoolResNet',
     'FrozenCLIP',
+    'FrozenDINOv2',
     'MixVisionTransformerAttn',
     'ResNet38d',
     'SurgeryCLIP',

@@ -1,13 +1,10 @@
 """Frozen CLIP vision transformer as a backbone."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmwsss.models.layers.clip_text import CLIPText
@@ -17,7 +14,7 @@ from mmwsss.ops.clip.vit import embed_patches, encode_text, run_block
 from mmwsss.registry import MODELS
 from mmwsss.utils.checks import check_choice
 
-_FROZEN = ('visual', 'text_tower')
+from .frozen import FrozenBackbone, digest
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class CLIPFeatures:
 
 
 @MODELS.register_module()
-class FrozenCLIP(BaseModule):
+class FrozenCLIP(FrozenBackbone):
     """CLIP ViT that is never trained: tokens and attention of every block, and Grad-CAM.
 
     All blocks but the last run in :meth:`encode`; :meth:`gradcam` runs the last one. Position
@@ -90,6 +87,9 @@ class FrozenCLIP(BaseModule):
         save_frozen: Keep the vision tower's weights in checkpoints.
     """
 
+    kind = 'CLIP'
+    towers = ('visual', 'text_tower')
+
     def __init__(
         self,
         checkpoint: str | Path | Mapping[str, Tensor] = 'openai',
@@ -97,17 +97,14 @@ class FrozenCLIP(BaseModule):
         half_rounding: bool = False,
         save_frozen: bool = False,
     ) -> None:
-        super().__init__()
-        clip = load_clip(checkpoint, quick_gelu).requires_grad_(False)
+        source = 'state dict' if isinstance(checkpoint, Mapping) else str(checkpoint)
+        super().__init__(source, ('visual',) if save_frozen else ())
+        clip = load_clip(checkpoint, quick_gelu)
         self.visual, self.text_tower = clip.visual, CLIPText(clip)
         self.register_buffer('logit_scale', clip.logit_scale.detach().exp(), persistent=False)
-        self.register_buffer('digest', _digest(self.visual.state_dict()))
         self.half_rounding = half_rounding
         self._checkpoint, self._quick_gelu = checkpoint, quick_gelu
-        self._source = str(checkpoint) if not isinstance(checkpoint, Mapping) else 'state dict'
-        self._is_init = True
-        self._register_load_state_dict_pre_hook(self._complete_state_dict)
-        self.register_state_dict_post_hook(partial(_drop_frozen, save_visual=save_frozen))
+        self.freeze()
 
     @property
     def patch_size(self) -> int:
@@ -132,7 +129,7 @@ class FrozenCLIP(BaseModule):
         """
         if self.text_tower is None:
             clip = load_clip(self._checkpoint, self._quick_gelu).requires_grad_(False)
-            if _digest(clip.visual.state_dict()).item() != self.digest.item():
+            if digest(clip.visual.state_dict()).item() != self.digest.item():
                 raise ValueError(f'{self._source} does not hold the CLIP any more that was loaded')
             self.text_tower = CLIPText(clip).to(self.digest.device)
         return self.text_tower
@@ -194,39 +191,3 @@ class FrozenCLIP(BaseModule):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Patch maps ``(B, C, h, w)`` behind every block but the last, for mmseg's heads."""
         return tuple(self.encode(image).patch_maps())
-
-    def train(self, mode: bool = True) -> 'FrozenCLIP':
-        """Stay in evaluation mode."""
-        return super().train(False)
-
-    def _complete_state_dict(self, state_dict: dict, prefix: str, *_) -> None:
-        """Fill in what checkpoints leave out; refuse those of another CLIP."""
-        digest = state_dict.setdefault(f'{prefix}digest', self.digest)
-        if digest.item() != self.digest.item():
-            raise ValueError(
-                'This checkpoint was trained with another CLIP than the configured one '
-                f'({self._source}): the digests of the weights differ. Point '
-                'model.backbone.checkpoint to the CLIP file used in training.'
-            )
-        for name in _FROZEN:
-            tower = getattr(self, name)
-            if tower is not None:
-                for key, value in tower.state_dict(prefix=f'{prefix}{name}.').items():
-                    state_dict.setdefault(key, value)
-
-
-def _drop_frozen(
-    module: FrozenCLIP, state_dict: dict, prefix: str, *_, save_visual: bool = False
-) -> None:
-    towers = _FROZEN[save_visual:]
-    for key in [k for k in state_dict if k.startswith(tuple(f'{prefix}{t}.' for t in towers))]:
-        del state_dict[key]
-
-
-def _digest(state: Mapping[str, Tensor]) -> Tensor:
-    """First 63 bits of the SHA-256 of all weights, ``()`` int64."""
-    sha = hashlib.sha256()
-    for key in sorted(state):
-        sha.update(key.encode())
-        sha.update(state[key].contiguous().numpy().tobytes())
-    return torch.tensor(int.from_bytes(sha.digest()[:8], 'big') >> 1)

@@ -7,6 +7,7 @@ from .segformer_mlp_head import SegformerMLPHead
 from .sum_aspp_head import SumASPPHead
 from .two_dilated_conv_head import TwoDilatedConvHead
 from .weclip_head import WeCLIPHead
+from .weclip_plus_head import WeCLIPPlusHead
 
 __all__ = [
     'AffinityHead',
@@ -18,4 +19,5 @@ __all__ = [
     'SumASPPHead',
     'TwoDilatedConvHead',
     'WeCLIPHead',
+    'WeCLIPPlusHead',
 ]

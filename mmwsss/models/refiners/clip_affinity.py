@@ -20,7 +20,8 @@ class CLIPAffinityRefiner(BaseModule):
     Args:
         static_last: Attention maps averaged in the static phase.
         gated_last: Maps to choose from in the gated phase: 6 (VOC), 10 (COCO).
-        box_threshold: See :func:`mmwsss.ops.affinity.box_mask.box_mask`: 0.4 (VOC), 0.7 (COCO).
+        box_threshold: See :func:`mmwsss.ops.affinity.box_mask.box_mask`: 0.4 (VOC), 0.7 (COCO);
+            None: no boxes.
         gated_start: Training iterations of the static phase. The published VOC numbers were made
             with 9144: the official counter also counts the validation images seen between.
             Evaluation is always gated.
@@ -30,7 +31,7 @@ class CLIPAffinityRefiner(BaseModule):
         self,
         static_last: int = 8,
         gated_last: int = 6,
-        box_threshold: float = 0.4,
+        box_threshold: float | None = 0.4,
         gated_start: int = 15000,
     ) -> None:
         super().__init__()
@@ -74,6 +75,7 @@ class CLIPAffinityRefiner(BaseModule):
         predicted: Tensor | None,
         image_index: Tensor,
         gated: bool,
+        weight: Tensor | None = None,
     ) -> Tensor:
         """Refine the cams of all (image, class) pairs.
 
@@ -81,9 +83,10 @@ class CLIPAffinityRefiner(BaseModule):
             cams: ``(P, h, w)`` in [0, 1].
             attn, predicted, gated: See :meth:`affinity`.
             image_index: ``(P,)`` ascending.
+            weight: See :func:`mmwsss.ops.affinity.caa.class_aware_affinity`.
 
         Returns:
             ``(P, h, w)``, >= 0, not normalised.
         """
         affinity = self.affinity(attn, predicted, gated)
-        return class_aware_affinity(affinity, cams, image_index, self.box_threshold)
+        return class_aware_affinity(affinity, cams, image_index, self.box_threshold, weight)

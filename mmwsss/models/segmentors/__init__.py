@@ -12,6 +12,7 @@ from .one_stage import OneStage
 from .one_stage_supervised import OneStageSupervised
 from .single_stage import SingleStageWSSS
 from .weclip import WeCLIP
+from .weclip_plus import WeCLIPPlus
 
 __all__ = [
     'AFA',
@@ -29,4 +30,5 @@ __all__ = [
     'TestSettings',
     'WSSSSegmentor',
     'WeCLIP',
+    'WeCLIPPlus',
 ]

@@ -10,13 +10,11 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmwsss.models.backbones.surgery_clip import SurgeryFeatures
+from mmwsss.models.utils.clip_cam import label_of_pairs
 from mmwsss.models.utils.clip_decoder import check_clip_decoder, check_text_classes
-from mmwsss.ops.cam import minmax_normalize
 from mmwsss.ops.clip.patch_text import flip_max, localization_maps
 from mmwsss.ops.clip.surgery import dynamic_attention
 from mmwsss.ops.multi_view import merge_logits, pair_means
-from mmwsss.ops.pairs import pack_pairs
-from mmwsss.ops.pseudo_label import add_background, decide
 from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, stack_image_labels
@@ -148,7 +146,7 @@ class ExCEL(SingleStageWSSS):
         affinity = self.decode_head.predict_affinity(fused)
         maps = self.patch_text_maps(features, fused if calibrated else None)
         refined = self.refine(maps, features, image_labels, affinity if calibrated else None)
-        pseudo_label = self.make_pseudo_label(self.pixels(inputs), refined, image_labels)[1]
+        pseudo_label = self.make_pseudo_label(self.pixels(inputs), refined, image_labels).label
         source = None
         if self.self_target_start is not None and self.phase(self.self_target_start):
             source = upsample(seg_logits.detach(), inputs.shape[-2:]).argmax(dim=1)
@@ -197,25 +195,16 @@ class ExCEL(SingleStageWSSS):
             chosen = maps[image_index, labels].float()
             return self.refiner(chosen, features.attn, affinity, image_index, gated)
 
-    @torch.no_grad()
-    def make_pseudo_label(
-        self, image: Tensor, maps: Tensor, image_labels: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps of pairs, at the size of the image.
+    def make_pseudo_label(self, image: Tensor, maps: Tensor, image_labels: Tensor) -> Maps:
+        """Maps and pseudo label at the size of the image; see :func:`label_of_pairs`.
 
         Args:
             image: What PAR sees ``(B, 3, H, W)``.
             maps: ``(P, h, w)``, see :meth:`refine`.
             image_labels: Multi-hot ``(B, C_fg)``.
-
-        Returns:
-            Maps ``(B, K, H, W)`` in [0, 1], pseudo label ``(B, H, W)``, classes ``(B, K)``.
         """
         image_index, labels = image_labels.nonzero(as_tuple=True)
-        with torch.autocast(image.device.type, enabled=False):
-            cams = upsample(minmax_normalize(maps), image.shape[-2:])
-            cams, classes = pack_pairs(cams, labels, image_index, len(image))
-            return cams, decide(self.par(image, add_background(cams)), classes), classes
+        return label_of_pairs(self.par, image, maps, labels, image_index, image.shape[-2:])
 
     def predict_maps(self, inputs: Tensor, image_labels: Tensor) -> Maps:
         """Patch-text maps or their refinement, and the pseudo mask that PAR makes of it."""
@@ -224,8 +213,7 @@ class ExCEL(SingleStageWSSS):
         # calibration depends on the batch: as published, that is an image and its mirror image
         ones = zip(view.split(1), image_labels.split(1), strict=True)
         maps = torch.cat([self.view_pairs(*one) for one in ones])
-        cams, label, classes = self.make_pseudo_label(inputs, maps, image_labels)
-        return Maps(cams, classes, label)
+        return self.make_pseudo_label(inputs, maps, image_labels)
 
     def view_pairs(self, view: Tensor, image_labels: Tensor) -> Tensor:
         """Maps ``(K, h, w)`` of the classes of one image ``(1, 3, side, side)``."""

@@ -7,12 +7,8 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmwsss.models.backbones.clip_vit import CLIPFeatures, CLIPRequest
-from mmwsss.models.utils.clip_cam import CLIPCAMs, clip_cams
+from mmwsss.models.utils.clip_cam import CLIPCAMs, clip_cams, label_of_pairs
 from mmwsss.models.utils.clip_decoder import ALL_BUT_LAST, check_clip_decoder, check_text_classes
-from mmwsss.ops.cam import minmax_normalize
-from mmwsss.ops.pairs import pack_pairs
-from mmwsss.ops.pseudo_label import add_background, decide
-from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, stack_image_labels
 
@@ -80,7 +76,7 @@ class WeCLIP(SingleStageWSSS):
         features = self.backbone.encode(inputs, CLIPRequest(attn=self.refiner.num_attn(gated)))
         seg_logits, affinity = self.decode_head(features.tokens, features.grid)
         _, refined = self.make_cams(features, affinity, image_labels, gated)
-        pseudo_label = self.make_pseudo_label(inputs, refined, inputs.shape[-2:])[1]
+        pseudo_label = self.make_pseudo_label(inputs, refined, inputs.shape[-2:]).label
         losses = self.decode_head.loss_by_feat(seg_logits, affinity, pseudo_label)
         return self.weigh_losses(losses)
 
@@ -104,15 +100,9 @@ class WeCLIP(SingleStageWSSS):
             refined = self.refiner(plain.maps, plain.attn, affinity, plain.image_index, gated)
         return plain, replace(plain, maps=refined)
 
-    @torch.no_grad()
-    def make_pseudo_label(
-        self, image: Tensor, found: CLIPCAMs, size: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
-        """Maps, normalised -> full-size cams ``(P, H, W)`` and pseudo label ``(B, H, W)``."""
-        with torch.autocast(image.device.type, enabled=False):
-            cams = upsample(minmax_normalize(found.maps), size)
-            packed, classes = pack_pairs(cams, found.labels, found.image_index, len(image))
-            return cams, decide(self.par(image, add_background(packed)), classes)
+    def make_pseudo_label(self, image: Tensor, found: CLIPCAMs, size: tuple[int, int]) -> Maps:
+        """Full-size maps and pseudo label; see :func:`label_of_pairs`."""
+        return label_of_pairs(self.par, image, found.maps, found.labels, found.image_index, size)
 
     def predict_maps(self, inputs: Tensor, image_labels: Tensor) -> Maps:
         """Grad-CAM or its refinement, and the pseudo mask that PAR makes of it."""
@@ -121,5 +111,4 @@ class WeCLIP(SingleStageWSSS):
         _, affinity = self.decode_head(features.tokens, features.grid)
         plain, refined = self.make_cams(features, affinity, image_labels, gated=True)
         found = plain if self.settings.maps == 'plain' else refined
-        cams, label = self.make_pseudo_label(view, found, inputs.shape[-2:])
-        return Maps(*pack_pairs(cams, found.labels, found.image_index, len(inputs)), label)
+        return self.make_pseudo_label(view, found, inputs.shape[-2:])

@@ -9,7 +9,11 @@ from .box_mask import box_mask
 
 @one_thread()
 def class_aware_affinity(
-    affinity: Tensor, cams: Tensor, image_index: Tensor, box_threshold: float
+    affinity: Tensor,
+    cams: Tensor,
+    image_index: Tensor,
+    box_threshold: float | None,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """Spread every map along the affinity, starting inside the boxes around its strong parts.
 
@@ -20,10 +24,13 @@ def class_aware_affinity(
             the last 8 blocks without class token.
         cams: ``(P, h, w)`` in [0, 1], ``h * w = N``.
         image_index: ``(P,)`` image of each map, ascending.
-        box_threshold: See :func:`mmwsss.ops.affinity.box_mask.box_mask`.
+        box_threshold: See :func:`mmwsss.ops.affinity.box_mask.box_mask`; None: no boxes.
+        weight: ``(P, h, w)``, multiplied with the maps once the boxes are found (WeCLIP+).
 
     Returns:
         ``(P, h, w)`` >= 0, not normalised.
     """
-    boxed = (box_mask(cams, box_threshold) * cams).flatten(1)
-    return propagate(sinkhorn_symmetric(affinity), boxed, image_index).view_as(cams)
+    source = cams if box_threshold is None else box_mask(cams, box_threshold) * cams
+    source = source if weight is None else source * weight
+    spread = propagate(sinkhorn_symmetric(affinity), source.flatten(1), image_index)
+    return spread.view_as(cams)

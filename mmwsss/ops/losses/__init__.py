@@ -1,5 +1,6 @@
 """Loss functions shared by the methods."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -75,6 +76,39 @@ def floored_softmax(logits: Tensor, floor: float = 1e-4) -> Tensor:
     """Softmax over dim 1 with ``floor`` added to every probability, renormalised (DSRG, SEC)."""
     prob = logits.softmax(dim=1) + floor
     return prob / prob.sum(dim=1, keepdim=True)
+
+
+@on_one_thread
+def dice_loss(logits: Tensor, label: Tensor) -> Tensor:
+    """``1 - mean over the classes of 2 |p t| / (|p| + |t| + 1e-7)`` (WeCLIP+).
+
+    Sums run over the whole batch. Classes that do not occur count, too, with their probabilities;
+    so do the probabilities of pixels that are ignored.
+
+    Args:
+        logits: ``(B, C, H, W)``.
+        label: ``(B, H, W)`` int64; values outside 0..C-1 are no class.
+
+    Returns:
+        Scalar.
+    """
+    prob = logits.softmax(dim=1)
+    truth = label[:, None] == torch.arange(logits.shape[1], device=label.device)[:, None, None]
+    inter = (prob * truth).sum((0, 2, 3))
+    union = prob.sum((0, 2, 3)) + truth.sum((0, 2, 3))
+    return 1 - (2 * inter / (union + 1e-7)).mean()
+
+
+@torch.no_grad()
+def relabel_confident(logits: Tensor, label: Tensor, threshold: float = 0.75) -> Tensor:
+    """Where a class has a probability above ``threshold``, that class in place of the label.
+
+    Args:
+        logits: ``(B, C, H, W)``.
+        label: ``(B, H, W)`` int64.
+    """
+    prob, best = logits.softmax(dim=1).max(dim=1)
+    return torch.where(prob > threshold, best, label)
 
 
 @on_one_thread

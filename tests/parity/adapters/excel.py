@@ -195,7 +195,7 @@ def trans_mat(case):
 
 def boxes(case):
     out = {}
-    for key in case.keys():
+    for key in case.arrays:
         if key.startswith('in_map'):
             number = key.removeprefix('in_map')
             maps = case.tensor(key)[None]
@@ -350,7 +350,7 @@ def train_step(case):
     model.refiner.box_threshold = float(case['param_caa_thre'])
     official = convert_excel({str(name): str(name) for name in case['in_grad_names']})
     out = {}
-    for key in case.keys():
+    for key in case.arrays:
         if key.startswith('out_lam_it'):
             out |= _step(model, image, labels, case, int(key.removeprefix('out_lam_it')), official)
     return out
@@ -366,7 +366,7 @@ def _step(model, image, labels, case, iteration, official):
     maps = model.patch_text_maps(features, fused if calibrated else None)
     refined = model.refine(maps, features, labels, affinity if calibrated else None)
     pixels = truncated_pixels(image, MEAN, STD)
-    pseudo = model.make_pseudo_label(pixels, refined, labels)[1]
+    pseudo = model.make_pseudo_label(pixels, refined, labels).label
     predicted = upsample(seg_logits.detach(), image.shape[-2:]).argmax(1)
     stored = case.tensor(f'out_pseudo_it{iteration}').long()
     own = model.self_start is not None and iteration >= model.self_start

@@ -278,7 +278,7 @@ def train_step(case):
         out[f'out_attn_pred{asis}'] = predicted.detach()
         for gated, phase in ((False, ''), (True, '_rfm')):
             _, refined = model.make_cams(features, predicted, image_labels, gated)
-            _, label = model.make_pseudo_label(image, refined, image.shape[-2:])
+            label = model.make_pseudo_label(image, refined, image.shape[-2:]).label
             out[f'out_refined{phase}{asis}'] = refined.maps
             out[f'out_label{phase}{asis}'] = label
             target = case.tensor(f'out_label{phase}{asis}').long()
@@ -306,7 +306,7 @@ def msc_flip(case):
         out_msc_segs=merged,
         out_pred=upsample(single, size).argmax(1)[0],
         out_msc_pred=upsample(merged, size).argmax(1)[0],
-        out_cam_label=model.make_pseudo_label(view, refined, size)[1][0],
+        out_cam_label=model.make_pseudo_label(view, refined, size).label[0],
     )
 
 
