@@ -7,7 +7,7 @@ from torch import Tensor
 from .rename import not_of, rename_keys
 
 _LAYERS = r'decoder_fts_fuse\.linears_modulelist\.(\d+)\.'
-DECODERRULES = (
+DECODER_RULES = (
     (rf'{_LAYERS}proj\.', r'decode_head.layers.\1.0.'),
     (rf'{_LAYERS}proj_2\.', r'decode_head.layers.\1.2.'),
     (r'decoder_fts_fuse\.linear_fuse\.', 'decode_head.fusion.'),

@@ -27,6 +27,7 @@ from mmwsss.converters import (
     one_stage,
     psa,
     weclip,
+    weclip_plus,
 )
 from mmwsss.utils.checks import check_apart, check_unique
 from mmwsss.utils.io import atomic_write
@@ -130,6 +131,23 @@ METHODS = {
                 {'quick_gelu': 'true'},
             )
         },
+    ),
+    'weclip_plus': Method(
+        of_state(weclip_plus.convert_weclip_plus),
+        "WeCLIP+'s checkpoint",
+        {
+            'clip': Extra(
+                of_state(weclip.official_clip),
+                'the CLIP inside it; set model.backbone.checkpoint to it',
+                {'quick_gelu': 'true'},
+            ),
+            'dino': Extra(
+                of_state(weclip_plus.official_dino),
+                'the DINOv2 inside it; set model.dino.checkpoint to it',
+                {},
+            ),
+        },
+        frozen_backbone=True,
     ),
 }
 

@@ -63,7 +63,7 @@ class WeCLIPPlusHead(WeCLIPHead):
     def forward(
         self, tokens: Tensor, grid: tuple[int, int], dino: Tensor, dino_grid: tuple[int, int]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """``seg_logits`` of both branches ``(B, num_classes, h, w)``, affinity ``(B, h*w, h*w)``."""
+        """Logits of CLIP's and of DINOv2's branch ``(B, num_classes, h, w)``, and the affinity."""
         both = self.fuse_both(tokens, grid, dino, dino_grid)
         clip_logits, dino_logits = map(self.decode, both)
         return clip_logits, dino_logits, self.predict_affinity(torch.cat(both, dim=1))

@@ -9,11 +9,14 @@ import torch.nn.functional as F
 from mmengine.config import Config
 
 from mmwsss.converters.weclip import convert_weclip, official_clip
+from mmwsss.converters.weclip_plus import convert_weclip_plus, official_dino
 from mmwsss.datasets.transforms.geometric import pad_crop, scale_pil
+from mmwsss.models.backbones import FrozenDINOv2
 from mmwsss.models.backbones.clip_vit import CLIPRequest
 from mmwsss.models.decode_heads import WeCLIPHead
+from mmwsss.models.layers.dino_vit import DinoViT
 from mmwsss.models.refiners import PAR, CLIPAffinityRefiner
-from mmwsss.models.segmentors import WeCLIP
+from mmwsss.models.segmentors import WeCLIP, WeCLIPPlus
 from mmwsss.ops.affinity import (
     affinity_label,
     predict_affinity,
@@ -23,7 +26,13 @@ from mmwsss.ops.affinity import (
 )
 from mmwsss.ops.affinity.box_mask import box_mask
 from mmwsss.ops.cam import minmax_normalize
-from mmwsss.ops.losses import affinity_loss, balanced_cross_entropy
+from mmwsss.ops.dino_positions import interpolate_dino_positions
+from mmwsss.ops.losses import (
+    affinity_loss,
+    balanced_cross_entropy,
+    dice_loss,
+    relabel_confident,
+)
 from mmwsss.ops.multi_view import mean_of_views, resize_long_side
 from mmwsss.ops.pixel_adaptive import pixel_adaptive_refine
 from mmwsss.ops.pseudo_label import add_background, decide
@@ -40,8 +49,14 @@ DATASETS = {
     'coco': dict(prompts='clip_es_coco14', gated_last=10, box_threshold=0.7),
 }
 
-PENDING = ('plus',)
-GIVEN = {'rfm': ('out_keys',), 'train_step': ('out_param_names',)}
+PLUS = {'voc': dict(last=6, box_threshold=None), 'coco': dict(last=8, box_threshold=0.7)}
+
+GIVEN = {
+    'rfm': ('out_keys',),
+    'train_step': ('out_param_names',),
+    'plus_rfm': ('out_keys',),
+    'plus_forward_unequal': ('out_param_names',),
+}
 
 
 def affinity(case):
@@ -310,6 +325,207 @@ def msc_flip(case):
     )
 
 
+def _dino_tower(case, manifest):
+    weights = case.weights(manifest)
+    weights['pos_embed'] *= 500
+    if 'register_tokens' in weights:
+        weights['register_tokens'] *= 20
+    return FrozenDINOv2(weights)
+
+
+@torch.no_grad()
+def plus_dinov2_tower(case):
+    registers = '_reg' in case.path.stem
+    tower = _dino_tower(case, f'manifest_dinov2_vits14{"_reg" * registers}.json')
+    step, position_step = int(case['param_channel_step']), int(case['param_pos_channel_step'])
+    out = {}
+    for key in case.arrays:
+        if key.startswith('in_image_rgb'):
+            tag = key.removeprefix('in_image_rgb')
+            image = torch.from_numpy((case[key] - MEAN) / STD).float().permute(2, 0, 1)[None]
+            tokens, _ = tower.encode(image)
+            out[f'out_tokens{tag}'], out[f'out_cls{tag}'] = tokens[0, 1:, ::step], tokens[0, 0]
+    for grid in map(tuple, case['param_pos_grids'].tolist()):
+        table = interpolate_dino_positions(tower.vit.pos_embed, grid, registers)
+        out[f'out_pos_{grid[0]}x{grid[1]}'] = table[0, 1:].unflatten(0, grid)[..., ::position_step]
+    return out
+
+
+def _plus_model(case, dataset, manifest, dino_factor):
+    weights = case.weights(manifest)
+    weights['encoder.logit_scale'] = torch.tensor(np.float32(np.log(100)))
+    weights['decoder_fts_fuse.linear_fuse.weight'] *= 0.02
+    weights['dino_decoder_fts_fuse.linear_fuse.weight'] *= dino_factor
+    for key in weights:
+        if key.startswith('encoder.visual') and key.endswith('in_proj_weight'):
+            weights[key] *= 2
+    for name, key in (
+        ('clip', 'decoder_fts_fuse.linear_fuse.bias'),
+        ('dino', 'dino_decoder_fts_fuse.linear_fuse.bias'),
+    ):
+        if f'param_bias_fuse_{name}' in case:
+            weights[key] = case.tensor(f'param_bias_fuse_{name}')
+    if 'param_bias_pred' in case:
+        weights['decoder.linear_pred.bias'] = case.tensor('param_bias_pred')
+    if 'dino_encoder.pos_embed' in weights:
+        weights['dino_encoder.pos_embed'] *= 500
+        dino = official_dino(weights)
+    else:  # the case gives the tokens
+        width = weights['dino_decoder_fts_fuse.linears_modulelist.0.proj.weight'].shape[1]
+        dino = DinoViT(width, num_layers=1, num_heads=width // 64).state_dict()
+    settings = DATASETS[dataset]
+    prompts = Config.fromfile(CONFIGS / f'_base_/prompts/{settings["prompts"]}.py')
+    config = Config.fromfile(CONFIGS / f'wsss/weclip_plus_{dataset}.py').model
+    blocks = {k.split('.')[3] for k in weights if k.startswith('decoder.transformer.resblocks')}
+    model = WeCLIPPlus(
+        backbone=dict(type='mmwsss.FrozenCLIP', checkpoint=official_clip(weights), quick_gelu=True),
+        dino=dict(type='mmwsss.FrozenDINOv2', checkpoint=dino),
+        decode_head={
+            **config.decode_head,
+            'num_classes': len(weights['decoder.linear_pred.bias']),
+            'num_blocks': len(blocks),
+        },
+        text=dict(
+            type='mmwsss.TextBank',
+            class_names=prompts.class_prompts,
+            background_names=prompts.background_prompts,
+            templates=prompts.templates,
+        ),
+        refiner=config.refiner,
+        par=config.par,
+        cam_source=config.cam_source,
+    ).eval()
+    model.load_state_dict(convert_weclip_plus(weights))
+    return model
+
+
+@torch.no_grad()
+def plus_forward(case):
+    dataset = _dataset(case)
+    model = _plus_model(case, dataset, f'manifest_weclip_plus_{dataset}.json', 0.02)
+    image, image_labels = case.tensor('in_image'), case.tensor('in_labels').float()
+    patches = case.tensor('in_dino')
+    dino = (F.pad(patches, (0, 0, 1, 0)), (image.shape[-2] // 14, image.shape[-1] // 14))
+    features = model.backbone.encode(image, CLIPRequest(attn=model.refiner.gated_last))
+    clip, other, affinity = model.branches(image, features, dino)
+    _, refined = model.make_cams(features, clip, other, affinity, image_labels)
+    return dict(
+        out_seg_clip=clip,
+        out_seg_dino=other,
+        out_attn_pred=affinity,
+        out_label=model.make_pseudo_label(image, refined, image.shape[-2:]).label,
+    )
+
+
+def plus_forward_unequal(case):
+    dataset = _dataset(case)
+    model = _plus_model(case, dataset, f'manifest_weclip_plus_dino_{dataset}.json', 0.2)
+    head = model.decode_head
+    head.affinity_radius = int(case['param_radius'])
+    image, image_labels = case.tensor('in_image'), case.tensor('in_labels').float()
+    features = model.backbone.encode(image, CLIPRequest(attn=model.refiner.gated_last))
+    dino = model.dino.encode(image)
+    both = head.fuse_both(features.tokens[-1], features.grid, *dino)
+    clip, other, affinity = model.branches(image, features, dino)
+    _, refined = model.make_cams(features, clip, other, affinity, image_labels)
+    label = model.make_pseudo_label(image, refined, image.shape[-2:]).label
+    values, norms = _plus_losses(model, clip, other, affinity, case)
+    return dict(
+        out_dino_tokens=dino[0][:, 1:, :: int(case['param_channel_step'])],
+        out_fts_clip=both[0].detach(),
+        out_fts_dino=both[1].detach(),
+        out_seg_clip=clip.detach(),
+        out_seg_dino=other.detach(),
+        out_attn_pred=affinity.detach(),
+        out_refined=refined.maps,
+        out_label=label,
+        out_losses=values,
+        out_grad_norm=norms,
+    )
+
+
+def _plus_losses(model, clip, other, affinity, case):
+    """The six losses against the stored label, and gradient norms of their sum."""
+    label = case.tensor('out_label').long()
+    losses = model.decode_head.losses(clip, other, affinity, label, relabel=False)
+    total = sum(losses.values())
+    model.zero_grad()
+    total.backward(retain_graph=True)
+    up = [upsample(logits.detach(), label.shape[-2:]) for logits in (clip, other)]
+    values = [
+        losses['loss_seg'],
+        losses['loss_dice'],
+        balanced_cross_entropy(up[0], up[1].argmax(1)),
+        balanced_cross_entropy(up[1], up[0].argmax(1)),
+        losses['loss_affinity'] / 0.1,
+        total,
+    ]
+    ours = {k: p.grad.norm() for k, p in model.named_parameters() if p.grad is not None}
+    names = [str(name) for name in case['out_param_names']]
+    official = {v: k for k, v in convert_weclip_plus({name: name for name in names}).items()}
+    assert set(ours) == set(official.values())
+    return torch.stack(values).detach(), torch.stack([ours[official[name]] for name in names])
+
+
+@torch.no_grad()
+def plus_inference(case):
+    dataset = _dataset(case)
+    model = _plus_model(case, dataset, f'manifest_weclip_plus_dino_{dataset}.json', 0.2)
+    image, labels = case.tensor('in_image')[None], case.tensor('in_labels')
+    size, long_side = image.shape[-2:], int(case['param_resize_long'])
+    model.test_cfg = dict(long_side=long_side)
+    single = model.merged_logits(image)
+    model.test_cfg = dict(long_side=long_side, scales=case['param_scales'].tolist(), flip=True)
+    merged = model.merged_logits(image)
+    image_labels = F.one_hot(labels, model.text.num_classes).sum(0, keepdim=True).float()
+    return dict(
+        out_segs=single,
+        out_msc_segs=merged,
+        out_pred=upsample(single, size).argmax(1)[0],
+        out_msc_pred=upsample(merged, size).argmax(1)[0],
+        out_cam_label=model.predict_maps(image, image_labels).label[0],
+    )
+
+
+def plus_losses(case):
+    logits = [case.tensor(f'in_seg_{name}').requires_grad_() for name in ('clip', 'dino')]
+    label = case.tensor('in_label').long()
+    out = {}
+    for relabel, suffix in ((False, ''), (True, '_late')):
+        up = [upsample(x, label.shape[-2:]) for x in logits]
+        mix = upsample(0.5 * sum(logits), label.shape[-2:])
+        target = relabel_confident(mix, label) if relabel else label
+        values = [
+            balanced_cross_entropy(mix, target),
+            dice_loss(mix, target),
+            balanced_cross_entropy(up[0], up[1].argmax(1)),
+            balanced_cross_entropy(up[1], up[0].argmax(1)),
+        ]
+        total = values[0] + values[1] + 0.1 * (values[2] + values[3])
+        grads = torch.autograd.grad(total, logits)
+        out[f'out_losses{suffix}'] = torch.stack([*values, total]).detach()
+        out[f'out_label{suffix}'] = target
+        out[f'out_grad_clip{suffix}'], out[f'out_grad_dino{suffix}'] = grads
+    return out
+
+
+def plus_rfm(case):
+    settings = PLUS[_dataset(case)]
+    refiner = CLIPAffinityRefiner(
+        gated_last=settings['last'], box_threshold=settings['box_threshold']
+    )
+    keys = case.tensor('out_keys')
+    refined = refiner(
+        case.tensor('in_cam'),
+        case.tensor('in_attn')[:, None, 1:, 1:],
+        case.tensor('in_seg_attn')[None],
+        torch.zeros_like(keys),
+        True,
+        case.tensor('in_prob')[keys + 1],
+    )
+    return dict(out_refined=refined)
+
+
 ADAPTERS = dict(
     affinity=affinity,
     augment=augment,
@@ -319,6 +535,12 @@ ADAPTERS = dict(
     lr_schedule=lr_schedule,
     msc_flip=msc_flip,
     par=par,
+    plus_dinov2_tower=plus_dinov2_tower,
+    plus_forward=plus_forward,
+    plus_forward_unequal=plus_forward_unequal,
+    plus_inference=plus_inference,
+    plus_losses=plus_losses,
+    plus_rfm=plus_rfm,
     rfm=rfm,
     seg_loss=seg_loss,
     train_step=train_step,
@@ -342,6 +564,25 @@ TOLERANCES = {
     'msc_flip/*segs': close(1e-3),
     'msc_flip/*': agree(0.999),
     'par/*': close(1e-5),
+    'plus_dinov2_tower/out_pos*': close(5e-5),
+    'plus_dinov2_tower/*': close(1e-4),
+    'plus_forward/out_seg*': close(1e-3),
+    'plus_forward/out_attn_pred': close(1e-4),
+    'plus_forward/out_label': agree(0.999),
+    'plus_forward_unequal/out_dino_tokens': close(1e-4),
+    'plus_forward_unequal/out_fts*': close(1e-5),
+    'plus_forward_unequal/out_seg*': close(1e-3),
+    'plus_forward_unequal/out_attn_pred': close(1e-4),
+    'plus_forward_unequal/out_refined': close_to_max(1e-3, rows=True),
+    'plus_forward_unequal/out_label': agree(0.999),
+    'plus_forward_unequal/out_losses': close(rtol=5e-4),
+    'plus_forward_unequal/out_grad_norm': close(rtol=1e-3),
+    'plus_inference/*segs': close(1e-3),
+    'plus_inference/*': agree(0.999),
+    'plus_losses/out_losses*': close(1e-5),
+    'plus_losses/out_grad*': close(1e-6),
+    'plus_losses/out_label*': exact,
+    'plus_rfm/*': close_to_max(1e-4),
     'rfm/out_affinity*': close(1e-6),
     'rfm/out_trans*': close(rtol=1e-4),
     'rfm/out_refined_up': close(1e-4),
