@@ -19,7 +19,11 @@ from mmwsss.utils.text import read_json
 from .text_bank import TextBank, text_features
 
 PLAIN = 'plain'
-DESCRIPTIONS = Path(__file__).parents[2] / 'assets' / 'class_descriptions.json'
+_ASSETS = Path(__file__).parents[2] / 'assets'
+SHIPPED = {
+    'shipped': _ASSETS / 'class_descriptions.json',
+    'mini': _ASSETS / 'mini_descriptions.json',
+}
 _PREFIX = 'a clean origami {}. '
 
 
@@ -134,6 +138,7 @@ class AttributeTextBank(TextBank):
         bank: ``.json`` of descriptions, which are clustered when the model is built; ``.npz`` of
             ``tools/build_attribute_bank.py`` or the official ``.pth``; a ``(D, K)`` tensor;
             ``'shipped'``: the descriptions of COCO's and VOC's classes in this package;
+            ``'mini'``: those of the mini data set;
             ``'plain'``: the class texts as they are.
         num_attributes, seed: Of the clustering; see :func:`build_bank`.
         described_as: Names in the descriptions, one per class; None: ``class_names``.
@@ -196,7 +201,7 @@ class AttributeTextBank(TextBank):
             return self.bank
         if self.bank == PLAIN:
             return None
-        path = DESCRIPTIONS if self.bank == 'shipped' else Path(self.bank)
+        path = SHIPPED.get(str(self.bank), Path(self.bank))
         if path.suffix != '.json':
             bank, about = load_bank(path)
             self._check_origin(path, about, clip)

@@ -1,0 +1,17 @@
+# WeCLIP+ on the embedded mini data set: learns masks from image labels on a CPU in minutes.
+_base_ = [
+    '../_base_/models/weclip-plus_mini.py',
+    '../_base_/prompts/clip_mini.py',
+    '../_base_/datasets/mini.py',
+    '../_base_/schedules/adamw_poly_warmup_mini.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    text=dict(
+        class_names={{_base_.class_prompts}},
+        background_names={{_base_.background_prompts}},
+        templates={{_base_.templates}},
+    ),
+    refiner=dict(box_threshold=None),
+    relabel_start=600,
+)
