@@ -137,7 +137,7 @@ def step(model: WeCLIP, image: Tensor, labels: Tensor) -> None:
     features = model.backbone.encode(image, CLIPRequest(attn=model.refiner.static_last))
     logits, affinity = model.decode_head(features.tokens, features.grid)
     _, refined = model.make_cams(features, affinity, labels, gated=False)
-    label = model.make_pseudo_label(image, refined, tuple(image.shape[-2:]))[1]
+    label = model.make_pseudo_label(image, refined, tuple(image.shape[-2:])).label
     losses = model.decode_head.loss_by_feat(logits, affinity, label)
     sum(losses.values()).backward()
 

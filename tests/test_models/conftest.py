@@ -7,6 +7,7 @@ from mmseg.structures import SegDataSample
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
 from mmwsss.models import WeCLIP
+from mmwsss.models.layers.dino_vit import DinoViT
 
 CLASSES = ('cat', 'dog', 'cow')
 
@@ -22,6 +23,15 @@ def tiny_clip_state(seed: int = 0) -> dict:
         if key.endswith('in_proj_weight'):
             value *= 4
     return state
+
+
+def tiny_dino_state(num_registers: int = 0, seed: int = 0) -> dict:
+    """State dict of a random DINOv2: 2 blocks of width 64, patch 7, a table of 4 x 4."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        vit = DinoViT(64, 2, 1, patch_size=7, table_size=4, num_registers=num_registers)
+        state = {k: v + 0.1 * torch.randn_like(v) for k, v in vit.state_dict().items()}
+        return dict(state, mask_token=torch.zeros(1, 64))
 
 
 def tiny_weclip(**changes) -> WeCLIP:

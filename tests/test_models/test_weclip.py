@@ -25,8 +25,9 @@ def test_images_without_classes_are_background(model, images):
     labels = torch.zeros(3, 3)
     labels[1, 2] = 1
     plain, refined = model.make_cams(features, affinity, labels, gated=True)
-    cams, pseudo = model.make_pseudo_label(images, refined, (40, 56))
-    assert plain.maps.shape == (1, 5, 7) and cams.shape == (1, 40, 56)
+    cams, classes, pseudo = model.make_pseudo_label(images, refined, (40, 56))
+    assert plain.maps.shape == (1, 5, 7) and cams.shape == (3, 1, 40, 56)
+    assert classes.tolist() == [[-1], [2], [-1]]
     assert (pseudo[[0, 2]] == 0).all() and set(pseudo[1].unique().tolist()) <= {0, 3}
     losses = model.loss(images, samples((), (), ()))
     assert all(torch.isfinite(v) for v in losses.values())
@@ -40,7 +41,7 @@ def test_pairs_do_not_depend_on_the_rest_of_the_batch(model, images):
         features = model.backbone.encode(batch, CLIPRequest(attn=3))
         _, affinity = model.decode_head(features.tokens, features.grid)
         _, refined = model.make_cams(features, affinity, labels, gated=True)
-        return refined.maps, model.make_pseudo_label(batch, refined, (40, 56))[1]
+        return refined.maps, model.make_pseudo_label(batch, refined, (40, 56)).label
 
     labels = torch.tensor([[1.0, 0, 0], [1, 1, 1], [0, 1, 0]])
     maps, label = pseudo([0, 1, 2], labels)

@@ -1,0 +1,218 @@
+import json
+
+import pytest
+import torch
+from mmengine.logging import MessageHub
+
+from mmwsss.models import ExCEL, FrozenCLIP
+from mmwsss.models.segmentors import single_stage
+from mmwsss.models.text_encoders.attribute_bank import build_bank, load_bank, save_bank
+
+from .conftest import CLASSES, samples, tiny_clip_state
+
+
+def tiny_excel(**changes) -> ExCEL:
+    config = dict(
+        backbone=dict(
+            type='mmwsss.SurgeryCLIP',
+            checkpoint=tiny_clip_state(),
+            quick_gelu=True,
+            num_surgery=2,
+        ),
+        decode_head=dict(
+            type='mmwsss.WeCLIPHead',
+            in_channels=64,
+            num_layers=4,
+            num_classes=4,
+            channels=16,
+            num_blocks=1,
+            num_heads=2,
+            affinity='centred',
+        ),
+        text=dict(
+            type='mmwsss.AttributeTextBank',
+            class_names=CLASSES,
+            background_names=['grass', 'sky'],
+            bank=torch.randn(16, 12),
+        ),
+        refiner=dict(type='mmwsss.CLIPAffinityRefiner', static_last=3, gated_last=2, gated_start=5),
+        par=dict(type='mmwsss.PAR', dilations=(1, 2), iterations=3),
+        data_preprocessor=dict(type='SegDataPreProcessor', mean=[120.0] * 3, std=[58.0] * 3),
+        test_cfg=dict(side=40, sizes=(40,)),
+    )
+    return ExCEL(**{**config, **changes})
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return tiny_excel()
+
+
+@pytest.fixture
+def iteration(monkeypatch):
+    hub = MessageHub.get_instance('excel')
+    monkeypatch.setattr(single_stage.MessageHub, 'get_current_instance', lambda: hub)
+    hub.update_info('iter', 0)
+    return lambda value: hub.update_info('iter', value)
+
+
+def test_a_step_trains_the_decoder_only(model, images, iteration):
+    losses = model.train().loss(images, samples((0,), (1, 2), ()))
+    sum(losses.values()).backward()
+    assert set(losses) == {'loss_seg', 'loss_affinity'}
+    assert all(torch.isfinite(v) for v in losses.values())
+    trained = {k for k, p in model.named_parameters() if p.grad is not None}
+    assert trained == {k for k, _ in model.named_parameters() if k.startswith('decode_head.')}
+
+
+def test_phases_begin_when_they_should(images, iteration, monkeypatch):
+    model = tiny_excel(self_target_start=8).eval()
+    calibrated, sources = [], []
+    maps, losses = model.patch_text_maps, model.decode_head.loss_by_feat
+
+    def maps_of(features, fused=None):
+        calibrated.append(fused is not None)
+        return maps(features, fused)
+
+    def losses_of(logits, affinity, label, source):
+        sources.append(source)
+        return losses(logits, affinity, label, source)
+
+    monkeypatch.setattr(model, 'patch_text_maps', maps_of)
+    monkeypatch.setattr(model.decode_head, 'loss_by_feat', losses_of)
+    for value in (4, 5, 7, 8):
+        iteration(value)
+        model.loss(images, samples((0,), (1,), (2,)))
+    assert calibrated == [False, True, True, True]
+    assert [source is not None for source in sources] == [False, False, False, True]
+    own = model.encode_decode(images)
+    own = torch.nn.functional.interpolate(own, size=(40, 56), mode='bilinear').argmax(1)
+    assert torch.equal(sources[-1], own)
+
+
+def test_seg_never_uses_image_labels(model, images):
+    model.eval().test_cfg = dict(sizes=(40, 32), flip=True, side=40, with_cam=True)
+    first = model.predict(images, samples((0,), (1,), (2,)))
+    second = model.predict(images, samples((1, 2), (0,), ()))
+    for a, b in zip(first, second, strict=True):
+        assert torch.equal(a.pred_sem_seg.data, b.pred_sem_seg.data)
+        assert a.seg_logits.data.shape == (4, 40, 56)
+    assert second[0].pred_cam.cam.shape == (2, 40, 56)
+    assert (second[2].pred_pseudo_mask.data == 0).all()
+
+
+def test_maps_do_not_depend_on_the_other_images_of_the_batch(model, images):
+    model.eval()
+    labels = torch.tensor([[1.0, 0, 0], [0, 1, 1], [0, 0, 0]])
+    together = model.predict_maps(images, labels)
+    for i in range(3):
+        alone = model.predict_maps(images[i : i + 1], labels[i : i + 1])
+        known = together.classes[i] >= 0
+        torch.testing.assert_close(alone.cams[0], together.cams[i, known])
+        assert torch.equal(alone.label[0], together.label[i])
+
+
+def test_training_free_maps_of_a_network_without_decoder(images):
+    torch.manual_seed(0)
+    settings = dict(predict='cam', training_free=True, side=40, sizes=(40,))
+    model = tiny_excel(decode_head=None, test_cfg=settings).eval()
+    assert not any(p.requires_grad for p in model.parameters())
+    result = model.predict(images, samples((0,), (1, 2), ()))
+    for sample, allowed in zip(result, ({0, 1}, {0, 2, 3}, {0}), strict=True):
+        assert set(sample.pred_sem_seg.data.unique().tolist()) <= allowed
+    model.test_cfg = dict(settings, maps='plain')
+    plain = model.predict(images, samples((0,), (1, 2), ()))
+    assert not torch.equal(plain[0].pred_cam.cam, result[0].pred_cam.cam)
+    with pytest.raises(ValueError, match='without a decode_head'):
+        tiny_excel(decode_head=None)
+
+
+def test_first_view_without_its_mirror_image(model):
+    image = torch.randn(1, 3, 40, 40)
+    model.eval().test_cfg = dict(sizes=(40, 32), flip=True, side=40)
+    both = model.merged_logits(image)
+    model.test_cfg = dict(model.test_cfg, first_unflipped=True)
+    one = model.merged_logits(image)
+    plain = model.encode_decode(image)
+    mirrored = model.encode_decode(image.flip(-1)).flip(-1)
+    up = torch.nn.functional.interpolate(plain - mirrored, size=(40, 40), mode='bilinear')
+    torch.testing.assert_close(one - both, up / 4, atol=1e-5, rtol=1e-3)
+    model.test_cfg = dict(model.test_cfg, merge_scale=0.5)
+    assert model.merged_logits(image).shape == (1, 4, 20, 20)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(test_cfg=dict(side=44)), r'multiples of the patch of 8 pixels, got 44'),
+        (dict(test_cfg=dict(side=40, sizes=(40, 30))), 'got 30'),
+        (dict(refiner=dict(type='mmwsss.CLIPAffinityRefiner', static_last=6)), 'has 4 blocks'),
+        (dict(test_cfg=dict(merge_scale=0)), 'merge_scale'),
+        (dict(test_cfg=dict(scales=(1.0, 0.5))), 'scales'),
+    ],
+)
+def test_parts_that_do_not_fit(changes, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_excel(**changes)
+
+
+def test_a_crop_that_patches_do_not_fill(model):
+    with pytest.raises(ValueError, match='patch of 8 pixels, got 44'):
+        model.loss(torch.randn(1, 3, 40, 44), samples((0,)))
+
+
+def text(**changes):
+    config = dict(type='mmwsss.AttributeTextBank', class_names=CLASSES)
+    return dict(text={**config, **changes})
+
+
+def test_a_missing_bank_is_an_error():
+    with pytest.raises(ValueError, match=r'text\.bank is missing: .*descriptions.*plain'):
+        tiny_excel(**text())
+
+
+def test_plain_texts_must_be_asked_for():
+    model = tiny_excel(**text(bank='plain'))
+    assert torch.equal(model.text.enriched, model.text.embeddings)
+
+
+def test_descriptions_are_clustered(tmp_path):
+    path = tmp_path / 'd.json'
+    path.write_text(json.dumps({name: [f'it is {i}.' for i in range(4)] for name in CLASSES}))
+    model = tiny_excel(**text(bank=str(path), num_attributes=5))
+    assert model.text.enriched.shape == model.text.embeddings.shape
+    assert not torch.allclose(model.text.enriched, model.text.embeddings)
+    with pytest.raises(ValueError, match=r"d\.json has no descriptions of 'horse'"):
+        tiny_excel(**text(bank=str(path), class_names=('cat', 'dog', 'horse')))
+    renamed = text(bank=str(path), class_names=('cat', 'dog', 'ox'), described_as=CLASSES)
+    tiny_excel(**renamed)
+
+
+def test_bank_of_other_classes_or_another_clip(tmp_path):
+    clip = FrozenCLIP(tiny_clip_state(), quick_gelu=True)
+    sentences = [[f'it is {i}.' for i in range(4)]] * 3
+    bank, _ = build_bank(clip, CLASSES, sentences, 5)
+    path = tmp_path / 'bank.npz'
+    save_bank(path, bank, classes=CLASSES, clip=clip.digest.item())
+    model = tiny_excel(**text(bank=str(path)))
+    expected = tiny_excel(**text(bank=bank)).text.enriched
+    assert torch.equal(model.text.enriched, expected)
+    with pytest.raises(ValueError, match=r"other classes \(different: .*'cow', 'ox'"):
+        tiny_excel(**text(bank=str(path), class_names=('cat', 'dog', 'ox')))
+    save_bank(path, bank, classes=CLASSES, clip=1)
+    with pytest.raises(ValueError, match='another CLIP'):
+        tiny_excel(**text(bank=str(path)))
+    with pytest.raises(ValueError, match='of 8 numbers, the CLIP makes texts of 16'):
+        tiny_excel(**text(bank=torch.randn(8, 12)))
+
+
+def test_official_bank_and_what_is_none(tmp_path):
+    bank = torch.randn(16, 12)
+    torch.save([bank, torch.zeros(3, 12)], tmp_path / 'bank.pth')
+    assert torch.equal(load_bank(tmp_path / 'bank.pth')[0], bank)
+    torch.save(bank[0], tmp_path / 'row.pth')
+    (tmp_path / 'cut.npz').write_bytes(b'PK\x03\x04')
+    for name in ('row.pth', 'cut.npz'):
+        with pytest.raises(ValueError, match=f'{name} is no attribute bank'):
+            load_bank(tmp_path / name)
