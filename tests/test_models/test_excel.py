@@ -37,7 +37,7 @@ def tiny_excel(**changes) -> ExCEL:
         ),
         refiner=dict(type='mmwsss.CLIPAffinityRefiner', static_last=3, gated_last=2, gated_start=5),
         par=dict(type='mmwsss.PAR', dilations=(1, 2), iterations=3),
-        data_preprocessor=dict(type='SegDataPreProcessor', mean=[120.0] * 3, std=[58.0] * 3),
+        data_preprocessor=dict(type='mmseg.SegDataPreProcessor', mean=[120.0] * 3, std=[58.0] * 3),
         test_cfg=dict(side=40, sizes=(40,)),
     )
     return ExCEL(**{**config, **changes})
@@ -183,7 +183,7 @@ def test_descriptions_are_clustered(tmp_path):
     model = tiny_excel(**text(bank=str(path), num_attributes=5))
     assert model.text.enriched.shape == model.text.embeddings.shape
     assert not torch.allclose(model.text.enriched, model.text.embeddings)
-    with pytest.raises(ValueError, match=r"d\.json has no descriptions of 'horse'"):
+    with pytest.raises(ValueError, match=r'd\.json has no descriptions of horse'):
         tiny_excel(**text(bank=str(path), class_names=('cat', 'dog', 'horse')))
     renamed = text(bank=str(path), class_names=('cat', 'dog', 'ox'), described_as=CLASSES)
     tiny_excel(**renamed)
@@ -198,7 +198,7 @@ def test_bank_of_other_classes_or_another_clip(tmp_path):
     model = tiny_excel(**text(bank=str(path)))
     expected = tiny_excel(**text(bank=bank)).text.enriched
     assert torch.equal(model.text.enriched, expected)
-    with pytest.raises(ValueError, match=r"other classes \(different: .*'cow', 'ox'"):
+    with pytest.raises(ValueError, match=r'other classes \(different: cow, ox'):
         tiny_excel(**text(bank=str(path), class_names=('cat', 'dog', 'ox')))
     save_bank(path, bank, classes=CLASSES, clip=1)
     with pytest.raises(ValueError, match='another CLIP'):

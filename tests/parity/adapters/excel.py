@@ -73,10 +73,12 @@ def _model(path, dataset):
         ),
         refiner=config.refiner,
         par=config.par,
-        data_preprocessor=config.data_preprocessor,
     ).eval()
     model.load_state_dict({**convert_excel(heads), 'backbone.digest': model.backbone.digest})
-    model.gated_start, model.self_start = config.refiner.gated_start, config.self_target_start
+    model.gated_start, model.self_start = (
+        config.refiner.gated_start,
+        config.get('self_target_start'),
+    )
     return model
 
 
