@@ -2,6 +2,7 @@
 
 import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,6 +22,10 @@ SMALL = {
         ['base.layer1.conv1.bn.bias', 'base.aspp.c0.bias'],
         ['backbone.bn1.bias', 'decode_head.convs.0.bias'],
     ),
+    'excel': (
+        ['encoder.visual.proj', 'decoder_fts_fuse.linear_fuse.bias', 'decoder.linear_pred.bias'],
+        ['decode_head.fusion.bias', 'decode_head.classifier.bias'],
+    ),
     'irn_resnet50': (
         ['resnet50.conv1.weight', 'stage1.0.weight', 'classifier.weight'],
         ['backbone.conv1.weight', 'decode_head.classifier.weight'],
@@ -33,6 +38,10 @@ SMALL = {
     'weclip': (
         ['encoder.visual.proj', 'encoder.ln_final.bias', 'decoder.linear_pred.bias'],
         ['backbone.visual.proj', 'decode_head.classifier.bias'],
+    ),
+    'weclip_plus': (
+        ['encoder.visual.proj', 'dino_encoder.norm.bias', 'dino_decoder_fts_fuse.linear_fuse.bias'],
+        ['backbone.visual.proj', 'dino.vit.norm.bias', 'decode_head.dino_fusion.bias'],
     ),
 }
 
@@ -61,7 +70,9 @@ def test_every_method_converts_a_file(method, wrapped, command, tmp_path):
     state = state_of(keys)
     torch.save(dict(state_dict=state, epoch=3) if wrapped else state, src)
     (line,) = command.convert(method, str(src), str(dst))
-    assert line == f'{dst}: {len(names)} tensors, a whole network'
+    frozen = command.METHODS[method].frozen_backbone
+    kind = 'what is trained of a network' if frozen else 'a whole network'
+    assert line == f'{dst}: {len(names)} tensors, {kind}'
     written = load_checkpoint_file(dst)
     assert list(written['state_dict']) == names
     assert torch.equal(written['state_dict'][names[-1]], state[f'module.{keys[-1]}'])
@@ -159,11 +170,13 @@ def test_damaged_and_missing_sources(tmp_path, run_script):
 def test_scripts_of_the_methods_know_their_own_command_line(command, run_script, monkeypatch):
     seen = []
     monkeypatch.setattr(command, 'convert', lambda **arguments: seen.append(arguments) or ['done'])
-    for method, row in command.METHODS.items():
+    folder = Path(command.__file__).parent
+    scripts = [path.stem for path in folder.glob('*.py') if path.stem != 'convert']
+    assert len(scripts) == 7
+    for method in scripts:
         assert run_script(f'{method}.py', 'a.pth', 'b.pth') == 'done\n'
-        assert seen.pop() == dict(
-            method=method, src='a.pth', dst='b.pth', **dict.fromkeys(row.extras)
-        )
+        extras = dict.fromkeys(command.METHODS[method].extras)
+        assert seen.pop() == dict(method=method, src='a.pth', dst='b.pth', **extras)
     run_script('weclip.py', 'a.pth', 'b.pth', '--clip', 'c.safetensors')
     assert seen.pop()['clip'] == 'c.safetensors'
 

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmwsss.ops import pixel_adaptive, pixel_adaptive_cpu
+from mmwsss.ops import pixel_adaptive
 from mmwsss.ops.pixel_adaptive import (
     average_neighbours,
+    cpu,
     pamr,
     pamr_weights,
     par_weights,
@@ -31,7 +32,7 @@ def tensor_path(monkeypatch):
 @pytest.fixture
 def all_work_shared(monkeypatch):
     """Small work, too, is worth a thread; the number of threads comes back."""
-    monkeypatch.setattr(pixel_adaptive_cpu, '_GRAIN', 1)
+    monkeypatch.setattr(cpu, '_GRAIN', 1)
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import PIL
 import pytest
 import torch
 from PIL import Image
@@ -12,13 +13,18 @@ SIZES = [
     ((37, 50), (19, 25)),
     ((37, 50), (56, 75)),
     ((37, 50), (74, 50)),  # one axis stays
-    ((33, 51), (4, 160)),  # shrinks and grows
+    ((33, 51), (160, 4)),  # grows and shrinks
     ((5, 7), (1, 1)),
     ((1, 1), (4, 5)),
 ]
 
 
-@pytest.mark.parametrize(('old', 'new'), SIZES)
+# the order of the axes is that of Pillow 13 here
+LOWER_AND_WIDER = [((33, 51), (4, 160)), ((100, 100), (99, 101))]
+NEW_PILLOW = int(PIL.__version__.split('.')[0]) >= 13
+
+
+@pytest.mark.parametrize(('old', 'new'), SIZES + LOWER_AND_WIDER * NEW_PILLOW)
 def test_pillow_value_by_value(old, new):
     image = torch.randint(0, 256, (2, 3, *old), dtype=torch.uint8)
     image[0, :, : old[0] // 2] = 255  # overshoots at the edge are cut off
