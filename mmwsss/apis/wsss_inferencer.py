@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 import mmwsss
 
+from ..models.text_encoders.attribute_bank import PLAIN
 from ..models.text_encoders.text_bank import check_templates
 from ..models.utils.clip_weights import find_clip_file
 from ..ops.clip.vit import run_block
@@ -64,6 +65,7 @@ MAX_SIDE = 512
 MIN_PATCHES = 4
 MIN_SIDE = 64  # four patches of ViT-B/16
 _NEEDED = ('model.backbone', 'model.text', 'test_pipeline')
+_SHIPPED = ('clip_es_*.py', 'excel_free_*.py')
 _RESULTS = ('vis', 'pred', 'cams')
 _READING = (
     'LoadImageFromFile', 'LoadAnnotations', 'mmwsss.LoadImageFromFile', 'mmwsss.LoadAnnotations',
@@ -145,8 +147,9 @@ class WSSSInferencer:
     masks.
 
     Args:
-        model: A config whose model is :class:`mmwsss.models.CLIPES`: a path, the name of a shipped
-            one (``'clip_es_voc'``, ``'clip_es_mini'``), or a loaded one.
+        model: A config whose model is :class:`mmwsss.models.CLIPES`, or
+            :class:`mmwsss.models.ExCEL` without decoder: a path, the name of a shipped one
+            (``'clip_es_voc'``, ``'excel_free_voc'``), or a loaded one.
         classes: Names, or ``{name: prompt}``, where the prompt may hold synonyms
             (``'person with clothes,people,human'``) or be a list of them. None: the config's.
         background: What is often seen beside the classes but is none of them. None: the config's.
@@ -159,12 +162,15 @@ class WSSSInferencer:
         max_side: Larger images are shrunk for the model; at least 64.
         original_size: Enlarge the results to the size of the image again. Otherwise image, maps
             and mask have the size at which the model saw it.
+        bank: For ExCEL: descriptions of ``classes``, by their names, or an attribute bank
+            (:class:`mmwsss.models.AttributeTextBank`). None: the config's with its own classes,
+            and class texts without attributes with others.
 
     Raises:
         FileNotFoundError: No such config or CLIP weights.
-        ValueError: The config is not one of CLIP-ES; no class names, a name given twice, or a
-            prompt that is too long for CLIP; a template without ``{}``, a palette with too few
-            colours, a device that is not there.
+        ValueError: The config is not one of a method without training; no class names, a name
+            given twice, or a prompt that is too long for CLIP; a template without ``{}``, a palette
+            with too few colours, a device that is not there.
 
     Example:
         >>> inferencer = WSSSInferencer('clip_es_mini', classes=['cow', 'tree'])
@@ -185,6 +191,7 @@ class WSSSInferencer:
         palette: Sequence[Sequence[int]] | None = None,
         max_side: int = MAX_SIDE,
         original_size: bool = True,
+        bank: str | os.PathLike | None = None,
     ) -> None:
         check_range('max_side', max_side, MIN_SIDE, integer=True)
         check_device(device)
@@ -204,13 +211,14 @@ class WSSSInferencer:
         self.model: nn.Module | None = None
         self._steps = [t for t in self.cfg.test_pipeline if t['type'] not in _READING]
         self.pipeline = Compose(self._steps)
-        self.set_classes(classes, background, templates)
+        self.set_classes(classes, background, templates, bank)
 
     def set_classes(
         self,
         classes: ClassNames | None = None,
         background: Sequence[str] | None = None,
         templates: Sequence[str] | None = None,
+        bank: str | os.PathLike | None = None,
     ) -> None:
         """Look for other classes from now on; see the class for the arguments."""
         cfg = deepcopy(self._given_cfg)
@@ -222,11 +230,17 @@ class WSSSInferencer:
         check_palette(palette, 1 + len(prompts))
         text.class_names = list(prompts.values())
         text.background_names = background_prompts(background, prompts)
+        if classes is not None and 'bank' in text:
+            text.update(bank=PLAIN if bank is None else str(bank), described_as=list(prompts))
         if templates is not None:
             check_templates(templates)
             text.templates = list(templates)
-        if self.model is None or text != self.cfg.model.text:
+        if self.model is None:
             self.model = MODELS.build(cfg.model).to(self.device).eval()
+        elif text != self.cfg.model.text:  # CLIP stays, and from now on its text tower, too
+            words = MODELS.build(text)
+            words.encode(self.model.backbone)
+            self.model.text = words.to(self.device)
         self.cfg = cfg
         self.classes = ('background', *prompts)
         self.palette = [[int(value) for value in colour] for colour in palette]
@@ -476,7 +490,7 @@ def _find_config(model: str | os.PathLike) -> Path:
     for folder in folders:
         if (folder / f'{path}.py').is_file():
             return folder / f'{path}.py'
-    names = sorted(p.stem for folder in folders for p in folder.glob('clip_es_*.py'))
+    names = sorted(p.stem for folder in folders for kind in _SHIPPED for p in folder.glob(kind))
     raise FileNotFoundError(
         f'there is no shipped config {model!r}; there are {", ".join(names)}, or pass a path'
     )
@@ -514,8 +528,15 @@ def _check_config(cfg: Config) -> None:
     missing = [key for key in _NEEDED if key not in found]
     if missing:
         raise ValueError(
-            f'{cfg.filename or "the config"} is not a config of CLIP-ES, such as '
-            f'configs/wsss/clip_es_voc.py: it has no {", ".join(missing)}'
+            f'{cfg.filename or "the config"} is not a config of CLIP-ES or of ExCEL without '
+            'training, such as configs/wsss/clip_es_voc.py and excel_free_voc.py: it has no '
+            f'{", ".join(missing)}'
+        )
+    if cfg.model.get('decode_head') is not None:
+        raise ValueError(
+            f'{cfg.filename or "the config"} has a decode_head, which is trained for certain '
+            'classes: take one of CLIP-ES or of ExCEL without training (excel_free_*), whose '
+            'classes are free, or demo/image_demo.py for a trained network'
         )
 
 

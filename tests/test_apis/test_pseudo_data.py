@@ -522,7 +522,7 @@ def test_tool_refuses_other_pictures_unless_told_to_restart(photos, tool):
         (['--network', 'nothing.py'], 'nothing.py does not exist'),
         (['--network', 'bad.py'], 'bad.py cannot be read as a config (SyntaxError'),
         (['--network', CONFIG], 'is not a config of a network to train'),
-        (['--config', NETWORK], 'is not a config of CLIP-ES'),
+        (['--config', NETWORK], 'is not a config of CLIP-ES or of ExCEL'),
     ],
 )
 def test_tool_tells_mistakes_before_a_model_is_built(photos, tool, monkeypatch, args, message):

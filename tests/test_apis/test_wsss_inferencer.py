@@ -1,6 +1,7 @@
 """Any image, any class name: results, predicted labels, and bad input."""
 
 import importlib.util
+import json
 import os
 import sys
 from pathlib import Path
@@ -131,6 +132,31 @@ def test_the_model_is_kept_where_the_texts_are(inferencer):
     assert inferencer.model is model
     assert inferencer.classes[1] == 'a boat'
     inferencer.set_classes(CLASSES)
+
+
+def test_other_classes_do_not_build_clip_again():
+    inferencer = WSSSInferencer(CONFIG, ['boat'], GROUNDS, device='cpu')
+    backbone = inferencer.model.backbone
+    inferencer.set_classes(['cow', 'cat'], GROUNDS)
+    assert inferencer.model.backbone is backbone
+    fresh = WSSSInferencer(CONFIG, ['cow', 'cat'], GROUNDS, device='cpu')
+    assert torch.equal(inferencer.model.text.embeddings, fresh.model.text.embeddings)
+
+
+def test_excel_without_training_takes_any_classes(scenes, tmp_path):
+    inferencer = WSSSInferencer('excel_free_mini', ['boat', 'cow'], GROUNDS, device='cpu', crf=None)
+    image, truth, names = next(scene for scene in scenes if scene[2] == ['boat'])
+    result = inferencer(bgr(image), names)['predictions']
+    found, true = result.mask == 1, truth == CLASSES.index('boat') + 1
+    assert (found & true).sum() / (found | true).sum() > 0.3
+    plain = inferencer.model.text
+    assert torch.equal(plain.enriched, plain.embeddings)
+    path = tmp_path / 'descriptions.json'
+    path.write_text(json.dumps({n: [f'a {n} on {g}.' for g in GROUNDS] for n in ('boat', 'cow')}))
+    inferencer.set_classes(['boat', 'cow'], GROUNDS, bank=path)
+    assert not torch.equal(inferencer.model.text.enriched, inferencer.model.text.embeddings)
+    with pytest.raises(ValueError, match='has a decode_head'):
+        WSSSInferencer(str(CONFIG).replace('clip_es_mini', 'excel_mini'))
 
 
 def test_synonyms_stand_in_one_prompt():

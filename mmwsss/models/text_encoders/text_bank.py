@@ -52,7 +52,8 @@ def text_features(
                 f'the prompt {text!r} has {length} tokens, CLIP reads at most '
                 f'{tokenizer.context_length}; shorten the class name or the template'
             )
-    features = [clip.encode_text(tokens) for tokens in tokenizer(texts).split(batch)]
+    tokens = tokenizer(texts).to(clip.digest.device)
+    features = [clip.encode_text(part) for part in tokens.split(batch)]
     features = F.normalize(torch.cat(features).float(), dim=-1)
     return F.normalize(features.unflatten(0, (len(names), -1)).mean(dim=1), dim=-1)
 

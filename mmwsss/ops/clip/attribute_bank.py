@@ -33,7 +33,7 @@ def cluster_attributes(
     """
     if sum(counts) != len(embeddings):
         raise ValueError(f'{len(embeddings)} embeddings for {sum(counts)} descriptions')
-    points = F.normalize(embeddings.double(), dim=-1).numpy()
+    points = F.normalize(embeddings.cpu().double(), dim=-1).numpy()
     different = len(np.unique(points, axis=0))
     if not 1 <= num_attributes <= different:
         raise ValueError(

@@ -1,0 +1,24 @@
+# ExCEL without training on the embedded mini data set, seconds on a CPU. test.py CONFIG (no
+# checkpoint) writes the masks of the train images and judges them.
+_base_ = [
+    '../_base_/models/excel-free_mini-clip.py',
+    '../_base_/prompts/clip_mini.py',
+    '../_base_/datasets/mini.py',
+    '../_base_/schedules/no_training.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    text=dict(
+        class_names={{_base_.class_prompts}},
+        background_names={{_base_.background_prompts}},
+        templates={{_base_.templates}},
+        bank='mini',
+        num_attributes=40,
+    ),
+)
+train_dataloader = val_dataloader = val_evaluator = None
+test_dataloader = dict(batch_size=8, dataset=dict(ann_file='ImageSets/Segmentation/train.txt'))
+test_evaluator = [
+    dict(type='mmwsss.PseudoMaskWriter', output_dir='work_dirs/excel_free_mini/masks'),
+    dict(type='mmwsss.WSSSIoUMetric'),
+]
