@@ -31,7 +31,7 @@ class SurgeryFeatures(CLIPFeatures):
 
 @MODELS.register_module()
 class SurgeryCLIP(FrozenCLIP):
-    """Frozen CLIP whose last blocks have a second path (ExCEL, arXiv 2503.20826, section 3.3).
+    """Frozen CLIP whose last blocks have a second path (SVC of ExCEL, arXiv 2503.20826).
 
     Args:
         num_surgery: Blocks with a second path, 5 in ExCEL.

@@ -155,7 +155,7 @@ class ExCEL(SingleStageWSSS):
 
     @torch.no_grad()
     def patch_text_maps(self, features: SurgeryFeatures, fused: Tensor | None = None) -> Tensor:
-        """Localisation maps of all classes (section 3.2).
+        """Localisation maps of all classes; see :func:`localization_maps`.
 
         Args:
             features: Of CLIP.
@@ -178,7 +178,7 @@ class ExCEL(SingleStageWSSS):
         image_labels: Tensor,
         affinity: Tensor | None = None,
     ) -> Tensor:
-        """Spread the maps of the classes in the image labels by CLIP's attention (section 3.4).
+        """Spread the maps of the classes in the image labels by CLIP's attention.
 
         Args:
             maps: ``(B, C_fg, h, w)``.

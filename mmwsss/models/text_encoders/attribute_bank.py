@@ -63,7 +63,7 @@ def build_bank(
     num_attributes: int | None = None,
     seed: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    """Attribute bank of described classes (ExCEL, section 3.1).
+    """Attribute bank of described classes (TSE of ExCEL).
 
     Args:
         clip: Encodes the sentences.
@@ -132,7 +132,7 @@ def load_bank(path: str | os.PathLike) -> tuple[Tensor, dict[str, np.ndarray]]:
 
 @MODELS.register_module()
 class AttributeTextBank(TextBank):
-    """Class texts that are enriched with attributes of described classes (ExCEL, section 3.1).
+    """Class texts that are enriched with attributes of described classes (TSE of ExCEL).
 
     Args:
         bank: ``.json`` of descriptions, which are clustered when the model is built; ``.npz`` of

@@ -1,4 +1,8 @@
-"""Attributes of classes from descriptions (ExCEL's text semantic enrichment, section 3.1)."""
+"""Attributes of classes from descriptions.
+
+Text semantic enrichment (TSE) of ExCEL, arXiv 2503.20826; official code: zwyang6/ExCEL,
+model/load_attr.py.
+"""
 
 from collections.abc import Sequence
 

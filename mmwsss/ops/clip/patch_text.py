@@ -1,4 +1,7 @@
-"""Maps of how well patches fit texts (ExCEL, arXiv 2503.20826, section 3.2)."""
+"""Maps of how well patches fit texts.
+
+ExCEL, arXiv 2503.20826; official code: zwyang6/ExCEL, clip/clip.py, clip_feature_surgery.
+"""
 
 import torch
 from torch import Tensor

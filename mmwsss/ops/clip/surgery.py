@@ -1,8 +1,8 @@
 """CLIP with a second path through its last blocks, calibrated for dense features (ExCEL).
 
-Paper: arXiv 2503.20826, sections 3.3 (static calibration) and 3.4 (learned calibration). Official
-code: zwyang6/ExCEL, clip/clip_surgery_model.py. The second path has no MLPs, and its attention is
-the mean of query-query, key-key and value-value attention, one matrix for all heads.
+Paper: arXiv 2503.20826, static and learnable visual calibration (SVC, LVC). Official code:
+zwyang6/ExCEL, clip/clip_surgery_model.py. The second path has no MLPs, and its attention is the
+mean of query-query, key-key and value-value attention, one matrix for all heads.
 """
 
 from collections.abc import Sequence
@@ -95,7 +95,7 @@ def reference_tokens(
 
 
 def dynamic_attention(features: Tensor, gamma: float = 3.0) -> Tensor:
-    """Attention between patches by learned features (learned calibration).
+    """Attention between patches by learned features (LVC).
 
     ``softmax(S')`` with ``S' = gamma (u_i . u_j - mean)`` of unit features, where it is not
     negative; the mean runs over the whole batch, as in the official code.
