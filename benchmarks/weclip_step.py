@@ -1,4 +1,4 @@
-"""Speed of WeCLIP's online pseudo labels and of its training step (ViT-B/16 size, crop 320).
+"""Speed of WeCLIP's and WeCLIP+'s online pseudo labels and training steps (ViT-B/16 size, crop 320).
 
 Baseline: the same computation in the official formulation: image by image, class by class, one
 backward pass each, affinity squared per class, PAR on 48 gathered neighbours.
@@ -18,12 +18,13 @@ from torch import Tensor
 
 from mmwsss import register_all_modules
 from mmwsss.models.backbones.clip_vit import CLIPRequest
-from mmwsss.models.segmentors import WeCLIP
+from mmwsss.models.segmentors import WeCLIP, WeCLIPPlus
 from mmwsss.ops.cam import minmax_normalize
 from mmwsss.ops.clip.vit import split_heads
 from mmwsss.ops.pairs import pack_pairs
 from mmwsss.ops.pixel_adaptive import par_weights
 from mmwsss.ops.pseudo_label import add_background
+from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
 
 CROP = 320
@@ -64,14 +65,15 @@ def loop_box_mask(cam: np.ndarray, threshold: float) -> np.ndarray:
     return mask
 
 
-def loop_refine(cam: Tensor, attn: Tensor, threshold: float) -> Tensor:
+def loop_refine(cam: Tensor, attn: Tensor, threshold: float | None) -> Tensor:
     """Sinkhorn, symmetrisation and squaring, again for every class."""
     for _ in range(3):
         attn = attn / attn.sum(0, keepdim=True)
         attn = attn / attn.sum(1, keepdim=True)
     attn = (attn + attn.T) / 2
-    mask = torch.from_numpy(loop_box_mask(cam.numpy(), threshold))
-    return ((attn @ attn) @ (cam * mask).reshape(-1, 1)).view_as(cam)
+    if threshold is not None:
+        cam = cam * torch.from_numpy(loop_box_mask(cam.numpy(), threshold))
+    return ((attn @ attn) @ cam.reshape(-1, 1)).view_as(cam)
 
 
 def gathered_par(image: Tensor, masks: Tensor, dilations: tuple[int, ...], rounds: int) -> Tensor:
@@ -142,29 +144,90 @@ def step(model: WeCLIP, image: Tensor, labels: Tensor) -> None:
     sum(losses.values()).backward()
 
 
+@torch.no_grad()
+def loop_plus_path(model: WeCLIPPlus, image: Tensor, features, branches: tuple) -> list[Tensor]:
+    """:func:`loop_path` of WeCLIP+: gated attention, maps weighted by the prediction."""
+    clip, dino, affinity = branches
+    prob, scores = (0.5 * (clip + dino)).softmax(1), []
+    for b, classes in enumerate(CLASSES[: len(image)]):
+        tokens = features.tokens[model.cam_source][b : b + 1]
+        with torch.enable_grad():
+            cams, last = loop_gradcam(model, tokens, classes, features.grid)
+        attn = torch.cat([features.attn[:, b], last[None, 1:, 1:]])
+        refined = []
+        for c, cam in zip(classes, cams, strict=True):
+            difference = (affinity[b] - attn).sum((1, 2))
+            kept = attn[difference <= difference.mean()]
+            gated = kept.sum(0) / (len(kept) + 1e-5) * affinity[b]
+            refined.append(loop_refine(cam * prob[b, c + 1], gated, None))
+        maps = upsample(minmax_normalize(torch.stack(refined)), image.shape[-2:])[None]
+        par = model.par
+        scores.append(
+            gathered_par(image[b : b + 1], add_background(maps), par.dilations, par.iterations)[0]
+        )
+    return scores
+
+
+@torch.no_grad()
+def our_plus_path(
+    model: WeCLIPPlus, image: Tensor, features, branches: tuple, labels: Tensor
+) -> list[Tensor]:
+    """The same through the shipped code."""
+    _, refined = model.make_cams(features, *branches, labels)
+    cams = upsample(minmax_normalize(refined.maps), image.shape[-2:])
+    packed, _ = pack_pairs(cams, refined.labels, refined.image_index, len(image))
+    scores = model.par(image, add_background(packed))
+    return [s[: len(c) + 1] for s, c in zip(scores, CLASSES, strict=False)]
+
+
+def plus_network(model: WeCLIPPlus, image: Tensor, pseudo_label: Tensor) -> None:
+    """Both frozen towers, and the decoder's forward and backward."""
+    branches = model.branches(image, model.backbone.encode(image))
+    sum(model.decode_head.losses(*branches, pseudo_label, False).values()).backward()
+
+
+def plus_step(model: WeCLIPPlus, image: Tensor, labels: Tensor) -> None:
+    """The same with the online pseudo labels."""
+    features = model.backbone.encode(image, CLIPRequest(attn=model.refiner.gated_last))
+    branches = model.branches(image, features)
+    _, refined = model.make_cams(features, *branches, labels)
+    label = model.make_pseudo_label(image, refined, tuple(image.shape[-2:])).label
+    sum(model.decode_head.losses(*branches, label, False).values()).backward()
+
+
 def same(expected: list[Tensor], scores: list[Tensor]) -> None:
     worst = max((a - b).abs().max().item() for a, b in zip(scores, expected, strict=True))
     print(f'largest difference of the scores {worst:.1e}')
     assert worst < 1e-3, 'the scores differ'
 
 
+def build(name: str) -> WeCLIP | WeCLIPPlus:
+    """The network of a config with random weights."""
+    cfg = Config.fromfile(f'configs/wsss/{name}.py').model
+    cfg.backbone.checkpoint = 'random'
+    if 'dino' in cfg:
+        cfg.dino.checkpoint = 'random'
+    model = MODELS.build(cfg).train()
+    for block in model.backbone.visual.transformer.resblocks:
+        block.attn.in_proj_weight *= 4  # random attention is uniform: sharpen it
+    return model
+
+
 def main() -> None:
     args = parse(__doc__)
     crop, batch = (128, 2) if args.quick else (CROP, 4)
     register_all_modules()
-    cfg = Config.fromfile('configs/wsss/weclip_voc.py').model
-    cfg.backbone.checkpoint = 'random'
-    model = MODELS.build(cfg).train()
-    for block in model.backbone.visual.transformer.resblocks:
-        block.attn.in_proj_weight *= 4  # random attention is uniform: sharpen it
     torch.manual_seed(0)
     image = F.interpolate(torch.randn(batch, 3, 40, 40), size=crop, mode='bicubic')
     labels = torch.zeros(batch, 20)
     for row, classes in zip(labels, CLASSES, strict=False):
         row[list(classes)] = 1
-    features = model.backbone.encode(image, CLIPRequest(attn=model.refiner.static_last))
+    pseudo_label = torch.randint(0, 21, (batch, crop, crop))
     report = Report(__file__)
     size = f'{batch} crops of {crop}, ViT-B/16 size'
+
+    model = build('weclip_voc')
+    features = model.backbone.encode(image, CLIPRequest(attn=model.refiner.static_last))
     report.compare(
         f'online pseudo labels (Grad-CAM, refinement, PAR), {size}',
         'official formulation, image by image and class by class',
@@ -173,13 +236,33 @@ def main() -> None:
         same,
         args.repeat,
     )
-    pseudo_label = torch.randint(0, 21, (batch, crop, crop))
     report.compare(
         f'training step, {size}',
         'frozen forward, decoder forward and backward',
         partial(network, model, image, pseudo_label),
         partial(step, model, image, labels),
         lambda *_: None,  # a step gives no result
+        args.repeat,
+    )
+
+    model = build('weclip_plus_voc')
+    features = model.backbone.encode(image, CLIPRequest(attn=model.refiner.gated_last))
+    with torch.no_grad():
+        branches = model.branches(image, features)
+    report.compare(
+        f'WeCLIP+, online pseudo labels, {size}',
+        'official formulation, image by image and class by class',
+        partial(loop_plus_path, model, image, features, branches),
+        partial(our_plus_path, model, image, features, branches, labels),
+        same,
+        args.repeat,
+    )
+    report.compare(
+        f'WeCLIP+, training step, {size}',
+        'both frozen forwards, decoder forward and backward',
+        partial(plus_network, model, image, pseudo_label),
+        partial(plus_step, model, image, labels),
+        lambda *_: None,
         args.repeat,
     )
     report.close()
