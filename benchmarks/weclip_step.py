@@ -1,4 +1,4 @@
-"""Speed of WeCLIP's and WeCLIP+'s online pseudo labels and training steps (ViT-B/16 size, crop 320).
+"""Speed of online pseudo labels and training steps of WeCLIP and WeCLIP+ (ViT-B/16 size, crop 320).
 
 Baseline: the same computation in the official formulation: image by image, class by class, one
 backward pass each, affinity squared per class, PAR on 48 gathered neighbours.
