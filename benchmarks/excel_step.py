@@ -1,8 +1,8 @@
 """Speed of ExCEL's maps, pseudo labels and training step (ViT-B/16 size, crop 320).
 
 Baselines: the same computation in the official formulation, that is a second pass through the
-tower for the calibrated maps, the four-dimensional product of patches and texts, refinement image by
-image and class by class, and PAR on 48 gathered neighbours; for steps, what they are made of.
+tower for the calibrated maps, the four-dimensional product of patches and texts, refinement image
+by image and class by class, and PAR on 48 gathered neighbours; for steps, what they are made of.
 
     python benchmarks/excel_step.py [--repeat 3] [--quick]
 """
