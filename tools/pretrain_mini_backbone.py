@@ -6,6 +6,10 @@ is. Every image is freshly rendered, none is of the mini data set. The weights a
 
     python tools/pretrain_mini_backbone.py resnet38 work_dirs/mini_resnet38
     python tools/pretrain_mini_backbone.py mit work_dirs/mini_mit
+    python tools/pretrain_mini_backbone.py dino work_dirs/mini_dino
+
+``dino`` has the architecture of DINOv2 and stands in its place, but is trained as the others are,
+with labels of images and of their regions: it is no self-supervised network.
 """
 
 import argparse
@@ -25,11 +29,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmwsss.datasets.mini_render import CLASSES, GROUNDS, render_scene
 from mmwsss.models.backbones import MixVisionTransformerAttn, ResNet38d
+from mmwsss.models.layers.dino_vit import DinoViT
 from mmwsss.utils.io import atomic_write
 
 NAMES = CLASSES + GROUNDS
 SEED, REPORT_SEED = 38, 39
-SIZE, GROUND_SHARE = 96, 0.2
+GROUND_SHARE = 0.2
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
 STD = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
 
@@ -37,26 +42,27 @@ STD = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
 class FreshImages(Dataset):
     """Batch ``step`` is a pure function of the seed."""
 
-    def __init__(self, steps: int, batch: int, seed: int) -> None:
-        self.steps, self.batch, self.seed = steps, batch, seed
+    def __init__(self, steps: int, batch: int, seed: int, size: int) -> None:
+        self.steps, self.batch, self.seed, self.size = steps, batch, seed, size
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         cv2.setNumThreads(0)
-        pairs = [_sample(np.random.default_rng((self.seed, step, i))) for i in range(self.batch)]
+        seeds = ((self.seed, step, i) for i in range(self.batch))
+        pairs = [_sample(np.random.default_rng(seed), self.size) for seed in seeds]
         images, labels = zip(*pairs, strict=True)
         images = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
         return (images - MEAN) / STD, torch.tensor(labels)
 
 
-def _sample(rng: np.random.Generator) -> tuple[np.ndarray, int]:
-    """An image and its one label."""
+def _sample(rng: np.random.Generator, size: int) -> tuple[np.ndarray, int]:
+    """An image of ``size`` x ``size`` pixels and its one label."""
     ground = str(rng.choice(GROUNDS))
     alone = rng.uniform() < GROUND_SHARE
     names = [] if alone else [str(rng.choice(CLASSES))]
-    image = render_scene(rng, (SIZE, SIZE), names, ground, (40.0, float(SIZE)))[0]
+    image = render_scene(rng, (size, size), names, ground, (size / 2.4, float(size)))[0]
     return image, NAMES.index(ground if alone else names[0])
 
 
@@ -83,6 +89,27 @@ def mit() -> tuple[nn.Module, int]:
     return backbone, 192
 
 
+class PatchMap(nn.Module):
+    """DINOv2's architecture as a backbone that gives one map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vit = DinoViT(128, num_layers=6, num_heads=2, patch_size=7, table_size=16)
+        for name, weight in self.vit.named_parameters():
+            if weight.ndim > 1:
+                nn.init.trunc_normal_(weight, std=0.02)
+            elif name.endswith('gamma'):
+                nn.init.constant_(weight, 0.1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        side = images.shape[-1] // self.vit.patch_size
+        return (self.vit(images)[:, 1:].transpose(1, 2).unflatten(2, (side, side)),)
+
+
+def dino() -> tuple[nn.Module, int]:
+    return PatchMap(), 128
+
+
 def sgd(parameters, lr: float) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameters, lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
 
@@ -101,6 +128,8 @@ class Phase:
         warmup: Share of the steps before it.
         mix_start: First step at which rectangles of another image are pasted; None: never.
         by_region: Rectangle and rest are classified each, not their mixture.
+        size: Side of the images.
+        cell: Side of the cells that rectangles are made of.
     """
 
     steps: int
@@ -108,11 +137,21 @@ class Phase:
     warmup: float = 0.3
     mix_start: int | None = None
     by_region: bool = False
+    size: int = 96
+    cell: int = 8
 
 
 ARCHS = {
     'resnet38': (resnet38, sgd, [Phase(1200, 0.1)]),
     'mit': (mit, adamw, [Phase(2000, 1e-3, mix_start=1250), Phase(600, 5e-4, 0.1, 0, True)]),
+    'dino': (
+        dino,
+        adamw,
+        [
+            Phase(1000, 1e-3, mix_start=600, size=56, cell=7),
+            Phase(700, 5e-4, 0.1, 0, True, size=84, cell=7),
+        ],
+    ),
 }
 
 
@@ -134,19 +173,19 @@ class Classifier(nn.Module):
         return tuple(map(self.classifier, means))
 
 
-def cut_mix(images: Tensor, step: int) -> tuple[Tensor, Tensor]:
+def cut_mix(images: Tensor, step: int, cell: int) -> tuple[Tensor, Tensor]:
     """CutMix (Yun et al., arXiv 1905.04899): every image gets a rectangle of the one before.
 
     Returns:
-        The images, and which cells of 8 pixels are pasted, 0 or 1, ``(h, w)``.
+        The images, and which cells of ``cell`` pixels are pasted, 0 or 1, ``(h, w)``.
     """
     rng = np.random.default_rng((SEED, step))
-    cells = images.shape[-1] // 8
-    h, w = rng.integers(4, 9, 2)
+    cells = images.shape[-1] // cell
+    h, w = rng.integers(cells // 3, 3 * cells // 4, 2)
     y, x = rng.integers(cells - h + 1), rng.integers(cells - w + 1)
     mask = torch.zeros(cells, cells)
     mask[y : y + h, x : x + w] = 1
-    pixels = mask.repeat_interleave(8, 0).repeat_interleave(8, 1).bool()
+    pixels = mask.repeat_interleave(cell, 0).repeat_interleave(cell, 1).bool()
     return torch.where(pixels, images.roll(1, 0), images), mask
 
 
@@ -158,7 +197,7 @@ def mixed_loss(
     By region, each part of the image has to be recognised from its own cells (token labels, Jiang
     et al., arXiv 2104.10858): a transformer learns from it to say in each cell what is there.
     """
-    images, mask = cut_mix(images, step)
+    images, mask = cut_mix(images, step, phase.cell)
     inside, outside = model.regions(images, mask) if phase.by_region else (model(images),) * 2
     area = mask.mean()
     pasted = F.cross_entropy(inside, labels.roll(1, 0))
@@ -166,10 +205,10 @@ def mixed_loss(
 
 
 @torch.no_grad()
-def accuracy(model: Classifier, steps: int) -> float:
+def accuracy(model: Classifier, steps: int, size: int) -> float:
     """Share of fresh images whose label is the best."""
     model.eval()
-    data = FreshImages(steps, 32, REPORT_SEED)
+    data = FreshImages(steps, 32, REPORT_SEED, size)
     right = [
         model(images).argmax(1) == labels for images, labels in map(data.__getitem__, range(steps))
     ]
@@ -208,7 +247,7 @@ def run_phase(
             part.load_state_dict(saved[name])
         print(f'{last}: resumed at step {start}')
     loader = DataLoader(
-        FreshImages(first + phase.steps, args.batch, SEED), None,
+        FreshImages(first + phase.steps, args.batch, SEED, phase.size), None,
         sampler=range(first + start, first + phase.steps), num_workers=1, prefetch_factor=4,
     )  # fmt: skip
     began, losses = time.time(), []
@@ -244,10 +283,11 @@ def main() -> None:
     args = parser.parse_args()
     args.out = args.out or Path(f'mmwsss/assets/mini_{args.arch}.safetensors')
     model = train(args)
-    steps = sum(phase.steps for phase in ARCHS[args.arch][-1])
-    figures = dict(seed=SEED, steps=steps, accuracy=round(accuracy(model, 20), 4))
+    phases = ARCHS[args.arch][-1]
+    steps, size = sum(phase.steps for phase in phases), phases[-1].size
+    figures = dict(seed=SEED, steps=steps, accuracy=round(accuracy(model, 20, size), 4))
     weights = {
-        k: v.half() if v.is_floating_point() else v
+        k.removeprefix('vit.'): v.half() if v.is_floating_point() else v
         for k, v in model.backbone.state_dict().items()
         if 'num_batches_tracked' not in k
     }

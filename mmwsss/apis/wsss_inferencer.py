@@ -231,7 +231,8 @@ class WSSSInferencer:
         text.class_names = list(prompts.values())
         text.background_names = background_prompts(background, prompts)
         if classes is not None and 'bank' in text:
-            text.update(bank=PLAIN if bank is None else str(bank), described_as=list(prompts))
+            bank = PLAIN if bank is None else str(bank)
+            text.update(bank=bank, described_as=list(prompts), num_attributes=None)
         if templates is not None:
             check_templates(templates)
             text.templates = list(templates)

@@ -91,6 +91,18 @@ def test_phases_begin_when_they_should(images, iteration, monkeypatch):
     assert torch.equal(sources[-1], own)
 
 
+@pytest.mark.parametrize('start', [0, 99], ids=['calibrated', 'static'])
+def test_mixed_precision_step_is_finite(images, iteration, start):
+    refiner = dict(type='mmwsss.CLIPAffinityRefiner', static_last=3, gated_last=2)
+    model = tiny_excel(refiner=dict(refiner, gated_start=start))
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        losses = model.loss(images, samples((0,), (1, 2), (2,)))
+    total = sum(losses.values())
+    total.backward()
+    assert torch.isfinite(total)
+    assert all(p.grad.isfinite().all() for p in model.decode_head.parameters())
+
+
 def test_seg_never_uses_image_labels(model, images):
     model.eval().test_cfg = dict(sizes=(40, 32), flip=True, side=40, with_cam=True)
     first = model.predict(images, samples((0,), (1,), (2,)))

@@ -68,7 +68,7 @@ class SurgeryCLIP(FrozenCLIP):
             else:
                 out = run_surgery_block(block, x, x if new is None else new)
                 x, behind_attn, new, weights, add = out
-                values = values + add
+                values = values + add.float()
             tokens.append(x)
             middle.append(behind_attn)
             if wanted:

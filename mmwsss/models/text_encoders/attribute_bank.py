@@ -81,10 +81,10 @@ def build_bank(
         for name, sentences in zip(class_names, descriptions, strict=True)
         for sentence in sentences
     ]
+    embeddings = text_features(clip, texts, ['{}'])
     if num_attributes is None:
         share = 5.6 if len(counts) <= 40 else 2.8
-        num_attributes = min(round(share * len(counts)), len(set(texts)))
-    embeddings = text_features(clip, texts, ['{}'])
+        num_attributes = min(round(share * len(counts)), len(embeddings.unique(dim=0)))
     return cluster_attributes(embeddings, counts, num_attributes, seed)
 
 
