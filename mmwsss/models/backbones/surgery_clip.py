@@ -73,7 +73,7 @@ class SurgeryCLIP(FrozenCLIP):
             middle.append(behind_attn)
             if wanted:
                 maps.append(weights[:, 1:, 1:].float())
-        new = torch.cat([x[:, :1], new[:, 1:]], dim=1)
+        new = torch.cat([x[:, :1], new[:, 1:]], dim=1).float()
         sets = reference_tokens(tokens, middle, new, self.num_surgery)
         attn_maps = torch.stack(maps) if maps else x.new_zeros(0)
         return SurgeryFeatures(grid, sets, attn_maps, new=new, values=values)
