@@ -148,7 +148,7 @@ class WSSSInferencer:
 
     Args:
         model: A config whose model is :class:`mmwsss.models.CLIPES`, or
-            :class:`mmwsss.models.ExCEL` without decoder: a path, the name of a shipped one
+            :class:`mmwsss.models.ExCELFree`: a path, the name of a shipped one
             (``'clip_es_voc'``, ``'excel_free_voc'``), or a loaded one.
         classes: Names, or ``{name: prompt}``, where the prompt may hold synonyms
             (``'person with clothes,people,human'``) or be a list of them. None: the config's.

@@ -4,30 +4,20 @@ import pytest
 import torch
 from mmengine.logging import MessageHub
 
-from mmwsss.models import ExCEL, FrozenCLIP
+from mmwsss.models import ExCEL, ExCELFree, FrozenCLIP
 from mmwsss.models.segmentors import single_stage
 from mmwsss.models.text_encoders.attribute_bank import build_bank, load_bank, save_bank
 
 from .conftest import CLASSES, samples, tiny_clip_state
 
 
-def tiny_excel(**changes) -> ExCEL:
-    config = dict(
+def free_config() -> dict:
+    return dict(
         backbone=dict(
             type='mmwsss.SurgeryCLIP',
             checkpoint=tiny_clip_state(),
             quick_gelu=True,
             num_surgery=2,
-        ),
-        decode_head=dict(
-            type='mmwsss.WeCLIPHead',
-            in_channels=64,
-            num_layers=4,
-            num_classes=4,
-            channels=16,
-            num_blocks=1,
-            num_heads=2,
-            affinity='centred',
         ),
         text=dict(
             type='mmwsss.AttributeTextBank',
@@ -38,8 +28,22 @@ def tiny_excel(**changes) -> ExCEL:
         refiner=dict(type='mmwsss.CLIPAffinityRefiner', static_last=3, gated_last=2, gated_start=5),
         par=dict(type='mmwsss.PAR', dilations=(1, 2), iterations=3),
         data_preprocessor=dict(type='mmseg.SegDataPreProcessor', mean=[120.0] * 3, std=[58.0] * 3),
-        test_cfg=dict(side=40, sizes=(40,)),
+        test_cfg=dict(side=40),
     )
+
+
+def tiny_excel(**changes) -> ExCEL:
+    head = dict(
+        type='mmwsss.WeCLIPHead',
+        in_channels=64,
+        num_layers=4,
+        num_classes=4,
+        channels=16,
+        num_blocks=1,
+        num_heads=2,
+        affinity='centred',
+    )
+    config = dict(free_config(), decode_head=head, test_cfg=dict(side=40, sizes=(40,)))
     return ExCEL(**{**config, **changes})
 
 
@@ -125,19 +129,18 @@ def test_maps_do_not_depend_on_the_other_images_of_the_batch(model, images):
         assert torch.equal(alone.label[0], together.label[i])
 
 
-def test_training_free_maps_of_a_network_without_decoder(images):
+def test_training_free_maps(images):
     torch.manual_seed(0)
-    settings = dict(predict='cam', training_free=True, side=40, sizes=(40,))
-    model = tiny_excel(decode_head=None, test_cfg=settings).eval()
+    model = ExCELFree(**free_config()).eval()
     assert not any(p.requires_grad for p in model.parameters())
     result = model.predict(images, samples((0,), (1, 2), ()))
     for sample, allowed in zip(result, ({0, 1}, {0, 2, 3}, {0}), strict=True):
         assert set(sample.pred_sem_seg.data.unique().tolist()) <= allowed
-    model.test_cfg = dict(settings, maps='plain')
+    model.test_cfg = dict(side=40, maps='plain')
     plain = model.predict(images, samples((0,), (1, 2), ()))
     assert not torch.equal(plain[0].pred_cam.cam, result[0].pred_cam.cam)
-    with pytest.raises(ValueError, match='without a decode_head'):
-        tiny_excel(decode_head=None)
+    with pytest.raises(ValueError, match=r'test_cfg\.predict must be one of cam'):
+        model.test_cfg = dict(predict='seg')
 
 
 def test_first_view_without_its_mirror_image(model):

@@ -1,15 +1,16 @@
-# ExCEL's maps of the frozen CLIP alone: nothing is trained.
-_base_ = './excel_vit-b16.py'
+# ExCEL's maps of the frozen CLIP ViT-B/16 alone (arXiv 2503.20826): nothing is trained.
 data_preprocessor = dict(
-    _delete_=True,
     type='mmwsss.AnySizePreProcessor',
-    mean=[123.675, 116.28, 103.53],
+    mean=[123.675, 116.28, 103.53],  # ImageNet, not CLIP: the published numbers are made with it
     std=[58.395, 57.12, 57.375],
     bgr_to_rgb=True,
 )
 model = dict(
+    type='mmwsss.ExCELFree',
     data_preprocessor=data_preprocessor,
-    decode_head=None,
-    test_cfg=dict(predict='cam', training_free=True),
+    backbone=dict(type='mmwsss.SurgeryCLIP', checkpoint='openai', num_surgery=5),
+    text=dict(type='mmwsss.AttributeTextBank', class_names=[], background_names=[], bank=None),
+    refiner=dict(type='mmwsss.CLIPAffinityRefiner', static_last=6, gated_last=6),
+    par=dict(type='mmwsss.PAR', dilations=(1, 2, 4, 8, 12, 24), iterations=20),
+    test_cfg=dict(predict='cam', side=320),
 )
-tta_cfg = None

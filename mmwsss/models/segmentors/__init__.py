@@ -7,6 +7,7 @@ from .clip_segmentor import CLIPSegmentor
 from .deeplab import DeepLab
 from .dense_crf_model import DenseCRFModel
 from .excel import ExCEL
+from .excel_free import ExCELFree
 from .map_classifier import MapClassifier
 from .one_stage import OneStage
 from .one_stage_supervised import OneStageSupervised
@@ -23,6 +24,7 @@ __all__ = [
     'DeepLab',
     'DenseCRFModel',
     'ExCEL',
+    'ExCELFree',
     'MapClassifier',
     'OneStage',
     'OneStageSupervised',

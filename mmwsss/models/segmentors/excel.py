@@ -5,32 +5,27 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmwsss.models.backbones.surgery_clip import SurgeryFeatures
-from mmwsss.models.utils.clip_cam import label_of_pairs
 from mmwsss.models.utils.clip_decoder import check_clip_decoder, check_text_classes
-from mmwsss.ops.clip.patch_text import flip_max, localization_maps
-from mmwsss.ops.clip.surgery import dynamic_attention
+from mmwsss.ops.clip.patch_text import flip_max
 from mmwsss.ops.multi_view import merge_logits, pair_means
 from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
-from mmwsss.structures import Maps, stack_image_labels
+from mmwsss.structures import stack_image_labels
 from mmwsss.utils.checks import check_range
 
-from .base import TestSettings, check_flag
+from .base import check_flag
+from .patch_text_maps import PatchTextMaps, PatchTextSettings
 from .single_stage import SingleStageWSSS
 
 
 @dataclass(frozen=True)
-class ExCELSettings(TestSettings):
+class ExCELSettings(PatchTextSettings):
     """Everything is made of square views, as published.
 
     Attributes:
-        side: Side of the view that maps are made of.
-        training_free: Maps of the frozen CLIP alone, for a network that is not trained.
         merge_scale: The logits of the views meet at this share of the image's size: 1 (VOC) or
             0.2 (COCO).
         first_unflipped: Leave the mirror image of the first view out, as the official test of
@@ -41,21 +36,17 @@ class ExCELSettings(TestSettings):
     seg_only: ClassVar = ('flip', 'crf')
 
     sizes: Sequence[int] = (320,)
-    side: int = 320
-    training_free: bool = False
     merge_scale: float = 1.0
     first_unflipped: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range('test_cfg.side', self.side, 1, integer=True)
         check_range('test_cfg.merge_scale', self.merge_scale, 0, 1, open_low=True)
-        check_flag('test_cfg.training_free', self.training_free)
         check_flag('test_cfg.first_unflipped', self.first_unflipped)
 
 
 @MODELS.register_module()
-class ExCEL(SingleStageWSSS):
+class ExCEL(SingleStageWSSS, PatchTextMaps):
     """Frozen CLIP compares its patches with class texts; a light decoder learns from the masks
     that this gives, and its affinity calibrates CLIP in return.
 
@@ -74,7 +65,7 @@ class ExCEL(SingleStageWSSS):
             maps are calibrated, too.
         par: :class:`mmwsss.models.refiners.PAR`.
         decode_head: :class:`mmwsss.models.decode_heads.WeCLIPHead` with ``affinity='centred'`` and
-            a layer per CLIP block; None: only what is free of training.
+            a layer per CLIP block.
         self_target_start: Iteration from which the affinity's targets are the network's own
             segmentation, 24000 for VOC; None: never.
         kwargs: Arguments of :class:`SingleStageWSSS`; ``test_cfg``: :class:`ExCELSettings`.
@@ -93,42 +84,18 @@ class ExCEL(SingleStageWSSS):
         text: dict,
         refiner: dict,
         par: dict,
-        decode_head: dict | None = None,
+        decode_head: dict,
         self_target_start: int | None = None,
         **kwargs,
     ) -> None:
-        parts = dict(backbone=backbone, text=text, refiner=refiner, par=par)
-        if decode_head is not None:
-            parts['decode_head'] = decode_head
+        parts = dict(
+            backbone=backbone, text=text, refiner=refiner, par=par, decode_head=decode_head
+        )
         super().__init__(parts, **kwargs)
         self.self_target_start = self_target_start
-        self.refiner.check_blocks(self.backbone.num_layers)
-        if decode_head is not None:
-            check_clip_decoder(self.decode_head, self.backbone.num_layers, 'one per CLIP block')
-            check_text_classes(self.decode_head, self.text.num_classes)
-        elif self.settings.predict != 'cam' or not self.settings.training_free:
-            raise ValueError(
-                "without a decode_head there is nothing but test_cfg.predict='cam' with "
-                'training_free=True'
-            )
-        self.check_sides((self.settings.side, *self.settings.sizes))
-        self.text.encode(self.backbone)
-        self.backbone.drop_text()
-
-    def check_sides(self, sides: Sequence[int]) -> None:
-        """Raise ValueError if patches do not fill a view or crop with these sides."""
-        patch = self.backbone.patch_size
-        wrong = [side for side in sides if side % patch]
-        if wrong:
-            raise ValueError(
-                f'views and crops must be multiples of the patch of {patch} pixels, got '
-                f'{", ".join(map(str, wrong))}'
-            )
-
-    @property
-    def num_foreground(self) -> int:
-        """Classes without background."""
-        return self.text.num_classes
+        check_clip_decoder(self.decode_head, self.backbone.num_layers, 'one per CLIP block')
+        check_text_classes(self.decode_head, self.text.num_classes)
+        self.prepare([self.settings.side, *self.settings.sizes])
 
     def encode_decode(self, inputs: Tensor, batch_data_samples: list | None = None) -> Tensor:
         """Normalised images -> ``seg_logits`` at patch resolution ``(B, C, h, w)``."""
@@ -153,83 +120,16 @@ class ExCEL(SingleStageWSSS):
         losses = self.decode_head.loss_by_feat(seg_logits, affinity, pseudo_label, source)
         return self.weigh_losses(losses)
 
-    @torch.no_grad()
-    def patch_text_maps(self, features: SurgeryFeatures, fused: Tensor | None = None) -> Tensor:
-        """Localisation maps of all classes; see :func:`localization_maps`.
-
-        Args:
-            features: Of CLIP.
-            fused: Features ``(B, C, h, w)`` of the decoder, by which CLIP is calibrated.
-
-        Returns:
-            ``(B, C_fg, h, w)`` in [0, 1].
-        """
-        with torch.autocast(features.new.device.type, enabled=False):
-            attention = None if fused is None else dynamic_attention(fused.float())
-            patches = self.backbone.patch_features(features, attention)
-            maps = localization_maps(patches, self.text.enriched, self.num_foreground)
-        return maps[:, 1:].transpose(1, 2).unflatten(2, features.grid)
-
-    @torch.no_grad()
-    def refine(
-        self,
-        maps: Tensor,
-        features: SurgeryFeatures,
-        image_labels: Tensor,
-        affinity: Tensor | None = None,
-    ) -> Tensor:
-        """Spread the maps of the classes in the image labels by CLIP's attention.
-
-        Args:
-            maps: ``(B, C_fg, h, w)``.
-            features: With the attention that the phase needs.
-            image_labels: Multi-hot ``(B, C_fg)``.
-            affinity: Of the decoder ``(B, N, N)``; None: the static phase.
-
-        Returns:
-            ``(P, h, w)``, image-major, classes ascending.
-        """
-        image_index, labels = image_labels.nonzero(as_tuple=True)
-        gated = affinity is not None
-        with torch.autocast(maps.device.type, enabled=False):
-            chosen = maps[image_index, labels].float()
-            return self.refiner(chosen, features.attn, affinity, image_index, gated)
-
-    def make_pseudo_label(self, image: Tensor, maps: Tensor, image_labels: Tensor) -> Maps:
-        """Maps and pseudo label at the size of the image; see :func:`label_of_pairs`.
-
-        Args:
-            image: What PAR sees ``(B, 3, H, W)``.
-            maps: ``(P, h, w)``, see :meth:`refine`.
-            image_labels: Multi-hot ``(B, C_fg)``.
-        """
-        image_index, labels = image_labels.nonzero(as_tuple=True)
-        return label_of_pairs(self.par, image, maps, labels, image_index, image.shape[-2:])
-
-    def predict_maps(self, inputs: Tensor, image_labels: Tensor) -> Maps:
-        """Patch-text maps or their refinement, and the pseudo mask that PAR makes of it."""
-        side = (self.settings.side, self.settings.side)
-        view = F.interpolate(inputs, size=side, mode='bilinear', align_corners=False)
-        # calibration depends on the batch: as published, that is an image and its mirror image
-        ones = zip(view.split(1), image_labels.split(1), strict=True)
-        maps = torch.cat([self.view_pairs(*one) for one in ones])
-        return self.make_pseudo_label(inputs, maps, image_labels)
-
-    def view_pairs(self, view: Tensor, image_labels: Tensor) -> Tensor:
-        """Maps ``(K, h, w)`` of the classes of one image ``(1, 3, side, side)``."""
-        free = self.settings.training_free
-        batch = view if free else torch.cat([view, view.flip(-1)])
-        features = self.backbone.encode_surgery(batch, self.refiner.num_attn(gated=not free))
-        affinity = None
-        if free:
-            maps = self.patch_text_maps(features)
-        else:
-            fused = self.decode_head.fuse(features.tokens, features.grid)
-            maps = flip_max(self.patch_text_maps(features, fused))
-            affinity = self.decode_head.predict_affinity(fused[:1])
+    def maps_of_view(self, view: Tensor, image_labels: Tensor) -> Tensor:
+        """See :class:`PatchTextMaps`; of the image and its mirror image, calibrated."""
+        batch = torch.cat([view, view.flip(-1)])
+        features = self.backbone.encode_surgery(batch, self.refiner.gated_last)
+        fused = self.decode_head.fuse(features.tokens, features.grid)
+        maps = flip_max(self.patch_text_maps(features, fused))
         if self.settings.maps == 'plain':
             return maps[0, image_labels[0] > 0]
         features.attn = features.attn[:, :1]
+        affinity = self.decode_head.predict_affinity(fused[:1])
         return self.refine(maps, features, image_labels, affinity)
 
     def merged_logits(self, inputs: Tensor) -> Tensor:
