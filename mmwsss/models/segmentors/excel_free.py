@@ -57,7 +57,7 @@ class ExCELFree(PatchTextMaps):
     def loss(self, inputs: Tensor, data_samples: list) -> dict:
         """There is nothing to train."""
         raise NotImplementedError(
-            'this ExCEL is not trained: write its masks with tools/test.py CONFIG, or train a config '
+            'this ExCEL is not trained: write its masks with tools/test.py CONFIG, or train one '
             'of mmwsss.ExCEL'
         )
 
