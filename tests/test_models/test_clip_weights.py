@@ -9,8 +9,7 @@ from safetensors.torch import save_file
 from mmwsss.models.backbones import FrozenCLIP
 from mmwsss.models.utils import clip_weights
 from mmwsss.models.utils.clip_weights import load_clip
-
-from .conftest import tiny_clip_state
+from mmwsss.testing import tiny_clip_state
 
 
 class _Archive(torch.nn.Module):
