@@ -1,73 +1,9 @@
-from .backbones import CeilPoolResNet, FrozenCLIP, ResNet38d, VGG16d
+# ruff: noqa: F401, F403
+from .backbones import *
 from .data_preprocessor import AnySizePreProcessor
-from .decode_heads import (
-    AffinityHead,
-    AttentionAffinityHead,
-    CAMHead,
-    LargeFOVHead,
-    OneStageHead,
-    SegformerMLPHead,
-    SumASPPHead,
-    TwoDilatedConvHead,
-    WeCLIPHead,
-)
-from .losses import AffinityLoss, BalancedCrossEntropy, DenseEnergyLoss, PairAffinityLoss
-from .refiners import PAMR, PAR, CLIPAffinityRefiner
-from .segmentors import (
-    AFA,
-    CLIPES,
-    AffinityNet,
-    CAMClassifier,
-    CLIPSegmentor,
-    DeepLab,
-    DenseCRFModel,
-    MapClassifier,
-    OneStage,
-    OneStageSupervised,
-    SingleStageWSSS,
-    TestSettings,
-    WeCLIP,
-    WSSSSegmentor,
-)
-from .text_encoders import TextBank
+from .decode_heads import *
+from .losses import *
+from .refiners import *
+from .segmentors import *
+from .text_encoders import *
 from .utils.strict_pretrained import StrictPretrained
-
-__all__ = [
-    'AFA',
-    'AnySizePreProcessor',
-    'CLIPES',
-    'PAMR',
-    'PAR',
-    'AffinityHead',
-    'AffinityLoss',
-    'AffinityNet',
-    'AttentionAffinityHead',
-    'BalancedCrossEntropy',
-    'CAMClassifier',
-    'CAMHead',
-    'CLIPAffinityRefiner',
-    'CLIPSegmentor',
-    'CeilPoolResNet',
-    'DeepLab',
-    'DenseCRFModel',
-    'DenseEnergyLoss',
-    'FrozenCLIP',
-    'LargeFOVHead',
-    'MapClassifier',
-    'OneStage',
-    'OneStageHead',
-    'OneStageSupervised',
-    'PairAffinityLoss',
-    'ResNet38d',
-    'SegformerMLPHead',
-    'SingleStageWSSS',
-    'StrictPretrained',
-    'SumASPPHead',
-    'TestSettings',
-    'TextBank',
-    'TwoDilatedConvHead',
-    'VGG16d',
-    'WSSSSegmentor',
-    'WeCLIP',
-    'WeCLIPHead',
-]
