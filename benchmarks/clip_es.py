@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from _measure import Report, parse
 from mmengine.registry import init_default_scope
-from mmengine.structures import LabelData
-from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 import mmwsss.models  # noqa: F401
@@ -23,6 +21,7 @@ from mmwsss.models.segmentors.clip_es import CLIPES
 from mmwsss.ops.clip.vit import embed_patches, run_block
 from mmwsss.ops.multi_view import resize_to_multiple
 from mmwsss.registry import MODELS
+from mmwsss.testing import labelled_sample, multi_hot
 
 MEAN, STD = [122.7709383, 116.7460125, 104.09373615], [68.5005327, 66.6321579, 70.3231630]
 NUM_CLASSES, NUM_BACKGROUNDS = 20, 25
@@ -172,10 +171,8 @@ class Benchmark:
 
     def our_image(self, labels: Tensor) -> Tensor:
         """The shipped code on the image."""
-        sample = SegDataSample(metainfo=dict(ori_shape=self.size))
-        hot = torch.zeros(NUM_CLASSES)
-        hot[labels] = 1
-        sample.gt_image_labels = LabelData(label=hot)
+        (hot,) = multi_hot(labels.tolist(), num_classes=NUM_CLASSES)
+        sample = labelled_sample(hot, ori_shape=self.size)
         return self.model.predict(self.data, [sample])[0].pred_cam.cam
 
 

@@ -16,7 +16,6 @@ from _measure import Measured, Report, measure, parse
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.model import revert_sync_batchnorm
-from mmengine.structures import LabelData
 from mmseg.models.segmentors import BaseSegmentor
 from mmseg.structures import SegDataSample
 from torch import Tensor
@@ -24,6 +23,7 @@ from torch import Tensor
 from mmwsss import register_all_modules
 from mmwsss.ops.multi_view import view_batches
 from mmwsss.registry import MODELS
+from mmwsss.testing import labelled_sample, multi_hot
 
 CONFIGS = {'afa': 'configs/wsss/afa_voc.py', 'one_stage': 'configs/wsss/one_stage_voc.py'}
 CLASSES = (2, 14)  # of every image
@@ -44,10 +44,8 @@ def batch_of(
     crop = crop or model.data_preprocessor.size
     inputs = F.interpolate(torch.randn(size, 3, 24, 24), size=crop, mode='bicubic')
     inputs = (inputs + 0.1 * torch.randn(inputs.shape)).clamp(-2, 2)
-    label = torch.zeros(20)
-    label[list(CLASSES)] = 1
-    sample = SegDataSample(gt_image_labels=LabelData(label=label))
-    return inputs.contiguous(), [sample] * size
+    (hot,) = multi_hot(CLASSES, num_classes=20)
+    return inputs.contiguous(), [labelled_sample(hot)] * size
 
 
 def outputs(model: BaseSegmentor, inputs: Tensor) -> list[Tensor]:

@@ -6,12 +6,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.structures import LabelData
-from mmseg.structures import SegDataSample
 
 from mmwsss.registry import DATASETS, MODELS, PARAM_SCHEDULERS, TRANSFORMS
 from mmwsss.stages import Pipeline
 from mmwsss.stages.stage import ConfigStage
+from mmwsss.testing import labelled_samples
 
 ROOT = Path(__file__).parents[1] / 'configs'
 PIPELINES = sorted((ROOT / 'pipelines').glob('*.py'))
@@ -90,12 +89,7 @@ def test_full_size_training_step(name):
     if name == 'weclip_voc':
         assert round(trained / 1e6, 2) == 5.99
     classes = model.text.num_classes
-    samples = []
-    for present in ((3,), (1, classes - 1)):
-        sample = SegDataSample(metainfo=dict(img_shape=(320, 320), ori_shape=(320, 320)))
-        sample.gt_image_labels = LabelData(label=torch.zeros(classes))
-        sample.gt_image_labels.label[list(present)] = 1
-        samples.append(sample)
+    samples = labelled_samples((3,), (1, classes - 1), num_classes=classes, size=(320, 320))
     optimizer = torch.optim.AdamW(model.decode_head.parameters(), lr=2e-3)
     before = model.decode_head.classifier.weight.detach().clone()
     data = dict(

@@ -7,6 +7,7 @@ pixels. A scene is a ground with one to three objects on it, each made of severa
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -276,12 +277,16 @@ def mini_id(split: str, index: int) -> str:
     return f'{split}_{index:04d}'
 
 
-def write_mini(root: str | os.PathLike) -> Path:
+def write_mini(root: str | os.PathLike, splits: Mapping[str, int] | None = None) -> Path:
     """Render the whole data set into ``root`` in VOC layout, once.
 
     The files are made in a temporary folder beside ``root`` that is renamed at the end: the set
     is there whole or not at all, and of several processes one wins while the others' copies,
     which are equal, are dropped.
+
+    Args:
+        root: Folder of the data set.
+        splits: Images of each split in place of ``SPLITS``, for tests.
 
     Returns:
         ``root``.
@@ -302,7 +307,7 @@ def write_mini(root: str | os.PathLike) -> Path:
             f'({error}). Choose another data_root.'
         ) from error
     try:
-        _write_files(staging)
+        _write_files(staging, splits or SPLITS)
         staging.chmod(0o755)
         os.rename(staging, root)
     except OSError:
@@ -325,11 +330,11 @@ def _check_version(root: Path) -> Path:
     return root
 
 
-def _write_files(root: Path) -> None:
+def _write_files(root: Path, splits: Mapping[str, int]) -> None:
     for folder in ('JPEGImages', 'SegmentationClass', 'ImageSets/Segmentation'):
         (root / folder).mkdir(parents=True)
     labels = {}
-    for split, count in SPLITS.items():
+    for split, count in splits.items():
         ids = [mini_id(split, index) for index in range(count)]
         for index, name in enumerate(ids):
             image, mask, scene = render_mini(split, index)

@@ -75,6 +75,7 @@ class PredictionFolder(Dataset):
 
     @property
     def holds_maps(self) -> bool:
+        """Whether the predictions are activation maps, not masks."""
         return self.suffix != MASKS
 
     def _find_suffix(self) -> str:

@@ -2,27 +2,12 @@
 
 import pytest
 import torch
-from mmengine.structures import LabelData
-from mmseg.structures import SegDataSample
-from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
 from mmwsss.models import WeCLIP
 from mmwsss.models.layers.dino_vit import DinoViT
+from mmwsss.testing import tiny_clip_state, training_iteration
 
 CLASSES = ('cat', 'dog', 'cow')
-
-
-def tiny_clip_state(seed: int = 0) -> dict:
-    """State dict of a random CLIP: 4 blocks of width 64, patch 8."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        vision = CLIPVisionCfg(layers=4, width=64, patch_size=8, image_size=32)
-        text = CLIPTextCfg(layers=1, width=64, heads=1)
-        state = CLIP(16, vision, text, quick_gelu=True).state_dict()
-    for key, value in state.items():
-        if key.endswith('in_proj_weight'):
-            value *= 4
-    return state
 
 
 def tiny_dino_state(num_registers: int = 0, seed: int = 0) -> dict:
@@ -53,17 +38,6 @@ def tiny_weclip(**changes) -> WeCLIP:
     return WeCLIP(**{**config, **changes})
 
 
-def samples(*labels: tuple[int, ...], size: tuple[int, int] = (40, 56)) -> list[SegDataSample]:
-    found = []
-    for classes in labels:
-        sample = SegDataSample(metainfo=dict(img_path='x.png', ori_shape=size, img_shape=size))
-        hot = torch.zeros(len(CLASSES))
-        hot[list(classes)] = 1
-        sample.gt_image_labels = LabelData(label=hot)
-        found.append(sample)
-    return found
-
-
 @pytest.fixture
 def model() -> WeCLIP:
     torch.manual_seed(0)
@@ -74,3 +48,10 @@ def model() -> WeCLIP:
 def images() -> torch.Tensor:
     torch.manual_seed(1)
     return torch.randn(3, 3, 40, 56)
+
+
+@pytest.fixture
+def at():
+    """Set the training iteration."""
+    with training_iteration() as at:
+        yield at

@@ -1,24 +1,23 @@
 """AFA on a network of a few thousand parameters."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
-from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
-from mmengine.structures import LabelData
-from mmseg.structures import SegDataSample
 
 from mmwsss.models import AFA, AttentionAffinityHead, SegformerMLPHead
-from mmwsss.models.segmentors import single_stage
 from mmwsss.ops.affinity.attention_logits import AttentionLogits
 from mmwsss.registry import MODELS
+from mmwsss.testing import labelled_samples, multi_hot
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 DIMS = [8, 16, 16, 32]
+samples = partial(labelled_samples, size=(32, 32))
 
 
 def tiny_afa(**changes) -> AFA:
@@ -55,36 +54,10 @@ def tiny_afa(**changes) -> AFA:
     return AFA(**{**config, **changes})
 
 
-def samples(*labels: tuple[int, ...], size=(32, 32), boxes=None) -> list[SegDataSample]:
-    found = []
-    for i, classes in enumerate(labels):
-        sample = SegDataSample(metainfo=dict(img_path='x.png', ori_shape=size, img_shape=size))
-        hot = torch.zeros(3)
-        hot[list(classes)] = 1
-        sample.gt_image_labels = LabelData(label=hot)
-        if boxes:
-            sample.set_metainfo(dict(img_box=boxes[i]))
-        found.append(sample)
-    return found
-
-
-def hot(*labels: tuple[int, ...]) -> torch.Tensor:
-    return torch.stack([sample.gt_image_labels.label for sample in samples(*labels)])
-
-
 def images(number: int = 3, size=(32, 32)) -> torch.Tensor:
     """Smooth, so that PAR has something to follow."""
     coarse = torch.randn(number, 3, 4, 4, generator=torch.Generator().manual_seed(1))
     return F.interpolate(coarse, size=size, mode='bicubic')
-
-
-@pytest.fixture
-def at(monkeypatch):
-    """Set the iteration."""
-    hub = MessageHub.get_instance('afa')
-    monkeypatch.setattr(single_stage.MessageHub, 'get_current_instance', lambda: hub)
-    hub.update_info('iter', 0)
-    return lambda iteration: hub.update_info('iter', iteration)
 
 
 def total(losses):
@@ -148,11 +121,11 @@ def test_phases_follow_the_iteration(at, monkeypatch):
         monkeypatch.setattr(model, 'refined_label', lambda *args: 'refined')
         for iteration in (3, 5, 6, 7):
             at(iteration)
-            seen.append(model.make_labels(images(), hot((0,), (1,), ()), None))
+            seen.append(model.make_labels(images(), multi_hot((0,), (1,), ()), None))
     cam, refined = ('cam', 'cam'), ('refined', 'refined')
     assert seen == [cam, cam, ('refined', 'cam'), ('refined', 'cam'), cam, cam, refined, refined]
     at(2)
-    assert (model.make_labels(images(), hot((0,), (1,), ()), None)[0] == 255).all()
+    assert (model.make_labels(images(), multi_hot((0,), (1,), ()), None)[0] == 255).all()
     assert [model.loss_weight('loss_seg'), model.loss_weight('loss_cls')] == [0, 1]
     model.loss_schedule['loss_seg'] = [(2, 0.5), (0, 0.25)]
     assert model.loss_weight('loss_seg') == 0.5
@@ -160,7 +133,7 @@ def test_phases_follow_the_iteration(at, monkeypatch):
 
 def test_labels_do_not_depend_on_the_rest_of_the_batch(at):
     model = tiny_afa().eval()
-    inputs, labels = images(), hot((0, 1, 2), (1,), ())
+    inputs, labels = images(), multi_hot((0, 1, 2), (1,), ())
     box = torch.tensor([[0, 32, 0, 32], [4, 30, 0, 26], [4, 30, 0, 26]])
     for model.refined_start in (0, 1):
         together, _ = model.make_labels(inputs, labels, box)
@@ -252,7 +225,7 @@ def test_maps_are_the_propagated_ones_or_the_plain_ones():
     refined = model.predict(images(), samples((0,), (1, 2), ()))
     model.test_cfg = dict(predict='cam', maps='plain', background=1.0)
     plain = model.predict(images(), samples((0,), (1, 2), ()))
-    cams, classes, _ = model.make_cams(images(), hot((0,), (1, 2), ()), None)
+    cams, classes, _ = model.make_cams(images(), multi_hot((0,), (1, 2), ()), None)
     for i, (one, other) in enumerate(zip(plain, refined, strict=True)):
         torch.testing.assert_close(one.pred_cam.cam, cams[i, classes[i] >= 0])
         assert not one.pred_sem_seg.data.any()

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
-from mmengine.structures import LabelData
 from mmseg.structures import SegDataSample
 
 from mmwsss.models import CLIPSegmentor, DeepLab, TestSettings, WSSSSegmentor
@@ -16,6 +15,7 @@ from mmwsss.models.segmentors.afa import AFASettings
 from mmwsss.ops.pairs import pack_pairs
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, supervised_label
+from mmwsss.testing import labelled_sample, multi_hot, smooth_pixels
 
 NORM = dict(type='SegDataPreProcessor', mean=[100.0] * 3, std=[50.0] * 3)
 
@@ -44,15 +44,11 @@ def segmentor(**test_cfg) -> Threshold:
 
 
 def pixels(height: int = 24, width: int = 32, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(1, 3, 5, 6, generator=generator)
-    return (F.interpolate(coarse, (height, width), mode='bicubic')[0].clamp(0, 1) * 255).byte()
+    return smooth_pixels(height, width, seed)
 
 
 def sample(*labels: int, **meta) -> SegDataSample:
-    hot = torch.zeros(2)
-    hot[list(labels)] = 1
-    return SegDataSample(metainfo=meta, gt_image_labels=LabelData(label=hot))
+    return labelled_sample(multi_hot(labels, num_classes=2)[0], **meta)
 
 
 @pytest.mark.parametrize(

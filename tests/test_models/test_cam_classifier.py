@@ -13,11 +13,11 @@ from mmengine.registry import init_default_scope
 from mmwsss.converters.psa import convert_psa
 from mmwsss.models import CAMClassifier, CAMHead
 from mmwsss.registry import MODELS
-
-from .conftest import samples
+from mmwsss.testing import labelled_samples, noise
 
 TESTS = Path(__file__).parents[1]
 SIZE = (40, 56)
+NORM = dict(mean=[123.675, 116.28, 103.53], std=[58.4, 57.1, 57.4])
 
 
 def classifier(**test_cfg) -> CAMClassifier:
@@ -25,9 +25,7 @@ def classifier(**test_cfg) -> CAMClassifier:
     model = CAMClassifier(
         backbone=dict(type='mmwsss.ResNet38d', base_channels=1, frozen_stages=-1),
         decode_head=dict(type='mmwsss.CAMHead', in_channels=64, num_classes=3),
-        data_preprocessor=dict(
-            type='SegDataPreProcessor', mean=[123.675, 116.28, 103.53], std=[58.4, 57.1, 57.4]
-        ),
+        data_preprocessor=dict(type='SegDataPreProcessor', **NORM),
         test_cfg=test_cfg,
     )
     model.init_weights()
@@ -35,10 +33,7 @@ def classifier(**test_cfg) -> CAMClassifier:
 
 
 def pictures(number: int = 2) -> torch.Tensor:
-    """Normalised whole-number pixel values."""
-    pixels = torch.randint(0, 256, (number, 3, *SIZE), generator=torch.Generator().manual_seed(1))
-    mean, std = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.4, 57.1, 57.4])
-    return (pixels - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    return noise(number, SIZE, **NORM)
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +63,7 @@ def test_dropout_drops_whole_channels():
 
 def test_loss_is_the_mean_binary_cross_entropy():
     model = classifier()
-    data_samples = samples((0,), (1, 2), size=SIZE)
+    data_samples = labelled_samples((0,), (1, 2))
     loss = model.loss(pictures(), data_samples)['loss_cls']
     logits = model.decode_head(model.extract_feat(pictures()))
     target = torch.tensor([[1.0, 0, 0], [0, 1, 1]])
@@ -78,7 +73,7 @@ def test_loss_is_the_mean_binary_cross_entropy():
 @torch.no_grad()
 def test_maps_of_the_image_labels():
     model = classifier(scales=(1.0, 0.5, 1.5), flip=True, background=0.3)
-    found = model.predict(pictures(), samples((2, 0), (), size=SIZE))
+    found = model.predict(pictures(), labelled_samples((2, 0), ()))
     cam, labels = found[0].pred_cam.cam, found[0].pred_cam.labels
     assert labels.tolist() == [0, 2] and cam.shape == (2, *SIZE)
     assert cam.min() >= 0 and 0.99 < cam.amax() <= 1
@@ -92,12 +87,12 @@ def test_maps_of_the_image_labels():
 @torch.no_grad()
 def test_maps_do_not_depend_on_the_batch_and_mirror_with_the_image():
     model = classifier(scales=(1.0, 2.0), flip=True)
-    images, data_samples = pictures(), samples((0, 1), (1,), size=SIZE)
+    images, data_samples = pictures(), labelled_samples((0, 1), (1,))
     whole = model.predict(images, data_samples)
     for i in range(2):
-        alone = model.predict(images[i : i + 1], samples(((0, 1), (1,))[i], size=SIZE))[0]
+        alone = model.predict(images[i : i + 1], labelled_samples(((0, 1), (1,))[i]))[0]
         torch.testing.assert_close(alone.pred_cam.cam, whole[i].pred_cam.cam, atol=1e-4, rtol=1e-4)
-    mirrored = model.predict(images.flip(-1), samples((0, 1), (1,), size=SIZE))
+    mirrored = model.predict(images.flip(-1), labelled_samples((0, 1), (1,)))
     torch.testing.assert_close(
         mirrored[0].pred_cam.cam.flip(-1), whole[0].pred_cam.cam, atol=1e-3, rtol=1e-3
     )
@@ -106,7 +101,7 @@ def test_maps_do_not_depend_on_the_batch_and_mirror_with_the_image():
 @torch.no_grad()
 def test_power_background():
     model = classifier(power=2.0)
-    found = model.predict(pictures(1), samples((0, 1), size=SIZE))[0]
+    found = model.predict(pictures(1), labelled_samples((0, 1)))[0]
     cam = found.pred_cam.cam
     scores = torch.cat([(1 - cam.amax(0, keepdim=True)) ** 2, cam])
     assert torch.equal(found.pred_sem_seg.data[0], scores.argmax(0))
@@ -115,11 +110,11 @@ def test_power_background():
 @torch.no_grad()
 def test_seg_mode_never_looks_at_image_labels():
     model = classifier(predict='seg')
-    with_labels = model.predict(pictures(), samples((0,), (1, 2), size=SIZE))
+    with_labels = model.predict(pictures(), labelled_samples((0,), (1, 2)))
     without = model.predict(pictures())
     found = model.decode_head(model.extract_feat(pictures())).sigmoid() > 0.5
     model.test_cfg = {}
-    by_labels = samples(*(tuple(hot.nonzero().flatten().tolist()) for hot in found), size=SIZE)
+    by_labels = labelled_samples(*(tuple(hot.nonzero().flatten().tolist()) for hot in found))
     expected = model.predict(pictures(), by_labels)
     assert found.any()
     for a, b, c in zip(with_labels, without, expected, strict=True):
@@ -142,13 +137,13 @@ def test_crf_of_the_classes_that_are_found():
 def test_square_views_and_strided_maps_end_at_the_size_of_the_image():
     for settings in (dict(sizes=(32, 48)), dict(merge='irn_strided')):
         model = classifier(flip=True, **settings)
-        found = model.predict(pictures(1), samples((0, 2), size=SIZE))[0]
+        found = model.predict(pictures(1), labelled_samples((0, 2)))[0]
         assert found.pred_cam.cam.shape == (2, *SIZE)
         assert found.pred_sem_seg.data.shape == (1, *SIZE)
 
 
 def test_maps_have_the_original_size():
-    data_samples = samples((0,), size=(30, 42))
+    data_samples = labelled_samples((0,), size=(30, 42))
     found = classifier().predict(pictures(1), data_samples)[0]
     assert found.pred_cam.cam.shape[1:] == found.pred_sem_seg.data.shape[1:] == (30, 42)
 

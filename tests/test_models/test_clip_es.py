@@ -16,8 +16,9 @@ from mmwsss.ops.affinity.caa import class_aware_affinity
 from mmwsss.ops.cam import minmax_normalize
 from mmwsss.ops.clip.vit import run_block
 from mmwsss.registry import MODELS
+from mmwsss.testing import labelled_samples, smooth_pixels, tiny_clip_state
 
-from .conftest import CLASSES, samples, tiny_clip_state
+from .conftest import CLASSES
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 MEAN, STD = [122.77, 116.75, 104.09], [68.5, 66.63, 70.32]
@@ -37,17 +38,10 @@ def clip_es(**changes) -> CLIPES:
     return model
 
 
-def pixels(height: int, width: int, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(1, 3, 5, 6, generator=generator)
-    image = F.interpolate(coarse, (height, width), mode='bicubic')[0].clamp(0, 1)
-    return (image * 255).round().byte()
-
-
 def run(model: CLIPES, images: list[torch.Tensor], labels: list[tuple[int, ...]]) -> list:
     found = []
     for image, present in zip(images, labels, strict=True):
-        found += samples(present, size=tuple(image.shape[-2:]))
+        found += labelled_samples(present, size=tuple(image.shape[-2:]))
     return model.test_step(dict(inputs=list(images), data_samples=found))
 
 
@@ -78,7 +72,7 @@ def autograd_maps(model: CLIPES, image: torch.Tensor, present: tuple[int, ...]) 
 
 
 def test_maps_are_those_of_one_backward_pass_per_class():
-    model, image, present = clip_es(), pixels(40, 56), (0, 2)
+    model, image, present = clip_es(), smooth_pixels(40, 56), (0, 2)
     expected = autograd_maps(model, image, present)
     result = run(model, [image], [present])[0]
     assert expected.amax() > 0.99
@@ -94,7 +88,8 @@ def test_maps_are_those_of_one_backward_pass_per_class():
 @pytest.mark.parametrize('flip', [False, True])
 def test_a_batch_of_several_sizes_is_each_image_alone(flip):
     model = clip_es(test_cfg=dict(flip=flip, scales=(1.0, 1.5)))
-    images = [pixels(40, 56), pixels(33, 47, 1), pixels(38, 50, 2), pixels(40, 56, 3)]
+    sizes = ((40, 56), (33, 47), (38, 50), (40, 56))
+    images = [smooth_pixels(*size, seed) for seed, size in enumerate(sizes)]
     labels = [(0,), (1, 2), (), (0, 1, 2)]
     together = run(model, images, labels)
     for image, present, found in zip(images, labels, together, strict=True):
@@ -109,31 +104,32 @@ def test_images_that_become_one_size_run_in_one_pass(monkeypatch):
     monkeypatch.setattr(
         model.backbone, 'encode', lambda x, n: (batches.append(tuple(x.shape)), encode(x, n))[1]
     )
-    run(model, [pixels(40, 56), pixels(33, 49), pixels(48, 56)], [(0,), (1,), (2,)])
+    images = [smooth_pixels(*size) for size in ((40, 56), (33, 49), (48, 56))]
+    run(model, images, [(0,), (1,), (2,)])
     assert sorted(batches) == [(1, 3, 48, 56), (2, 3, 40, 56)]
 
 
 def test_mirrored_views_make_mirrored_maps():
     model = clip_es(test_cfg=dict(flip=True))
-    image = pixels(40, 56)
+    image = smooth_pixels(40, 56)
     plain, mirrored = (run(model, [x], [(0, 1)])[0].pred_cam.cam for x in (image, image.flip(-1)))
     torch.testing.assert_close(plain, mirrored.flip(-1), atol=1e-4, rtol=0)
 
 
 def test_without_labels_everything_is_background():
-    result = run(clip_es(), [pixels(40, 56)], [()])[0]
+    result = run(clip_es(), [smooth_pixels(40, 56)], [()])[0]
     assert result.pred_cam.cam.shape == (0, 40, 56) and not result.pred_sem_seg.data.any()
 
 
 @pytest.mark.parametrize('size', [(3, 5), (1, 1), (7, 80), (8, 8)])
 def test_images_smaller_than_a_patch(size):
-    result = run(clip_es(), [pixels(*size)], [(0, 1)])[0]
+    result = run(clip_es(), [smooth_pixels(*size)], [(0, 1)])[0]
     assert result.pred_cam.cam.shape == (2, *size)
     assert result.pred_cam.cam.isfinite().all()
 
 
 def test_the_affinity_can_be_left_out():
-    image = pixels(40, 56)
+    image = smooth_pixels(40, 56)
     refined = run(clip_es(), [image], [(0,)])[0].pred_cam.cam
     plain = run(clip_es(test_cfg=dict(maps='plain')), [image], [(0,)])[0].pred_cam.cam
     assert (refined - plain).abs().max() > 0.1
@@ -168,12 +164,12 @@ def test_bad_settings(changes, message):
 
 
 def test_missing_or_foreign_labels():
-    model, image = clip_es(), pixels(40, 56)
-    sample = samples((0,))[0]
+    model, image = clip_es(), smooth_pixels(40, 56)
+    sample = labelled_samples((0,))[0]
     del sample.gt_image_labels
     with pytest.raises(ValueError, match='image labels'):
         model.test_step(dict(inputs=[image], data_samples=[sample]))
-    sample = samples((0,))[0]
+    sample = labelled_samples((0,))[0]
     sample.gt_image_labels.label = torch.zeros(7)
     with pytest.raises(ValueError, match='7 foreground classes'):
         model.test_step(dict(inputs=[image], data_samples=[sample]))
@@ -183,7 +179,7 @@ def test_it_is_not_trained():
     with pytest.raises(NotImplementedError, match='not trained'):
         clip_es().loss(torch.zeros(1, 3, 8, 8), [])
     with pytest.raises(RuntimeError, match='not trained'):
-        clip_es().data_preprocessor(dict(inputs=[pixels(8, 8)]), training=True)
+        clip_es().data_preprocessor(dict(inputs=[smooth_pixels(8, 8)]), training=True)
 
 
 @pytest.mark.parametrize(('name', 'classes'), [('voc', 20), ('coco', 80), ('mini', 10)])

@@ -12,8 +12,7 @@ from mmwsss.models.backbones.clip_vit import CLIPRequest
 from mmwsss.models.utils import clip_weights
 from mmwsss.models.utils.clip_weights import load_clip
 from mmwsss.ops.clip.vit import drop_images, embed_patches, interpolate_positions
-
-from .conftest import tiny_clip_state
+from mmwsss.testing import tiny_clip_state
 
 
 class _Archive(torch.nn.Module):

@@ -7,8 +7,9 @@ from mmengine.logging import MessageHub
 from mmwsss.models import ExCEL, ExCELFree, FrozenCLIP
 from mmwsss.models.segmentors import single_stage
 from mmwsss.models.text_encoders.attribute_bank import build_bank, load_bank, save_bank
+from mmwsss.testing import labelled_samples, tiny_clip_state
 
-from .conftest import CLASSES, samples, tiny_clip_state
+from .conftest import CLASSES
 
 
 def free_config() -> dict:
@@ -62,7 +63,7 @@ def iteration(monkeypatch):
 
 
 def test_a_step_trains_the_decoder_only(model, images, iteration):
-    losses = model.train().loss(images, samples((0,), (1, 2), ()))
+    losses = model.train().loss(images, labelled_samples((0,), (1, 2), ()))
     sum(losses.values()).backward()
     assert set(losses) == {'loss_seg', 'loss_affinity'}
     assert all(torch.isfinite(v) for v in losses.values())
@@ -87,7 +88,7 @@ def test_phases_begin_when_they_should(images, iteration, monkeypatch):
     monkeypatch.setattr(model.decode_head, 'loss_by_feat', losses_of)
     for value in (4, 5, 7, 8):
         iteration(value)
-        model.loss(images, samples((0,), (1,), (2,)))
+        model.loss(images, labelled_samples((0,), (1,), (2,)))
     assert calibrated == [False, True, True, True]
     assert [source is not None for source in sources] == [False, False, False, True]
     own = model.encode_decode(images)
@@ -100,7 +101,7 @@ def test_mixed_precision_step_is_finite(images, iteration, start):
     refiner = dict(type='mmwsss.CLIPAffinityRefiner', static_last=3, gated_last=2)
     model = tiny_excel(refiner=dict(refiner, gated_start=start))
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        losses = model.loss(images, samples((0,), (1, 2), (2,)))
+        losses = model.loss(images, labelled_samples((0,), (1, 2), (2,)))
     total = sum(losses.values())
     total.backward()
     assert torch.isfinite(total)
@@ -109,8 +110,8 @@ def test_mixed_precision_step_is_finite(images, iteration, start):
 
 def test_seg_never_uses_image_labels(model, images):
     model.eval().test_cfg = dict(sizes=(40, 32), flip=True, side=40, with_cam=True)
-    first = model.predict(images, samples((0,), (1,), (2,)))
-    second = model.predict(images, samples((1, 2), (0,), ()))
+    first = model.predict(images, labelled_samples((0,), (1,), (2,)))
+    second = model.predict(images, labelled_samples((1, 2), (0,), ()))
     for a, b in zip(first, second, strict=True):
         assert torch.equal(a.pred_sem_seg.data, b.pred_sem_seg.data)
         assert a.seg_logits.data.shape == (4, 40, 56)
@@ -133,11 +134,11 @@ def test_training_free_maps(images):
     torch.manual_seed(0)
     model = ExCELFree(**free_config()).eval()
     assert not any(p.requires_grad for p in model.parameters())
-    result = model.predict(images, samples((0,), (1, 2), ()))
+    result = model.predict(images, labelled_samples((0,), (1, 2), ()))
     for sample, allowed in zip(result, ({0, 1}, {0, 2, 3}, {0}), strict=True):
         assert set(sample.pred_sem_seg.data.unique().tolist()) <= allowed
     model.test_cfg = dict(side=40, maps='plain')
-    plain = model.predict(images, samples((0,), (1, 2), ()))
+    plain = model.predict(images, labelled_samples((0,), (1, 2), ()))
     assert not torch.equal(plain[0].pred_cam.cam, result[0].pred_cam.cam)
     with pytest.raises(ValueError, match=r'test_cfg\.predict must be one of cam'):
         model.test_cfg = dict(predict='seg')
@@ -174,7 +175,7 @@ def test_parts_that_do_not_fit(changes, message):
 
 def test_a_crop_that_patches_do_not_fill(model):
     with pytest.raises(ValueError, match='patch of 8 pixels, got 44'):
-        model.loss(torch.randn(1, 3, 40, 44), samples((0,)))
+        model.loss(torch.randn(1, 3, 40, 44), labelled_samples((0,)))
 
 
 def text(**changes):

@@ -5,7 +5,6 @@ from unittest.mock import patch
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
 
 from mmwsss.models import OneStage, OneStageHead, VGG16d
@@ -13,8 +12,7 @@ from mmwsss.models.backbones.resnet38d import ResNet38d
 from mmwsss.models.layers import FixedNormASPP, GlobalCueInjection
 from mmwsss.ops.pixel_adaptive import pamr
 from mmwsss.ops.pseudo_label.relative import relative_label
-
-from .conftest import samples
+from mmwsss.testing import labelled_samples, noise
 
 SIZE = (40, 56)
 NORM = dict(mean=[123.675, 116.28, 103.53], std=[58.4, 57.1, 57.4])
@@ -44,18 +42,7 @@ def segmentor(**changes) -> OneStage:
 
 
 def pictures(number: int = 2) -> torch.Tensor:
-    """Normalised whole-number pixel values."""
-    pixels = torch.randint(0, 256, (number, 3, *SIZE), generator=torch.Generator().manual_seed(1))
-    mean, std = (torch.tensor(NORM[key]).view(3, 1, 1) for key in ('mean', 'std'))
-    return (pixels - mean) / std
-
-
-@pytest.fixture
-def at_iteration():
-    """Set the training iteration."""
-    hub = MessageHub.get_current_instance()
-    yield lambda value: hub.update_info('iter', value)
-    hub.update_info('iter', 0)
+    return noise(number, SIZE, **NORM)
 
 
 def test_taps_of_the_backbones():
@@ -147,20 +134,20 @@ def test_bad_arguments():
         segmentor(data_preprocessor=dict(type='SegDataPreProcessor'))
 
 
-def test_masks_are_learnt_from_an_iteration_on(at_iteration):
+def test_masks_are_learnt_from_an_iteration_on(at):
     model = segmentor(mask_loss_start=7).train()
-    at_iteration(6)
+    at(6)
     with patch.object(model, 'make_pseudo_label', side_effect=AssertionError('not needed yet')):
-        losses = model.loss(pictures(), samples((0,), (1, 2), size=SIZE))
+        losses = model.loss(pictures(), labelled_samples((0,), (1, 2)))
     assert set(losses) == {'loss_cls', 'mask_size'}
-    at_iteration(7)
-    losses = model.loss(pictures(), samples((0,), (1, 2), size=SIZE))
+    at(7)
+    losses = model.loss(pictures(), labelled_samples((0,), (1, 2)))
     assert set(losses) == {'loss_cls', 'loss_mask', 'mask_size', 'mask_images'}
 
 
-def test_every_parameter_learns(at_iteration):
+def test_every_parameter_learns(at):
     model = segmentor(mask_loss_start=0).train()
-    losses = model.loss(pictures(), samples((0,), (1, 2), size=SIZE))
+    losses = model.loss(pictures(), labelled_samples((0,), (1, 2)))
     total, _ = model.parse_losses(losses)
     total.backward()
     learning = [n for n, p in model.named_parameters() if p.requires_grad]
@@ -173,7 +160,7 @@ def test_every_parameter_learns(at_iteration):
 def test_any_number_of_classes(labels, background):
     model = segmentor(mask_loss_start=0, label_background=background).train()
     inputs = pictures(len(labels))
-    losses = model.loss(inputs, samples(*labels, size=SIZE))
+    losses = model.loss(inputs, labelled_samples(*labels))
     total, _ = model.parse_losses(losses)
     total.backward()
     assert all(torch.isfinite(value) for value in losses.values())
@@ -182,7 +169,7 @@ def test_any_number_of_classes(labels, background):
 
 def test_no_confident_pixel():
     model = segmentor(mask_loss_start=0, label_low=1.0).train()
-    losses = model.loss(pictures(), samples((0,), (1, 2), size=SIZE))
+    losses = model.loss(pictures(), labelled_samples((0,), (1, 2)))
     assert losses['loss_mask'] == losses['mask_images'] == 0
     model.parse_losses(losses)[0].backward()
 
@@ -190,7 +177,7 @@ def test_no_confident_pixel():
 def test_a_flat_image():
     """Constant colours have no standard deviation."""
     model = segmentor(mask_loss_start=0).train()
-    losses = model.loss(torch.zeros(1, 3, *SIZE), samples((0,), size=SIZE))
+    losses = model.loss(torch.zeros(1, 3, *SIZE), labelled_samples((0,)))
     assert all(torch.isfinite(value) for value in losses.values())
 
 
@@ -219,7 +206,7 @@ def test_pseudo_labels_hold_the_classes_of_the_image_labels_only():
 
 def test_missing_image_labels():
     with pytest.raises(ValueError, match='without image labels'):
-        data_samples = samples((0,))
+        data_samples = labelled_samples((0,))
         del data_samples[0].gt_image_labels
         segmentor().loss(pictures(1), data_samples)
 
@@ -230,13 +217,13 @@ VIEWS = dict(scales=(1.0, 0.5), flip=True, pad='fixed', canvas=64)
 @torch.no_grad()
 def test_seg_mode_never_looks_at_image_labels():
     model = segmentor(test_cfg=dict(VIEWS, score_threshold=0.01)).eval()
-    with_labels = model.predict(pictures(), samples((0,), (1,), size=SIZE))
+    with_labels = model.predict(pictures(), labelled_samples((0,), (1,)))
     without = model.predict(pictures())
     for a, b in zip(with_labels, without, strict=True):
         assert torch.equal(a.pred_sem_seg.data, b.pred_sem_seg.data)
         assert 'pred_cam' not in a
     model.test_cfg = dict(model.test_cfg, with_cam=True)
-    pictured = model.predict(pictures(), samples((0,), (1, 2), size=SIZE))
+    pictured = model.predict(pictures(), labelled_samples((0,), (1, 2)))
     for a, b, labels in zip(pictured, without, ([0], [1, 2]), strict=True):
         assert torch.equal(a.pred_sem_seg.data, b.pred_sem_seg.data)
         assert a.pred_cam.labels.tolist() == labels
@@ -263,7 +250,7 @@ def test_classes_are_those_above_the_threshold():
 @torch.no_grad()
 def test_cam_mode():
     model = segmentor(test_cfg=dict(VIEWS, predict='cam')).eval()
-    found = model.predict(pictures(), samples((2, 0), (), size=SIZE))
+    found = model.predict(pictures(), labelled_samples((2, 0), ()))
     cam = found[0].pred_cam
     assert cam.labels.tolist() == [0, 2] and cam.cam.shape == (2, *SIZE)
     assert cam.cam.min() >= 0 and cam.cam.max() <= 1
@@ -289,29 +276,29 @@ def test_result_does_not_depend_on_the_batches():
 @torch.no_grad()
 def test_crf():
     model = segmentor(test_cfg=dict(crf=dict(preset='psa'), score_threshold=0.0)).eval()
-    found = model.predict(pictures(1), samples((0, 1, 2), size=SIZE))[0]
+    found = model.predict(pictures(1), labelled_samples((0, 1, 2)))[0]
     total = found.seg_logits.data.sum(0)
     torch.testing.assert_close(total, torch.ones_like(total), atol=1e-4, rtol=0)
     assert torch.equal(found.pred_sem_seg.data[0], found.seg_logits.data.argmax(0))
     model.test_cfg = dict(predict='cam', crf=dict(preset='psa'))
-    clean = model.predict(pictures(1), samples((0, 1, 2), size=SIZE))[0]
+    clean = model.predict(pictures(1), labelled_samples((0, 1, 2)))[0]
     assert torch.equal(found.pred_sem_seg.data, clean.pred_sem_seg.data)
     model.test_cfg = dict(predict='cam')
-    plain = model.predict(pictures(1), samples((0, 1, 2), size=SIZE))[0]
+    plain = model.predict(pictures(1), labelled_samples((0, 1, 2)))[0]
     torch.testing.assert_close(plain.pred_cam.cam, clean.pred_cam.cam)
 
 
 @torch.no_grad()
 def test_original_size():
-    data_samples = samples((0,), size=(30, 42))
+    data_samples = labelled_samples((0,), size=(30, 42))
     found = segmentor(test_cfg=dict(predict='cam')).eval().predict(pictures(1), data_samples)[0]
     assert found.pred_cam.cam.shape[1:] == found.pred_sem_seg.data.shape[1:] == (30, 42)
 
 
-def test_mixed_precision_step_is_finite(at_iteration):
+def test_mixed_precision_step_is_finite(at):
     model = segmentor(mask_loss_start=0).train()
     with torch.autocast('cpu', dtype=torch.bfloat16):
-        losses = model.loss(pictures(), samples((0,), (1, 2), size=SIZE))
+        losses = model.loss(pictures(), labelled_samples((0,), (1, 2)))
     model.parse_losses(losses)[0].backward()
     assert losses['mask_images'] > 0
     assert all(value.dtype == torch.float32 and value.isfinite() for value in losses.values())

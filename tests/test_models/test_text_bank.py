@@ -5,8 +5,7 @@ from open_clip.model import CLIP
 from mmwsss.models import FrozenCLIP, TextBank
 from mmwsss.models.text_encoders.text_bank import text_features
 from mmwsss.models.utils.clip_weights import build_clip
-
-from .conftest import tiny_clip_state
+from mmwsss.testing import tiny_clip_state
 
 
 @pytest.fixture

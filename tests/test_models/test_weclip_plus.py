@@ -7,8 +7,9 @@ from mmwsss.models import WeCLIPPlus
 from mmwsss.models.backbones.clip_vit import CLIPRequest
 from mmwsss.models.segmentors import single_stage
 from mmwsss.ops.losses import dice_loss, relabel_confident
+from mmwsss.testing import labelled_samples, tiny_clip_state
 
-from .conftest import CLASSES, samples, tiny_clip_state, tiny_dino_state
+from .conftest import CLASSES, tiny_dino_state
 
 
 def tiny_plus(**changes) -> WeCLIPPlus:
@@ -41,7 +42,7 @@ def model():
 
 
 def test_a_step_trains_the_decoder_only(model, images):
-    losses = model.train().loss(images, samples((0,), (1, 2), ()))
+    losses = model.train().loss(images, labelled_samples((0,), (1, 2), ()))
     sum(losses.values()).backward()
     assert set(losses) == {'loss_seg', 'loss_dice', 'loss_consistency', 'loss_affinity'}
     assert all(torch.isfinite(v) for v in losses.values())
@@ -90,7 +91,7 @@ def test_relabelling_begins_when_it_should(model, images, monkeypatch):
     )
     for iteration in (4, 5):
         hub.update_info('iter', iteration)
-        model.loss(images, samples((0,), (1,), (2,)))
+        model.loss(images, labelled_samples((0,), (1,), (2,)))
     assert seen == [False, True]
 
 
@@ -119,11 +120,11 @@ def test_relabel_and_dice_by_hand():
 
 def test_prediction_of_a_picture_that_is_not_square(model):
     model.eval().test_cfg = dict(predict='cam', long_side=61)
-    (sample,) = model.predict(torch.randn(1, 3, 37, 50), samples((0, 2), size=(37, 50)))
+    (sample,) = model.predict(torch.randn(1, 3, 37, 50), labelled_samples((0, 2), size=(37, 50)))
     assert sample.pred_cam.cam.shape == (2, 37, 50)
     assert set(sample.pred_pseudo_mask.data.unique().tolist()) <= {0, 1, 3}
     model.test_cfg = dict(long_side=61, scales=(1.0, 1.5), flip=True)
-    (sample,) = model.predict(torch.randn(1, 3, 37, 50), samples((0,), size=(37, 50)))
+    (sample,) = model.predict(torch.randn(1, 3, 37, 50), labelled_samples((0,), size=(37, 50)))
     assert sample.seg_logits.data.shape == (4, 37, 50)
 
 

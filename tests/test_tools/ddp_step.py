@@ -6,15 +6,13 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from mmengine.config import Config
-from mmengine.logging import MessageHub
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
-from mmengine.structures import LabelData
-from mmseg.structures import SegDataSample
 from torch import nn
 
 from mmwsss import register_all_modules
 from mmwsss.registry import MODELS
+from mmwsss.testing import labelled_samples, training_iteration
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'wsss'
 BATCH, CROP = 4, 64
@@ -60,12 +58,8 @@ def batch(rank: int, processes: int) -> dict:
     """This process's part of the images, each with two classes."""
     generator = torch.Generator().manual_seed(1)
     images = F.interpolate(torch.rand(BATCH, 3, 8, 8, generator=generator), size=CROP) * 255
-    samples = []
-    for i in range(BATCH):
-        label = torch.zeros(10)
-        label[[i, i + 3]] = 1
-        meta = dict(img_shape=(CROP, CROP), ori_shape=(CROP, CROP))
-        samples.append(SegDataSample(metainfo=meta, gt_image_labels=LabelData(label=label)))
+    labels = [(i, i + 3) for i in range(BATCH)]
+    samples = labelled_samples(*labels, num_classes=10, size=(CROP, CROP))
     mine = slice(rank * BATCH // processes, (rank + 1) * BATCH // processes)
     return dict(inputs=list(images.to(torch.uint8)[mine]), data_samples=samples[mine])
 
@@ -78,15 +72,15 @@ def train(method: str, iterations: list[int], rank: int = 0, processes: int = 1)
     step_of = model
     if processes > 1:
         step_of = MMDistributedDataParallel(model, broadcast_buffers=False)
-    data, hub, losses = batch(rank, processes), MessageHub.get_current_instance(), []
-    for iteration in iterations:
-        hub.update_info('iter', iteration)
-        logged = step_of.train_step(data, optimizer)
-        values = torch.stack([logged[name].detach() for name in sorted(logged)])
-        if processes > 1:
-            dist.all_reduce(values)
-        losses.append(dict(zip(sorted(logged), (values / processes).tolist(), strict=True)))
-    hub.update_info('iter', 0)
+    data, losses = batch(rank, processes), []
+    with training_iteration() as at:
+        for iteration in iterations:
+            at(iteration)
+            logged = step_of.train_step(data, optimizer)
+            values = torch.stack([logged[name].detach() for name in sorted(logged)])
+            if processes > 1:
+                dist.all_reduce(values)
+            losses.append(dict(zip(sorted(logged), (values / processes).tolist(), strict=True)))
     return dict(losses=losses, weights=model.state_dict())
 
 

@@ -9,7 +9,6 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ('mmwsss', 'configs', 'tools', 'demo')
@@ -66,21 +65,6 @@ def test_config_names_are_unique():
     counts = Counter(path.name for path in (ROOT / 'configs').rglob('*.py'))
     assert 'weclip_mini.py' in counts
     assert [name for name, count in counts.items() if count > 1] == []
-
-
-def test_model_index_lists_every_config():
-    listed = {}
-    for metafile in yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']:
-        content = yaml.safe_load((ROOT / metafile).read_text())
-        collections = {item['Name'] for item in content['Collections']}
-        for model in content['Models']:
-            assert model['In Collection'] in collections
-            assert Path(model['Config']).stem == model['Name']
-            listed[model['Config']] = model
-    shipped = relative_files('configs')
-    others = ('/_base_/', '/pipelines/')
-    leaves = {n for n in shipped if n.endswith('.py') and not any(o in n for o in others)}
-    assert set(listed) == leaves
 
 
 def test_requirements_are_the_default_extras(wheel):

@@ -111,6 +111,7 @@ class WSSSIoUMetric(BaseMetric):
 
     @property
     def classes(self) -> Sequence[str]:
+        """Class names of the data set, background first."""
         classes = (self.dataset_meta or {}).get('classes')
         if not classes:
             raise ValueError(

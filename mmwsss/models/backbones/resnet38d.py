@@ -40,6 +40,7 @@ class PlainBlock(nn.Module):
         self.conv_branch1 = None if same else _conv(in_channels, channels, 1, stride)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """``(B, C, h, w)`` -> the block's output, and the activated input."""
         y = F.relu(self.bn_branch2a(x), inplace=True)
         shortcut = x if self.conv_branch1 is None else self.conv_branch1(y)
         out = F.relu(self.bn_branch2b1(self.conv_branch2a(y)), inplace=True)
@@ -69,6 +70,7 @@ class BottleneckBlock(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`PlainBlock.forward`."""
         y = F.relu(self.bn_branch2a(x), inplace=True)
         out = self.conv_branch2a(y)
         out = self.dropout(F.relu(self.bn_branch2b1(out), inplace=True))

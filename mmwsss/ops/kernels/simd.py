@@ -136,7 +136,7 @@ def maximum(typing, a, b):
     return a(a, b), generate
 
 
-def _reduction(name, start):
+def _reduction(name, start, about):
     def typed(typing, vector):
         def generate(context, builder, signature, args):
             full = f'llvm.vector.reduce.{name}.v{args[0].type.count}f32'
@@ -145,11 +145,12 @@ def _reduction(name, start):
 
         return types.float32(vector), generate
 
+    typed.__doc__ = about
     return typed
 
 
-lane_sum = intrinsic(_reduction('fadd', 0.0))
-lane_max = intrinsic(_reduction('fmax', None))
+lane_sum = intrinsic(_reduction('fadd', 0.0, 'Sum of the lanes.'))
+lane_max = intrinsic(_reduction('fmax', None, 'Maximum of the lanes.'))
 
 
 @intrinsic

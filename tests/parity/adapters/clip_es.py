@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.structures import LabelData
 from mmseg.structures import SegDataSample
 from open_clip.tokenizer import SimpleTokenizer
 
@@ -30,6 +29,7 @@ from mmwsss.ops.pixels import crf_image
 from mmwsss.ops.pseudo_label import add_background, decide, threshold_label
 from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
+from mmwsss.testing import labelled_sample, multi_hot
 
 from ..harness import Case, agree, close, close_to_max, exact
 
@@ -192,12 +192,10 @@ def full(case: Case) -> dict:
     model = MODELS.build(cfg.model).eval()
     assert isinstance(model, CLIPES)
     labels = case.tensor('in_labels')
-    hot = torch.zeros(model.text.num_classes)
-    hot[labels] = 1
+    (hot,) = multi_hot(labels.tolist(), num_classes=model.text.num_classes)
 
     def run() -> SegDataSample:
-        sample = SegDataSample(metainfo=dict(ori_shape=case['in_image_rgb'].shape[:2]))
-        sample.gt_image_labels = LabelData(label=hot)
+        sample = labelled_sample(hot, ori_shape=case['in_image_rgb'].shape[:2])
         return model.test_step(dict(inputs=[_bgr(case)], data_samples=[sample]))[0].pred_cam
 
     result = run()

@@ -9,8 +9,6 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.structures import LabelData
-from mmseg.structures import SegDataSample
 
 from mmwsss.converters.one_stage import convert_one_stage
 from mmwsss.models.decode_heads.one_stage_head import OneStageHead
@@ -23,6 +21,7 @@ from mmwsss.ops.pseudo_label.relative import relative_label
 from mmwsss.ops.resize import upsample
 from mmwsss.ops.stochastic_gate import mean_gate, stochastic_gate
 from mmwsss.registry import MODELS
+from mmwsss.testing import labelled_sample
 
 from ..harness import agree, close, exact, unpack_present
 from ..one_stage_data import ADAPTERS as DATA
@@ -183,11 +182,7 @@ def net_eval(case):
 
 
 def _samples(image_labels):
-    samples = []
-    for label in image_labels:
-        samples.append(SegDataSample())
-        samples[-1].gt_image_labels = LabelData(label=label)
-    return samples
+    return [labelled_sample(hot) for hot in image_labels]
 
 
 def _keep_deep(case):

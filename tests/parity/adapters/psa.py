@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
-from mmengine.structures import BaseDataElement, LabelData, PixelData
+from mmengine.structures import BaseDataElement, PixelData
 from mmseg.structures import SegDataSample
 
 from mmwsss.converters.psa import convert_psa
@@ -26,6 +26,7 @@ from mmwsss.ops.pixel_affinity import (
 )
 from mmwsss.ops.pseudo_label import add_background, decide
 from mmwsss.registry import MODELS
+from mmwsss.testing import labelled_sample, multi_hot
 
 from ..harness import agree, close, close_to_max, exact
 from ..psa_classifier import ADAPTERS as CLASSIFIER
@@ -278,10 +279,8 @@ def pipeline(case):
     out = {}
     for i in range(sum(key.startswith('in_image') for key in case.arrays)):
         image, keys = case.tensor(f'in_image{i}'), case.tensor(f'param_keys{i}').long()
-        sample = SegDataSample(metainfo=dict(ori_shape=tuple(image.shape[:2])))
-        hot = torch.zeros(classifier.decode_head.num_classes)
-        hot[keys] = 1
-        sample.gt_image_labels = LabelData(label=hot)
+        (hot,) = multi_hot(keys.tolist(), num_classes=classifier.decode_head.num_classes)
+        sample = labelled_sample(hot, ori_shape=tuple(image.shape[:2]))
         data = dict(inputs=[image.flip(-1).permute(2, 0, 1)], data_samples=[sample])
         data = classifier.data_preprocessor(data, False)
         sample = classifier(**data, mode='predict')[0]
