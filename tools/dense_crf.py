@@ -28,6 +28,12 @@ def parse_args() -> argparse.Namespace:
         '--gt-prob', type=float, help='masks -> masks, whose labels are certain to this degree'
     )
     parser.add_argument(
+        '--num-labels',
+        type=int,
+        metavar='N',
+        help='masks -> masks: labels of the CRF, absent ones too (default: those of each mask)',
+    )
+    parser.add_argument(
         '--confidence', type=float, help='maps -> masks: 255 where the posterior is below this'
     )
     parser.add_argument(
@@ -52,13 +58,18 @@ def run(args: argparse.Namespace) -> None:
     from mmwsss.datasets.converters.common import read_ids
     from mmwsss.stages import LowHighFromCAMs, MasksFromCAMs, MasksFromMasks, run_folder
 
-    if args.confidence is not None and args.power is None and args.background is None:
+    masks_from_cams = args.power is not None or args.background is not None
+    if args.confidence is not None and not masks_from_cams:
         raise ValueError('--confidence belongs to --power and --background')
+    if args.image != 'true' and not masks_from_cams:
+        raise ValueError('--image belongs to --power and --background')
+    if args.num_labels is not None and args.gt_prob is None:
+        raise ValueError('--num-labels belongs to --gt-prob')
     crf = dict(preset=args.preset)
     if args.low_high:
         task = LowHighFromCAMs(*args.low_high, crf)
     elif args.gt_prob is not None:
-        task = MasksFromMasks(args.gt_prob, crf)
+        task = MasksFromMasks(args.gt_prob, crf, num_labels=args.num_labels)
     else:
         power = 1.0 if args.power is None else args.power
         task = MasksFromCAMs(power, args.background, args.confidence, args.image, crf)

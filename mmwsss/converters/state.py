@@ -1,24 +1,28 @@
 """Reading the state dict of a foreign checkpoint."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
 
-from mmwsss.utils import load_checkpoint_file
+from mmwsss.utils.checkpoint import load_foreign_state
 from mmwsss.utils.checks import some
 
 
-def read_state(path: str | os.PathLike) -> dict[str, Tensor]:
+def read_state(path: str | os.PathLike, stubs: Iterable[str] = ()) -> dict[str, Tensor]:
     """State dict of a checkpoint file, also of one that holds it under ``state_dict``.
+
+    Args:
+        path: Checkpoint.
+        stubs: See :func:`mmwsss.utils.checkpoint.load_foreign_state`.
 
     Raises:
         FileNotFoundError: No such file.
         ValueError: The file is no checkpoint, holds other types than tensors (never unpickled), or
             no dictionary of named tensors.
     """
-    state = load_checkpoint_file(path, 'cpu')
+    state = load_foreign_state(path, stubs, 'cpu')
     if isinstance(state, Mapping):
         state = state.get('state_dict', state)
     if not isinstance(state, Mapping):

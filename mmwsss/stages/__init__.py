@@ -5,6 +5,7 @@ from .crf import LowHighFromCAMs, MasksFromCAMs, MasksFromMasks
 from .folder import FolderTask, run_folder
 from .launch import Launch
 from .pipeline import Pipeline
+from .scores import ScoresFromCAMs, TwoLabelsFromCAMs
 
 __all__ = [
     'FolderTask',
@@ -13,6 +14,8 @@ __all__ = [
     'MasksFromCAMs',
     'MasksFromMasks',
     'Pipeline',
+    'ScoresFromCAMs',
+    'TwoLabelsFromCAMs',
     'config_stages',
     'folder_stages',
     'run_folder',

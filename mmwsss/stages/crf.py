@@ -149,6 +149,7 @@ class MasksFromMasks:
         gt_prob: Certainty in (0, 1).
         crf: Arguments of :class:`mmwsss.ops.dense_crf.DenseCRF`.
         palette: Colours of the masks; None: grey.
+        num_labels: Labels of the CRF (21 in TransCAM's on VOC); None: those that occur in a mask.
 
     Raises:
         ValueError: A value is out of its range.
@@ -157,12 +158,14 @@ class MasksFromMasks:
     gt_prob: float = 0.7
     crf: dict = field(default_factory=dict)
     palette: Sequence[Sequence[int]] | None = None
+    num_labels: int | None = None
 
     source_suffix: ClassVar[str] = '.png'
     target_suffix: ClassVar[str] = '.png'
 
     def __post_init__(self) -> None:
         check_range('gt_prob', self.gt_prob, 0, 1, open_low=True, open_high=True)
+        check_range('num_labels', self.num_labels, 1, _MAX_FOREGROUND + 1, integer=True)
         _check_crf(self.crf)
 
     def check_sources(self, sources: Sequence[Path]) -> None:
@@ -171,7 +174,9 @@ class MasksFromMasks:
 
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         labels = torch.from_numpy(read_mask(source))
-        refined = refine_labels(torch.from_numpy(image), labels, self.gt_prob, **self.crf)
+        refined = refine_labels(
+            torch.from_numpy(image), labels, self.gt_prob, num_labels=self.num_labels, **self.crf
+        )
         write_mask(target, refined.numpy(), self.palette)
 
 

@@ -19,7 +19,13 @@ from .evaluate import PredictionFolder, eval_folder
 from .folder import run_folder
 from .stage import Stage, check_folders, register_stage
 
-_CRF_KINDS = ('power', 'background', 'low_high', 'gt_prob')
+# what decides the kind of a dense_crf stage, and the settings that only this kind has
+_CRF_KINDS = {
+    'power': {'confidence', 'image'},
+    'background': {'confidence', 'image'},
+    'low_high': set(),
+    'gt_prob': {'num_labels'},
+}
 _BACKGROUNDS = 'range:0:1:0.01'
 BEST_OF = 'best of '
 
@@ -78,16 +84,22 @@ class DenseCRFStage(FolderStage):
     """The CRF tasks by the words of ``tools/dense_crf.py``.
 
     ``preset`` and one of ``power``, ``background`` (both may have ``confidence`` and ``image``),
-    ``low_high`` and ``gt_prob`` (:mod:`mmwsss.stages.crf`). ``background='best of NAME'`` and
-    ``power='best of NAME'`` take the best value that the ``evaluate`` stage NAME has found.
+    ``low_high`` and ``gt_prob`` (may have ``num_labels``), see :mod:`mmwsss.stages.crf`.
+    ``background='best of NAME'`` and ``power='best of NAME'`` take the best value that the
+    ``evaluate`` stage NAME has found.
     """
 
     needed = frozenset({'source', 'images', 'out'})
-    optional = FolderStage.optional | {'preset', 'confidence', 'image', *_CRF_KINDS}
+    optional = FolderStage.optional.union({'preset', *_CRF_KINDS}, *_CRF_KINDS.values())
 
     def check(self) -> None:
-        if sum(kind in self.spec for kind in _CRF_KINDS) != 1:
+        kinds = [kind for kind in _CRF_KINDS if kind in self.spec]
+        if len(kinds) != 1:
             raise ValueError(f'needs one of {", ".join(_CRF_KINDS)}')
+        special = set().union(*_CRF_KINDS.values())
+        foreign = (special - _CRF_KINDS[kinds[0]]) & self.spec.keys()
+        if foreign:
+            raise ValueError(f'{some(sorted(foreign))} cannot be said of {kinds[0]}')
         super().check()
 
     def task_config(self) -> dict[str, Any]:
@@ -96,7 +108,8 @@ class DenseCRFStage(FolderStage):
             low, high = self.spec['low_high']
             return dict(type='mmwsss.LowHighFromCAMs', low=low, high=high, crf=crf)
         if 'gt_prob' in self.spec:
-            return dict(type='mmwsss.MasksFromMasks', gt_prob=self.spec['gt_prob'], crf=crf)
+            given = {key: self.spec[key] for key in ('gt_prob', 'num_labels') if key in self.spec}
+            return dict(type='mmwsss.MasksFromMasks', crf=crf, **given)
         keys = ('power', 'background', 'confidence', 'image')
         given = {key: self.spec[key] for key in keys if key in self.spec}
         for key, metric in (('background', 'best_threshold'), ('power', 'best_power')):

@@ -8,7 +8,7 @@ checkpoints hold, and refuse everything else.
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -56,16 +56,48 @@ def load_checkpoint_file(path: str | os.PathLike, map_location: Any = None) -> A
         ValueError: The file holds other types (named in the message), or is truncated or not a
             checkpoint.
     """
+    return load_foreign_state(path, (), map_location)
+
+
+def load_foreign_state(
+    path: str | os.PathLike, stubs: Iterable[str], map_location: Any = None
+) -> Any:
+    """Load a checkpoint of another framework, which holds objects of its own beside the weights.
+
+    As :func:`load_checkpoint_file`, but objects of the named types become empty ones that keep
+    nothing and do nothing; neither their modules nor their code are looked up. Everything else is
+    refused as there.
+
+    Args:
+        path: See :func:`load_checkpoint_file`.
+        stubs: Names as the file spells them, such as ``'argparse.Namespace'`` in checkpoints of
+            PyTorch Lightning. (A refusal names the types of a file.)
+        map_location: As in :func:`torch.load`.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`load_checkpoint_file`.
+    """
     path = os.path.expanduser(os.fspath(path))
     if not os.path.isfile(path):
         raise FileNotFoundError(f'Checkpoint {path} does not exist.')
     if path.endswith('.safetensors'):
         return _load_safetensors(path, map_location)
+    inert = [(type('Inert', (_Inert,), {}), name) for name in stubs]  # apart, as keys of a dict
     try:
-        with torch.serialization.safe_globals(_allowed_types()):
+        with torch.serialization.safe_globals(_allowed_types() + inert):
             return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
         raise ValueError(_explain(path, error)) from error
+
+
+class _Inert:
+    """Takes the place of an object that is not wanted."""
+
+    def __init__(self, *args: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
 
 
 def _load_safetensors(path: str, map_location: Any) -> dict[str, torch.Tensor]:

@@ -61,16 +61,28 @@ class Case:
         value = torch.from_numpy(np.asarray(self.arrays[key]))
         return value.float() if value.dtype == torch.float16 else value
 
-    def manifest(self, name: str) -> OrderedDict:
-        """Manifest beside the case, or of the same name in the stored copy."""
-        for folder in (self.path.parent, STORED / self.path.parent.name):
-            if (folder / name).is_file():
-                return json.loads((folder / name).read_text(), object_pairs_hook=OrderedDict)
-        raise FileNotFoundError(f'{name} is not beside {self.path}')
+    def decimal(self, key: str) -> float:
+        """A float32 parameter as it was written: 0.63, not 0.62999999."""
+        return float(str(np.float32(self[key])))
 
-    def weights(self, manifest: str) -> OrderedDict:
-        """Seeded weights of a manifest (``param_seed``)."""
-        return seeded_state_dict(self.manifest(manifest), int(self['param_seed']))
+    def views(self, prefix: str, flip: bool = False) -> list[torch.Tensor]:
+        """``<prefix>0``, ``<prefix>1``, ...; with ``flip`` the odd ones are mirrored back."""
+        count = sum(key.startswith(prefix) for key in self.keys())
+        views = [self.tensor(f'{prefix}{i}') for i in range(count)]
+        return [v.flip(-1) if flip and i % 2 else v for i, v in enumerate(views)]
+
+    def manifest(self, *names: str) -> OrderedDict:
+        """The first manifest that is beside the case, or else in the stored copy."""
+        for folder in (self.path.parent, STORED / self.path.parent.name):
+            for name in names:
+                if (folder / name).is_file():
+                    return json.loads((folder / name).read_text(), object_pairs_hook=OrderedDict)
+        raise FileNotFoundError(f'{" or ".join(names)} is not beside {self.path}')
+
+    def weights(self, *manifests: str) -> OrderedDict:
+        """Seeded weights of a manifest (``param_seed`` or ``param_weight_seed``)."""
+        seed = 'param_seed' if 'param_seed' in self else 'param_weight_seed'
+        return seeded_state_dict(self.manifest(*manifests), int(self[seed]))
 
 
 def close(atol: float = 0.0, rtol: float = 0.0) -> Compare:
@@ -98,6 +110,20 @@ def close_to_max(rtol: float, rows: bool = False) -> Compare:
     return compare
 
 
+def close_to_scale(tolerance: float) -> Compare:
+    """Largest deviation relative to the largest value of the array, or to 1 if that is more."""
+
+    def compare(ours: np.ndarray, golden: np.ndarray) -> str:
+        ours, golden = ours.astype(np.float64), golden.astype(np.float64)
+        scale = max(1.0, np.abs(golden).max(initial=0))
+        worst = np.abs(ours - golden).max(initial=0)
+        if worst <= tolerance * scale:  # not if it is NaN
+            return ''
+        return f'deviation {worst:.3g} at a scale of {scale:.3g} (tolerance {tolerance})'
+
+    return compare
+
+
 def agree(share: float) -> Compare:
     """Share of equal entries."""
 
@@ -109,6 +135,22 @@ def agree(share: float) -> Compare:
 
 
 exact = agree(1.0)
+
+
+def marginals(atol: float, share: float = 0.999) -> Compare:
+    """Probabilities ``(C, H, W)`` within ``atol``, and a share of equal labels."""
+
+    def compare(ours: np.ndarray, golden: np.ndarray) -> str:
+        return close(atol)(ours, golden) or agree(share)(ours.argmax(0), golden.argmax(0))
+
+    return compare
+
+
+def crf_arguments(values: np.ndarray) -> dict[str, float]:
+    """Iterations, then weight and deviations of the Gaussian and of the bilateral term."""
+    names = ('iterations', 'gaussian_compat', 'gaussian_sxy')
+    names = (*names, 'bilateral_compat', 'bilateral_sxy', 'bilateral_srgb')
+    return dict(zip(names, values.tolist(), strict=True))
 
 
 def unpack_present(scores: torch.Tensor, classes: torch.Tensor, num_classes: int) -> torch.Tensor:

@@ -18,6 +18,7 @@ from mmwsss.datasets.transforms.affinity import (
     RandomFlipScores,
     RandomPadCropScores,
 )
+from mmwsss.datasets.transforms.two_labels import FuseTwoLabels, LoadTwoLabels
 from mmwsss.evaluation.writers import CAMStoreWriter
 from mmwsss.ops.resize import upsample
 from mmwsss.registry import DATASETS
@@ -305,3 +306,53 @@ def test_shipped_configs_read_their_stores(tmp_path, monkeypatch, name):
     assert (val['data_samples'].gt_sem_seg.data == 4).all()
     for packed in (train, test):
         assert 'gt_sem_seg' not in packed['data_samples']
+
+
+def write_two(folder, low, high, labels=(3,)):
+    np.savez(folder / 'a.npz', labels=np.array(labels, np.int16), low=low, high=high)
+
+
+@pytest.mark.parametrize('pad_label', [0, 255])
+def test_two_label_maps_become_one(tmp_path, sample, pad_label):
+    """Cropped and mirrored with the image, then the first pixel of each cell."""
+    low = np.zeros((20, 28), np.uint8)
+    low[:, 16:] = 4
+    high = np.zeros_like(low)
+    high[:, 8:] = 4
+    write_two(tmp_path, low, high)
+    results = LoadTwoLabels()(sample())
+    assert results['crf_low'].shape == results['crf_high'].shape == (20, 28)
+    image = results['img']
+    results = RandomPadCropScores((24, 32), pad_label)(results)
+    box = results['img'].any(-1)  # no pixel of the picture is black
+    assert box.sum() == 20 * 28
+    for key, label in (('crf_low', low), ('crf_high', high)):
+        assert np.array_equal(results[key][box].reshape(20, 28), label)
+        assert (results[key][~box] == pad_label).all()
+    results = RandomFlipScores(1.0)(results)
+    assert np.array_equal(results['img'][:, ::-1][box].reshape(20, 28, 3), image)
+    both = results['crf_low'], results['crf_high']
+    results = FuseTwoLabels(8)(results)
+    label = results['gt_affinity_label'].data
+    assert 'crf_low' not in results and label.dtype == torch.int64 and label.shape == (1, 3, 4)
+    for y, x in np.ndindex(3, 4):
+        first, second = (int(one[8 * y, 8 * x]) for one in both)
+        assert label[0, y, x] == (first or (255 if second else 0))
+    assert {0, 4, 255} <= set(label.flatten().tolist())
+
+
+def test_two_label_maps_of_another_kind(tmp_path, sample):
+    good = np.zeros((20, 28), np.uint8)
+    for low, labels, message in (
+        (good[1:], (3,), r'low is uint8 \(19, 28\), expected a label map uint8 \(20, 28\)'),
+        (good.astype(np.float16), (3,), 'scores are read by LoadCRFScores'),
+        (good + 3, (3,), r'low holds the labels \[3\]'),
+        (good, (4,), r'holds the classes \[4\], but the image labels are \[3\]'),
+    ):
+        write_two(tmp_path, low, good, labels)
+        with pytest.raises(ValueError, match=message):
+            LoadTwoLabels()(sample())
+    with pytest.raises(ValueError, match='fused by FuseLowHighAlpha'):
+        FuseTwoLabels()(with_scores())
+    with pytest.raises(ValueError, match='pad_label must be'):
+        RandomPadCropScores(32, pad_label=1)

@@ -6,7 +6,7 @@ from mmseg.structures import SegDataSample
 
 from mmwsss.models.decode_heads.affinity_head import AffinityHead
 from mmwsss.models.segmentors.affinity_net import AffinityNet
-from mmwsss.ops.dense_crf import dense_crf
+from mmwsss.ops.dense_crf import dense_crf, refine_labels
 from mmwsss.ops.pixel_affinity import dense_affinity, pair_labels, transition_power
 from mmwsss.ops.pseudo_label import add_background
 
@@ -142,6 +142,38 @@ def test_crf_behind_the_walk_sees_the_image(model):
     expected = dense_crf(image, walked, **params).argmax(0) * 5
     assert torch.equal(got, expected)
     assert not torch.equal(got, walked.argmax(0) * 5)
+
+
+@torch.no_grad()
+def test_crf_of_the_decided_mask(model):
+    """TransCAM: hard labels of all classes, on the cropped image."""
+    crf = dict(preset='irn', bilateral_srgb=60)
+    model.test_cfg = dict(alpha=1, logt=0, label_crf=dict(crf, gt_prob=0.6, num_labels=21))
+    pixels = torch.randint(0, 256, (2, 3, 44, 60))
+    inputs, samples = (pixels.float() - 100) / 50, [sample((4,)), sample((2, 7), seed=1)]
+    found = model.predict(inputs, samples)
+    for i, classes in enumerate(([0, 5], [0, 3, 8])):
+        scores = add_background(samples[i].seed_cam.cam[None])
+        decided = torch.tensor(classes)[model.walk(inputs[i : i + 1], scores)[0].argmax(0)]
+        image = pixels[i].permute(1, 2, 0).byte()
+        expected = refine_labels(image, decided, 0.6, num_labels=21, **crf)
+        assert torch.equal(found[i].pred_sem_seg.data[0], expected)
+        assert not torch.equal(decided, expected)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(label_crf=dict(num_labels=0)), r'label_crf\.num_labels must be a whole number'),
+        (dict(label_crf=dict(gt_prob=1)), r'label_crf\.gt_prob must be'),
+        (dict(label_crf=dict(preset='irm')), 'presets are'),
+        (dict(label_crf='irn'), 'label_crf must be like dict'),
+        (dict(label_crf={}, crf={}), 'remove one of them'),
+    ],
+)
+def test_mistakes_in_the_crf_of_the_mask(model, settings, message):
+    with pytest.raises(ValueError, match=message):
+        model.test_cfg = settings
 
 
 @torch.no_grad()

@@ -54,6 +54,17 @@ def test_logits_are_the_mean_of_the_linear_map():
     torch.testing.assert_close(head((feature,)), largest)
 
 
+def test_reduced_features():
+    """ACR: two convolutions with a ReLU in between; the logits are the means of the maps."""
+    head = CAMHead(5, 3, mid_channels=4).eval()
+    assert set(head.state_dict()) == {'reduction.weight', 'classifier.weight'}
+    features = torch.randn(2, 5, 6, 7)
+    hidden = torch.einsum('bchw,mc->bmhw', features, head.reduction.weight[..., 0, 0]).relu()
+    maps = torch.einsum('bmhw,km->bkhw', hidden, head.classifier.weight[..., 0, 0])
+    torch.testing.assert_close(head.scores([features]), maps)
+    torch.testing.assert_close(head([features]), maps.mean((2, 3)))
+
+
 def test_dropout_drops_whole_channels():
     head = CAMHead(64, 64, dropout_ratio=0.5).train()
     head.classifier.weight.data[:] = torch.eye(64)[:, :, None, None]

@@ -7,7 +7,10 @@ import pytest
 import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 from PIL import Image
 
 from mmwsss.registry import MODELS
@@ -15,6 +18,7 @@ from mmwsss.registry import MODELS
 FOLDER = Path(__file__).parents[2] / 'configs/segmentation'
 # the upper bounds, named *-full, train on true masks
 CONFIGS = sorted(p for p in FOLDER.glob('*.py') if not p.stem.endswith('-full'))
+BOUNDS = [p for p in CONFIGS if (FOLDER / f'{p.stem}-full.py').is_file()]
 CLASSES = {'voc12': 21, 'coco14': 81, 'mini': 11}
 
 
@@ -84,3 +88,36 @@ def test_training_samples(path, size, tmp_path):
     middle = (dark.mean() + bright.mean()) / 2
     assert (dark < middle).float().mean() > 0.95
     assert (bright > middle).float().mean() > 0.95
+
+
+@pytest.mark.parametrize('path', BOUNDS, ids=lambda p: p.stem)
+def test_upper_bounds_differ_in_their_masks_alone(path):
+    cfg, full = (Config.fromfile(p) for p in (path, FOLDER / f'{path.stem}-full.py'))
+    dataset = full.train_dataloader.dataset
+    assert dataset.mask_dir is None
+    assert dataset.data_prefix.seg_map_path == 'SegmentationClass'
+    for config in (cfg, full):
+        for key in ('mask_dir', 'data_prefix'):
+            del config.train_dataloader.dataset[key]
+    assert cfg.to_dict() == full.to_dict()
+
+
+@pytest.mark.parametrize('path', BOUNDS, ids=lambda p: p.stem)
+def test_small_networks_learn_and_predict(path):
+    """From the shipped weights, on two pictures whose right half is another class."""
+    init_default_scope('mmseg')
+    torch.manual_seed(0)
+    cfg = Config.fromfile(path)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    images = torch.full((2, 3, 112, 112), 60, dtype=torch.uint8)
+    images[..., 56:] = 200
+    label = torch.zeros(1, 112, 112, dtype=torch.long)
+    label[..., 56:] = 4
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for _ in images]
+    data = dict(inputs=list(images), data_samples=samples)
+    losses = [model.train().train_step(data, optimizer)['loss'].item() for _ in range(8)]
+    assert losses[-1] < 0.8 * losses[0]
+    found = model.eval().val_step(dict(inputs=[images[0, :, :100, :90]]))[0]
+    assert found.pred_sem_seg.data.shape == (1, 100, 90)

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from mmwsss.models import FrozenDINOv2
 from mmwsss.models.layers.dino_vit import DinoViT
 from mmwsss.models.utils import dino_weights
-from mmwsss.ops.dino_positions import interpolate_dino_positions
+from mmwsss.ops.vit_positions import interpolate_dino_positions
 
 from .conftest import tiny_dino_state
 

@@ -44,6 +44,18 @@ def test_frozen_stages():
     assert frozen(tiny(frozen_stages=6, norm_frozen=False)) == everything
 
 
+def test_dilation_of_the_last_block():
+    """How far a pixel of the last map sees: the two networks differ in b7 alone."""
+    far, near = tiny().eval(), tiny(b7_dilation=2).eval()
+    near.load_state_dict(far.state_dict())
+    x = torch.randn(1, 32 * 2, 11, 11, requires_grad=True)
+    for network, reach in ((far, 4), (near, 2)):
+        (gradient,) = torch.autograd.grad(network.b7(x)[0][0, :, 5, 5].sum(), x)
+        rows = gradient.abs().sum((0, 1, 3)).nonzero()[:, 0]
+        assert (rows.min(), rows.max()) == (5 - reach, 5 + reach)
+        assert network.b6.conv_branch2b1.dilation == (4, 4)
+
+
 @pytest.mark.parametrize('norm_eval', [True, False])
 def test_batch_norms_in_training(norm_eval):
     network = tiny(norm_eval=norm_eval, bn_momentum=0.5).train()

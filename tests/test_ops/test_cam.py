@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmwsss.ops.cam import merge_cams
+from mmwsss.ops.cam import CONVENTIONS, merge_cams
 
 SIZE = (21, 34)
 GRIDS = ((3, 5), (2, 3), (5, 7))
@@ -27,6 +27,14 @@ def official(convention, pairs):
         total = sum(np.maximum(np.maximum(resize(a, SIZE), resize(b, SIZE)), 0) for a, b in pairs)
         total -= total.min((1, 2), keepdims=True)
         return total / (total.max((1, 2), keepdims=True) + 1e-5)
+    if convention == 'mctformer':
+        total = np.sum([resize(v, SIZE) for v in views], axis=0)
+        low, high = total.min((1, 2), keepdims=True), total.max((1, 2), keepdims=True)
+        return (total - low) / (high - low + 1e-8)
+    if convention == 'acr':
+        total = np.sum([np.maximum(resize(v, SIZE), 0) for v in views], axis=0)
+        low, high = total.min((1, 2), keepdims=True), total.max((1, 2), keepdims=True)
+        return np.maximum(total - low - 1e-5, 0) / (high - low + 1e-5)
     if convention == 'psa':
         total = np.sum([resize(v.relu(), SIZE) for v in views], axis=0)
     else:  # the pair is added before the resizing
@@ -36,7 +44,7 @@ def official(convention, pairs):
     return total / (total.max((1, 2), keepdims=True) + 1e-5)
 
 
-@pytest.mark.parametrize('convention', ['psa', 'irn', 'irn_strided', 'seam', 'flipmax'])
+@pytest.mark.parametrize('convention', CONVENTIONS)
 def test_equals_the_official_formula(convention):
     torch.manual_seed(0)
     pairs = [tuple(torch.randn(2, 3, *g).unbind()) for g in GRIDS]
@@ -44,7 +52,7 @@ def test_equals_the_official_formula(convention):
     np.testing.assert_allclose(merged.numpy(), official(convention, pairs), atol=2e-6)
 
 
-@pytest.mark.parametrize('convention', ['psa', 'irn', 'irn_strided', 'seam', 'flipmax'])
+@pytest.mark.parametrize('convention', CONVENTIONS)
 def test_images_of_a_batch_do_not_mix(convention):
     views = [torch.randn(2, 3, *g) for g in GRIDS for _ in range(2)]
     merged = merge_cams(views, SIZE, convention)
@@ -56,7 +64,7 @@ def test_an_image_without_classes_has_no_map():
 
 
 def test_a_class_that_is_nowhere_active_is_zero():
-    for convention in ('psa', 'irn', 'flipmax'):
+    for convention in ('psa', 'irn', 'flipmax', 'acr'):
         assert (merge_cams([torch.full((1, 3, 5), -1.0)] * 2, SIZE, convention) == 0).all()
 
 

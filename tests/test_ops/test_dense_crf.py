@@ -28,14 +28,15 @@ def example(num_labels=5, size=(90, 120), seed=0):
     return image.contiguous(), scores
 
 
-def torch_engine(images, unary, preset):
+def torch_engine(images, unary, preset, copies=None):
     p = PRESETS[preset]
     field = TorchMeanField(
         images,
         (p.gaussian_sxy, p.gaussian_compat),
         (p.bilateral_sxy, p.bilateral_srgb, p.bilateral_compat),
     )
-    return field.infer(unary.flatten(2), p.iterations).reshape(unary.shape)
+    copies = torch.ones(unary.shape[1]) if copies is None else torch.tensor(copies)
+    return field.infer(unary.flatten(2), p.iterations, copies).reshape(unary.shape)
 
 
 @pytest.mark.parametrize('preset', PRESETS)
@@ -151,6 +152,52 @@ def test_unknown_pixels_get_a_label():
     refined = refine_labels(image, mask.masked_fill(unknown, 255), preset='irn')
     assert (refined == mask)[unknown].float().mean() > 0.9
     assert set(refined.unique().tolist()) <= set(mask.unique().tolist())
+
+
+def test_one_channel_for_equal_labels():
+    """The same posterior as with every label written out."""
+    image, scores = example(3)
+    unary, copies = unary_from_scores(scores), [1, 18, 2]
+    crf = DenseCRF(image, 'psa')
+    plain = crf(unary.repeat_interleave(torch.tensor(copies), dim=0))[[0, 1, 19]]
+    assert plain[1].max() < 1 / 18 < plain[0].max()
+    by_tensors = torch_engine(image[None], unary[None], 'psa', copies)[0]
+    for found in (crf(unary, copies=copies), by_tensors):
+        assert torch.allclose(found, plain, atol=1e-5)
+
+
+def test_one_channel_for_equal_labels_by_pydensecrf():
+    pytest.importorskip('pydensecrf')
+    image, scores = example(3)
+    unary, copies = unary_from_scores(scores), [1, 18, 2]
+    found, ours = (
+        DenseCRF(image, 'psa', backend)(unary, copies=copies)
+        for backend in ('pydensecrf', 'lattice')
+    )
+    assert (found - ours).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize('gt_prob', [0.5, 0.03])
+def test_absent_labels_take_part(gt_prob):
+    """As in the CRF of all labels; below 1 / n an absent label is likelier than the given one."""
+    image, mask = (torch.from_numpy(np.ascontiguousarray(x)) for x in render_mini('val', 0)[:2])
+    unsure = torch.rand(mask.shape, generator=torch.Generator().manual_seed(0)) < 0.1
+    labels = mask.masked_fill(unsure, 255)
+    unary = unary_from_labels(labels, 21, gt_prob, ignore_index=255)
+    plain = DenseCRF(image, 'irn')(unary).argmax(dim=0)
+    refined = refine_labels(image, labels, gt_prob, num_labels=21, preset='irn')
+    assert torch.equal(refined.long(), plain)
+    few = refine_labels(image, labels, gt_prob, preset='irn')
+    assert not torch.equal(refined, few)
+    with pytest.raises(ValueError, match=rf'label {mask.max()} is outside 0\.\.1'):
+        refine_labels(image, labels, num_labels=2)
+
+
+def test_copies_must_fit_the_labels():
+    image, scores = example(2)
+    for copies in ([1], [1, 0], [1.0, 2.0]):
+        with pytest.raises(ValueError, match='copies must be 2 whole numbers'):
+            DenseCRF(image)(unary_from_scores(scores), copies=copies)
 
 
 def test_unary_from_labels():

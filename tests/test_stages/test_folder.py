@@ -13,7 +13,14 @@ from PIL import Image
 from mmwsss.datasets.mini_render import render_mini
 from mmwsss.ops.dense_crf import dense_crf, refine_labels
 from mmwsss.ops.resize import upsample
-from mmwsss.stages import LowHighFromCAMs, MasksFromCAMs, MasksFromMasks, run_folder
+from mmwsss.stages import (
+    LowHighFromCAMs,
+    MasksFromCAMs,
+    MasksFromMasks,
+    ScoresFromCAMs,
+    TwoLabelsFromCAMs,
+    run_folder,
+)
 from mmwsss.stores.cam_store import save_cam
 from mmwsss.stores.score_store import load_scores
 from mmwsss.utils.io import read_mask, write_mask
@@ -100,6 +107,35 @@ def test_low_and_high_at_a_reduced_size(folders):
     np.testing.assert_allclose(small[:, 0, 0], first, atol=1e-3)
 
 
+def test_scores(folders):
+    work = ScoresFromCAMs(24, dict(preset='psa'))
+    run_folder(work, folders / 'cams', folders / 'images', folders / 'out', ['b'])
+    with np.load(folders / 'out/b.npz', allow_pickle=False) as file:
+        posterior, labels = expected_posterior(folders, 'b', 24)
+        assert file['scores'].dtype == np.float16
+        assert np.abs(file['scores'] - posterior.numpy()).max() < 1e-3
+        assert np.array_equal(file['labels'], labels)
+
+
+def test_two_labels(folders):
+    """Each background gives a map of its own; absent classes take part in the CRF."""
+    work = TwoLabelsFromCAMs((0.7, 0.1), 0.6, 11, dict(preset='irn'))
+    run_folder(work, folders / 'cams', folders / 'images', folders / 'out', ['b'])
+    with np.load(folders / 'out/b.npz', allow_pickle=False) as file:
+        found = {name: file[name] for name in file.files}
+    with np.load(folders / 'cams/b.npz') as file:
+        cam, labels = torch.from_numpy(file['cam'].astype(np.float32)), file['labels']
+    image = torch.from_numpy(np.array(Image.open(folders / 'images/b.png')))
+    best, place = upsample(cam, image.shape[:2]).max(0)
+    assert np.array_equal(found['labels'], labels)
+    for name, background in (('low', 0.7), ('high', 0.1)):
+        seed = torch.tensor(labels + 1)[place].masked_fill(best <= background, 0)
+        expected = refine_labels(image, seed, 0.6, num_labels=11, preset='irn')
+        assert found[name].dtype == np.uint8
+        assert np.array_equal(found[name], expected)
+    assert (found['low'] > 0).sum() < (found['high'] > 0).sum()
+
+
 def test_masks_from_masks(folders):
     truth = read_mask(folders / 'masks/a.png')
     noisy = truth.copy()
@@ -109,6 +145,11 @@ def test_masks_from_masks(folders):
     run_folder(work, folders / 'masks', folders / 'images', folders / 'out', ['a'])
     refined = read_mask(folders / 'out/a.png')
     assert (refined == truth).mean() > 0.95
+    work = MasksFromMasks(0.7, dict(preset='irn'), num_labels=11)
+    run_folder(work, folders / 'masks', folders / 'images', folders / 'all', ['a'])
+    image = torch.from_numpy(np.array(Image.open(folders / 'images/a.png')))
+    expected = refine_labels(image, torch.from_numpy(noisy), num_labels=11, preset='irn')
+    assert np.array_equal(read_mask(folders / 'all/a.png'), expected)
 
 
 def test_goes_on_where_it_stopped(folders):
@@ -207,6 +248,12 @@ def test_binary_masks_are_refused(folders):
         lambda: LowHighFromCAMs(0, 4),
         lambda: MasksFromMasks(gt_prob=1),
         lambda: MasksFromMasks(crf=dict(backend='gpu')),
+        lambda: MasksFromMasks(num_labels=0),
+        lambda: ScoresFromCAMs(power=0),
+        lambda: ScoresFromCAMs(crf=dict(preset='pssa')),
+        lambda: TwoLabelsFromCAMs((0.25, 0.6)),
+        lambda: TwoLabelsFromCAMs((0.6, 0.25, 0.1)),
+        lambda: TwoLabelsFromCAMs(gt_prob=0),
     ],
 )
 def test_values_out_of_range(make):

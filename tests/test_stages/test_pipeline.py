@@ -418,6 +418,22 @@ stages = [
         pipeline(folder)
 
 
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        ('power=2, num_labels=21', 'num_labels cannot be said of power'),
+        ('low_high=(1, 12), confidence=0.9', 'confidence cannot be said of low_high'),
+        ('gt_prob=0.7, num_labels=0', 'num_labels must be a whole number'),
+        ('gt_prob=0.7, power=2', 'needs one of power, background, low_high, gt_prob'),
+    ],
+)
+def test_words_of_a_crf_stage(folder, words, message):
+    stage = "dict(name='crf', run='dense_crf', source='cams', images='data/images', out='o', "
+    Path('pipe.py').write_text(f'stages = [{stage}{words})]')
+    with pytest.raises(ValueError, match=f'stage crf: {message}'):
+        pipeline(folder)
+
+
 def test_data_that_lie_elsewhere(folder):
     for name in ('one.py', 'two.py', 'pipe.py'):
         Path(name).write_text(Path(name).read_text().replace("'data", "'else/where"))

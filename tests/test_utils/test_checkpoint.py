@@ -1,7 +1,11 @@
 """No checkpoint may run code, by whichever door it comes in."""
 
+import argparse
 import os
 import pickle
+import shutil
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +18,7 @@ from mmengine.runner import CheckpointLoader, Runner, load_checkpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmwsss.utils.checkpoint import load_checkpoint_file
+from mmwsss.utils.checkpoint import load_checkpoint_file, load_foreign_state
 
 
 class Evil:
@@ -120,6 +124,65 @@ def test_getattr_serves_history_buffers_only(tmp_path):
     torch.save({'a': EvilGetattr()}, path)
     with pytest.raises(ValueError, match=r'Refused to load .*__init__'):
         load_checkpoint_file(path)
+
+
+LIGHTNING = ('argparse.Namespace', 'foreign.callbacks.Best')
+
+
+@pytest.fixture
+def lightning(tmp_path, monkeypatch):
+    """A file like those of PyTorch Lightning: arguments, and callbacks by their class."""
+    module = types.ModuleType('foreign.callbacks')
+    monkeypatch.setitem(sys.modules, 'foreign', types.ModuleType('foreign'))
+    monkeypatch.setitem(sys.modules, 'foreign.callbacks', module)
+    module.Best = type('Best', (), {'__module__': 'foreign.callbacks'})
+    content = {
+        'state_dict': {'net.weight': torch.arange(3.0)},
+        'hyper_parameters': argparse.Namespace(lr=0.1, betas=(0.9, 0.999)),
+        'callbacks': {module.Best: {'score': 1.0}},
+    }
+    torch.save(content, tmp_path / 'last.ckpt')
+    for name in ('foreign', 'foreign.callbacks'):
+        monkeypatch.delitem(sys.modules, name)
+    return tmp_path / 'last.ckpt'
+
+
+def test_objects_of_another_framework_become_empty_ones(lightning):
+    """They are not even imported; without the stubs the file is refused."""
+    state = load_foreign_state(lightning, LIGHTNING)
+    assert state['state_dict']['net.weight'].tolist() == [0, 1, 2]
+    assert not isinstance(state['hyper_parameters'], argparse.Namespace)
+    assert vars(state['hyper_parameters']) == {}
+    assert list(state['callbacks'].values()) == [{'score': 1.0}]
+    assert 'foreign' not in sys.modules
+    for stubs in ((), LIGHTNING[:1]):
+        with pytest.raises(ValueError, match='Refused to load'):
+            load_foreign_state(lightning, stubs)
+
+
+class Copier:
+    """Copies a file when it is unpickled."""
+
+    def __init__(self, *paths: Path) -> None:
+        self.paths = tuple(map(str, paths))
+
+    def __reduce__(self):
+        return shutil.copyfile, self.paths
+
+
+def test_stubs_do_not_open_the_door(evil, tmp_path):
+    """A hostile object is refused beside them, and does nothing if its own name is a stub."""
+    path, mark = evil
+    for stubs in (LIGHTNING, ('posix.mkdir', 'nt.mkdir')):  # modules that PyTorch never allows
+        with pytest.raises(ValueError, match='Refused to load') as info:
+            load_foreign_state(path, stubs)
+        check_refused(info.value, path, mark)
+    copier = tmp_path / 'copier.pth'
+    torch.save({'state_dict': {}, 'meta': Copier(path, mark)}, copier)
+    with pytest.raises(ValueError, match=r'objects of type shutil\.copyfile'):
+        load_foreign_state(copier, LIGHTNING)
+    assert set(load_foreign_state(copier, ('shutil.copyfile',))) == {'state_dict', 'meta'}
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize('content', [b'', b'PK\x03\x04 cut off', b'version https://git-lfs'])

@@ -14,17 +14,20 @@ from .geometric import RandomPadCrop, RandomScalePIL
 from .loading import LoadAnnotations, LoadImageFromFile, LoadImageLabels
 from .resized_crop import RandomResizedCropPIL
 from .seed_sample import SeedSample
+from .two_labels import FuseTwoLabels, LoadTwoLabels
 
 __all__ = [
     'ColorJitter',
     'DenseCRFMask',
     'FuseLowHighAlpha',
+    'FuseTwoLabels',
     'IntHSVJitter',
     'LoadAnnotations',
     'LoadCAM',
     'LoadCRFScores',
     'LoadImageFromFile',
     'LoadImageLabels',
+    'LoadTwoLabels',
     'PackAffinityInputs',
     'PackWSSSInputs',
     'RandomFlipScores',

@@ -1,7 +1,8 @@
 """Inputs of AffinityNet (PSA): stored maps of the first stage, and their joint augmentation.
 
 ``crf_low`` and ``crf_high`` in the samples are the scores ``(H, W, 1 + K)`` of background and the K
-classes of the image after the dense CRF, under a low and a high exponent of the background.
+classes of the image after the dense CRF, under a low and a high exponent of the background, or two
+label maps ``(H, W)`` in their place (:mod:`mmwsss.datasets.transforms.two_labels`).
 """
 
 import numpy as np
@@ -102,28 +103,39 @@ class LoadCRFScores(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomPadCropScores(RandomPadCrop):
-    """:class:`RandomPadCrop` of the image together with its scores; all are 0 outside of it.
+    """:class:`RandomPadCrop` of the image together with its scores or label maps.
+
+    Outside of the image, it and the scores are 0.
 
     Modified keys: ``img``, ``img_shape``, ``crf_low``, ``crf_high``. Added key: ``pad_shape``.
 
     Args:
         crop_size: Side of the square crop, or (height, width).
+        pad_label: Label outside of the image, if ``crf_low`` and ``crf_high`` are label maps: 255
+            is left out of the losses; 0, background, is what TransCAM's code does.
+
+    Raises:
+        ValueError: A ``pad_label`` that is neither.
     """
 
-    def __init__(self, crop_size: int | tuple[int, int]) -> None:
+    def __init__(self, crop_size: int | tuple[int, int], pad_label: int = 255) -> None:
         super().__init__(crop_size, pad_val=0)
+        if pad_label not in (0, 255):
+            raise ValueError(f'pad_label must be 255 (ignored) or 0 (background), got {pad_label}')
+        self.pad_label = pad_label
 
     def transform(self, results: dict) -> dict:
         offsets = self._random_offsets(*results['img'].shape[:2])
         for key in JOINT_KEYS:
-            results[key], _ = pad_crop(results[key], self.crop_size, *offsets, self.pad_val)
+            value = self.pad_label if results[key].ndim == 2 else self.pad_val
+            results[key], _ = pad_crop(results[key], self.crop_size, *offsets, value)
         results['img_shape'] = results['pad_shape'] = self.crop_size
         return results
 
 
 @TRANSFORMS.register_module()
 class RandomFlipScores(BaseTransform):
-    """Mirror the image and its scores left to right.
+    """Mirror the image and its scores or label maps left to right.
 
     Modified keys: ``img``, ``crf_low``, ``crf_high``.
 

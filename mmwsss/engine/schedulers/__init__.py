@@ -1,4 +1,5 @@
+from .cosine_warmup import CosineWarmupLR
 from .poly_warmup import PolyWarmupLR
 from .stepwise_poly import StepwisePolyLR
 
-__all__ = ['PolyWarmupLR', 'StepwisePolyLR']
+__all__ = ['CosineWarmupLR', 'PolyWarmupLR', 'StepwisePolyLR']

@@ -98,6 +98,7 @@ class ResNet38d(BaseModule):
         norm_eval: Batch norms always use their running statistics.
         norm_frozen: Affine parameters of the batch norms are not trained.
         bn_momentum: Weight of the current batch in the running statistics.
+        b7_dilation: Dilation of the last block (PMM's SEAM: 2).
         init_cfg: See :class:`mmengine.model.BaseModule`; ``mmwsss.StrictPretrained`` reads
             ImageNet weights. None: PyTorch's default initialisation.
     """
@@ -119,6 +120,7 @@ class ResNet38d(BaseModule):
         norm_eval: bool = True,
         norm_frozen: bool = True,
         bn_momentum: float = 0.1,
+        b7_dilation: int = 4,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -146,7 +148,7 @@ class ResNet38d(BaseModule):
                 channels = out * width
             self._stages.append(stage)
         self.b6 = BottleneckBlock(channels, 32 * width, 4, dropout[0], bn_momentum)
-        self.b7 = BottleneckBlock(32 * width, 64 * width, 4, dropout[1], bn_momentum)
+        self.b7 = BottleneckBlock(32 * width, 64 * width, b7_dilation, dropout[1], bn_momentum)
         self.bn7 = nn.BatchNorm2d(64 * width, momentum=bn_momentum)
         self._stages += [['b6'], ['b7']]
         self._freeze()

@@ -7,7 +7,7 @@ from timm.layers import PatchEmbed
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from mmwsss.ops.dino_positions import interpolate_dino_positions
+from mmwsss.ops.vit_positions import interpolate_dino_positions
 
 
 class DinoViT(nn.Module):

@@ -1,5 +1,6 @@
 """AffinityNet: pseudo masks by a random walk of activation maps on learned pixel affinities."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ from mmengine.structures import BaseDataElement, PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mmwsss.models.utils.crf import check_label_crf, refine_labels_with_crf
 from mmwsss.ops.pairs import pack_pairs
 from mmwsss.ops.pixel_affinity import random_walk
 from mmwsss.ops.pseudo_label import add_background, decide
@@ -28,6 +30,8 @@ class AffinityNetSettings(TestSettings):
         alpha: The background score is ``(1 - max cam) ** alpha``.
         background: A constant background score in its place.
         beta, logt: See :func:`mmwsss.ops.pixel_affinity.random_walk`.
+        label_crf: Arguments of :func:`mmwsss.models.utils.crf.refine_labels_with_crf`, to refine
+            the decided mask as hard labels (TransCAM), in place of ``crf``, which refines scores.
     """
 
     predict_choices: ClassVar = ('cam',)
@@ -39,9 +43,15 @@ class AffinityNetSettings(TestSettings):
     background: float | None = None
     beta: float = 8
     logt: int = 8
+    label_crf: Mapping | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_label_crf('test_cfg.label_crf', self.label_crf)
+        if self.crf is not None and self.label_crf is not None:
+            raise ValueError(
+                'test_cfg.crf refines the scores and label_crf the mask: remove one of them'
+            )
         check_range('test_cfg.alpha', self.alpha, 0, open_low=True)
         check_range('test_cfg.background', self.background, 0, 1)
         check_range('test_cfg.beta', self.beta, 0, open_low=True)
@@ -95,7 +105,11 @@ class AffinityNet(WSSSSegmentor):
         if self.settings.maps == 'refined':
             scores = self.walk(inputs, scores)
         scores = self.refine_present(inputs, scores, classes)
-        return Maps(scores[:, 1:], classes, decide(scores, classes))
+        label = decide(scores, classes)
+        if self.settings.label_crf is not None:
+            norm = self.data_preprocessor
+            label = refine_labels_with_crf(inputs, label, norm, **self.settings.label_crf)
+        return Maps(scores[:, 1:], classes, label)
 
     def walk(self, inputs: Tensor, scores: Tensor) -> Tensor:
         """Random walk of scores on the affinities that the network sees in the images.

@@ -1,4 +1,4 @@
-"""Dense CRF on the scores of a segmentor."""
+"""Dense CRF on the scores and the label maps of a segmentor."""
 
 from collections.abc import Mapping
 
@@ -6,9 +6,9 @@ import torch
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from torch import Tensor
 
-from mmwsss.ops.dense_crf import BACKENDS, crf_parameters, dense_crf
+from mmwsss.ops.dense_crf import BACKENDS, crf_parameters, dense_crf, refine_labels
 from mmwsss.ops.pixels import CRF_IMAGES, crf_image
-from mmwsss.utils.checks import check_choice
+from mmwsss.utils.checks import check_choice, check_range
 
 
 def refine_with_crf(
@@ -32,6 +32,45 @@ def refine_with_crf(
     """
     mean, std = data_preprocessor.mean, data_preprocessor.std
     return dense_crf(torch.stack([crf_image(x, mean, std, image) for x in inputs]), prob, **crf)
+
+
+def refine_labels_with_crf(
+    inputs: Tensor,
+    labels: Tensor,
+    data_preprocessor: SegDataPreProcessor,
+    image: str = 'true',
+    gt_prob: float = 0.7,
+    num_labels: int | None = None,
+    **crf,
+) -> Tensor:
+    """Label maps of a batch, refined as hard labels that are certain to ``gt_prob``.
+
+    Args:
+        inputs: Normalised images ``(B, 3, H, W)``; the CRF sees their order of channels.
+        labels: ``(B, H, W)`` int64 in 0..255.
+        data_preprocessor, image, crf: See :func:`refine_with_crf`.
+        gt_prob, num_labels: See :func:`mmwsss.ops.dense_crf.refine_labels`.
+
+    Returns:
+        Like ``labels``.
+    """
+    mean, std = data_preprocessor.mean, data_preprocessor.std
+    refined = [
+        refine_labels(crf_image(x, mean, std, image), one, gt_prob, num_labels=num_labels, **crf)
+        for x, one in zip(inputs, labels, strict=True)
+    ]
+    return torch.stack(refined)
+
+
+def check_label_crf(name: str, crf: Mapping | None) -> None:
+    """:func:`check_crf` for the arguments of :func:`refine_labels_with_crf`."""
+    if not isinstance(crf, Mapping):
+        return check_crf(name, crf)
+    arguments = dict(crf)
+    gt_prob = arguments.pop('gt_prob', None)
+    check_range(f'{name}.gt_prob', gt_prob, 0, 1, open_low=True, open_high=True)
+    check_range(f'{name}.num_labels', arguments.pop('num_labels', None), 1, 255, integer=True)
+    return check_crf(name, arguments)
 
 
 def check_crf(name: str, crf: Mapping | None) -> None:

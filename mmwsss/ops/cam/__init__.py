@@ -1,6 +1,7 @@
 """Elementary operations on class activation maps."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -42,6 +43,11 @@ def merge_cams(
     ``seam``        bilinear to (H, W), negative values stay            see below
     ``flipmax``     bilinear to (H, W), maximum of view and its mirror  S' = S - min,
                     image, relu                                         S' / (max S' + 1e-5)
+    ``mctformer``   bilinear to (H, W), negative values stay            S' = S - min,
+                                                                        S' / (max S' + 1e-8)
+    ``acr``         bilinear to (H, W), relu                            S' = S - min,
+                                                                        relu(S' - 1e-5) /
+                                                                        (max S' + 1e-5)
     =============== =================================================== =======================
 
     SEAM: negative S become 0; with m and M the smallest and the largest value, values below
@@ -53,7 +59,8 @@ def merge_cams(
             (:func:`mmwsss.ops.multi_view.view_maps`); taken one at a time. Only the classes in
             the image labels make sense: select them first.
         size: ``(H, W)`` of the image.
-        convention: One of the above: PSA and PuzzleCAM; IRN; SEAM; AFA and ToCo.
+        convention: One of the above: PSA and PuzzleCAM; IRN; SEAM, TransCAM and PMM; AFA and
+            ToCo; MCTformer; ACR.
         flip: Whether every other view is a mirror image (matters for ``flipmax`` only).
 
     Returns:
@@ -64,14 +71,14 @@ def merge_cams(
     """
     if convention not in _CONVENTIONS:
         raise ValueError(f'convention={convention!r} is not one of {list(_CONVENTIONS)}')
-    prepare, normalize = _CONVENTIONS[convention]
+    before, after, normalize = _CONVENTIONS[convention]
     grid = _merge_grid(size, convention)
     if convention == 'flipmax' and flip:
         views = _maximum_of_pairs(views, grid)
     total = None
     for view in views:
         with one_thread():  # not around the network that makes the views
-            maps = upsample(prepare(view), grid)
+            maps = after(upsample(before(view), grid))
             total = maps if total is None else total + maps
     if total is None:
         raise ValueError('there is no view to merge')
@@ -114,11 +121,24 @@ def _normalize_flipmax(total: Tensor) -> Tensor:
     return _divide_by_max(total - total.amin(dim=(-2, -1), keepdim=True))
 
 
+def _normalize_acr(total: Tensor) -> Tensor:
+    total = total - total.amin(dim=(-2, -1), keepdim=True)
+    high = total.amax(dim=(-2, -1), keepdim=True)
+    return (total - 1e-5).relu() / (high + 1e-5)
+
+
+def _same(view: Tensor) -> Tensor:
+    return view
+
+
+# before and after a view is resized, and of the sum
 _CONVENTIONS = {
-    'psa': (torch.relu, _divide_by_max),
-    'irn': (torch.relu, _divide_by_max),
-    'irn_strided': (torch.relu, _divide_by_max),
-    'seam': (lambda view: view, _normalize_seam),
-    'flipmax': (torch.relu, _normalize_flipmax),
+    'psa': (torch.relu, _same, _divide_by_max),
+    'irn': (torch.relu, _same, _divide_by_max),
+    'irn_strided': (torch.relu, _same, _divide_by_max),
+    'seam': (_same, _same, _normalize_seam),
+    'flipmax': (torch.relu, _same, _normalize_flipmax),
+    'mctformer': (_same, _same, partial(minmax_normalize, eps=1e-8)),
+    'acr': (_same, torch.relu, _normalize_acr),
 }
 CONVENTIONS = tuple(_CONVENTIONS)

@@ -60,6 +60,7 @@ PRESETS = {
     'toco': CRFParameters(10, 1, 1, 121, 5, 4),  # tests of ToCo and DuPL
     'toco_cam': CRFParameters(10, 3, 3, 36, 3, 4),
     'pmm': CRFParameters(10, 3, 10, 80, 13, 10),
+    'avc': CRFParameters(3, 3, 7, 60, 3, 8),  # tests of AVC's DeepLabV1-ResNet38
 }
 
 
@@ -118,22 +119,29 @@ def unary_from_labels(
     Raises:
         ValueError: Labels out of range, or a certainty outside (0, 1).
     """
-    if not 0 < gt_prob < 1:
-        raise ValueError(f'gt_prob must be between 0 and 1, not {gt_prob}')
-    labels = labels.long()
-    unknown = torch.zeros_like(labels, dtype=torch.bool)
+    known = torch.ones_like(labels, dtype=torch.bool)
     if ignore_index is not None:
-        unknown = labels == ignore_index
-        labels = labels.masked_fill(unknown, 0)
-    if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < num_labels:
+        known = labels != ignore_index
+    found = labels[known]
+    if found.numel() and not 0 <= int(found.min()) <= int(found.max()) < num_labels:
         raise ValueError(
-            f'labels range from {int(labels.min())} to {int(labels.max())}, outside '
+            f'labels range from {int(found.min())} to {int(found.max())}, outside '
             f'0..{num_labels - 1}'
         )
-    mine = torch.nn.functional.one_hot(labels, num_labels).movedim(-1, -3).bool()
+    keys = torch.arange(num_labels, device=labels.device)
+    return _unary_of_keys(labels, known, keys, num_labels, gt_prob)
+
+
+def _unary_of_keys(
+    labels: Tensor, known: Tensor, keys: Tensor, num_labels: int, gt_prob: float
+) -> Tensor:
+    """Energies ``(..., K, H, W)`` of K of the ``num_labels`` labels."""
+    if not 0 < gt_prob < 1:
+        raise ValueError(f'gt_prob must be between 0 and 1, not {gt_prob}')
+    mine = labels.unsqueeze(-3) == keys[:, None, None]
     other = -np.log((1 - gt_prob) / max(num_labels - 1, 1))
     unary = torch.where(mine, -np.log(gt_prob), other).float()
-    return unary.masked_fill(unknown.unsqueeze(-3), np.log(num_labels))
+    return unary.masked_fill(~known.unsqueeze(-3), np.log(num_labels))
 
 
 class DenseCRF:
@@ -185,18 +193,24 @@ class DenseCRF:
             self._engine = TorchMeanField(images, *terms)
 
     @one_thread()
-    def __call__(self, unary: Tensor, iterations: int | None = None) -> Tensor:
+    def __call__(
+        self, unary: Tensor, iterations: int | None = None, copies: Sequence[int] | None = None
+    ) -> Tensor:
         """Posterior of the labels.
 
         Args:
             unary: Energies ``(C, H, W)`` or ``(B, C, H, W)``, like the images, on any device.
             iterations: Mean-field steps instead of those of the parameters.
+            copies: How many labels each channel stands for, ``(C,)``; None: one. Labels of equal
+                energies stay equal, so that one channel is enough for all of them.
 
         Returns:
-            Same shape, float32, on the device of ``unary``; the labels of a pixel sum to 1.
+            Same shape, float32, on the device of ``unary``: the posterior of one label, so that
+            the channels of a pixel, times their copies, sum to 1.
 
         Raises:
-            ValueError: The sizes differ, there is no label, or energies are not finite.
+            ValueError: The sizes differ, there is no label, energies are not finite, or copies
+                are not one positive number per channel.
         """
         size = unary.shape[:-3] + unary.shape[-2:]
         if unary.ndim < 3 or size != self.shape or unary.shape[-3] == 0:
@@ -207,8 +221,47 @@ class DenseCRF:
             raise ValueError('the unary energies hold NaN or infinite values')
         if iterations is None:
             iterations = self.parameters.iterations
-        flat = unary.detach().float().reshape(-1, unary.shape[-3], self.shape[-2] * self.shape[-1])
-        return self._engine.infer(flat, iterations).reshape(unary.shape).to(unary.device)
+        channels = unary.shape[-3]
+        copies = torch.tensor([1] * channels if copies is None else list(copies))
+        if len(copies) != channels or copies.is_floating_point() or int(copies.min()) < 1:
+            raise ValueError(
+                f'copies must be {channels} whole numbers >= 1, one per label of the unary, got '
+                f'{copies.tolist()}'
+            )
+        flat = unary.detach().float().reshape(-1, channels, self.shape[-2] * self.shape[-1])
+        return self._engine.infer(flat, iterations, copies).reshape(unary.shape).to(unary.device)
+
+    def refine_labels(
+        self,
+        labels: Tensor,
+        gt_prob: float = 0.7,
+        ignore_index: int = 255,
+        num_labels: int | None = None,
+    ) -> Tensor:
+        """Most probable labels of one image for hard labels that are certain to ``gt_prob``.
+
+        Args:
+            labels: ``(H, W)`` integers; ``ignore_index`` marks unknown pixels, which get a label.
+            gt_prob: Certainty in (0, 1).
+            ignore_index: See above.
+            num_labels: Labels of the CRF, also those that do not occur, among which the
+                uncertainty is shared out (21 in TransCAM); None: those that occur, and 0 (IRN).
+
+        Returns:
+            Like ``labels``.
+
+        Raises:
+            ValueError: Labels that are no smaller than ``num_labels``, or of another size.
+        """
+        known = labels != ignore_index
+        present = torch.cat([labels[known], labels.new_zeros(1)]).unique()
+        if num_labels is None:
+            num_labels = len(present)
+        elif int(present[-1]) >= num_labels:
+            raise ValueError(f'label {int(present[-1])} is outside 0..{num_labels - 1}')
+        keys, copies = _with_absent(present, num_labels)
+        unary = _unary_of_keys(labels, known, keys, num_labels, gt_prob)
+        return keys[self(unary, copies=copies).argmax(dim=0)]
 
 
 def dense_crf(images: Tensor, scores: Tensor, **parameters) -> Tensor:
@@ -226,26 +279,34 @@ def dense_crf(images: Tensor, scores: Tensor, **parameters) -> Tensor:
 
 
 def refine_labels(
-    image: Tensor, labels: Tensor, gt_prob: float = 0.7, ignore_index: int = 255, **parameters
+    image: Tensor,
+    labels: Tensor,
+    gt_prob: float = 0.7,
+    ignore_index: int = 255,
+    num_labels: int | None = None,
+    **parameters,
 ) -> Tensor:
-    """Most probable labels for hard labels that are taken as certain to ``gt_prob``.
-
-    The labels of the CRF are those that occur, and 0 (background).
+    """:meth:`DenseCRF.refine_labels`, used once.
 
     Args:
         image: ``(H, W, 3)`` uint8.
-        labels: ``(H, W)`` uint8; ``ignore_index`` marks unknown pixels, which get a label.
-        gt_prob: Certainty in (0, 1).
+        labels, gt_prob, ignore_index, num_labels: See :meth:`DenseCRF.refine_labels`.
         parameters: See :class:`DenseCRF`.
 
     Returns:
-        ``(H, W)`` uint8.
+        Like ``labels``.
     """
-    keys = torch.cat([labels[labels != ignore_index].flatten(), labels.new_zeros(1)]).unique()
-    number = torch.full((256,), ignore_index, device=labels.device)
-    number[keys.long()] = torch.arange(len(keys), device=labels.device)
-    unary = unary_from_labels(number[labels.long()], len(keys), gt_prob, ignore_index)
-    return keys[DenseCRF(image, **parameters)(unary).argmax(dim=0)]
+    crf = DenseCRF(image, **parameters)
+    return crf.refine_labels(labels, gt_prob, ignore_index, num_labels)
+
+
+def _with_absent(present: Tensor, num_labels: int) -> tuple[Tensor, list[int]]:
+    """Ascending labels, the first absent one for all of them, and how many each stands for."""
+    if len(present) == num_labels:
+        return present, [1] * num_labels
+    absent = sorted(set(range(num_labels)) - set(present.tolist()))
+    keys = torch.cat([present, present.new_tensor(absent[:1])]).sort().values
+    return keys, [len(absent) if key == absent[0] else 1 for key in keys.tolist()]
 
 
 class _CPULattices:
@@ -260,9 +321,9 @@ class _CPULattices:
         images = images.contiguous().numpy()
         self.fields = self._map(lambda image: CPUMeanField(image, *terms), images)
 
-    def infer(self, unary: Tensor, iterations: int) -> Tensor:
-        unary = np.ascontiguousarray(unary.cpu().numpy())
-        posterior = self._map(lambda f, u: f.infer(u, iterations), self.fields, unary)
+    def infer(self, unary: Tensor, iterations: int, copies: Tensor) -> Tensor:
+        unary, copies = np.ascontiguousarray(unary.cpu().numpy()), copies.numpy()
+        posterior = self._map(lambda f, u: f.infer(u, iterations, copies), self.fields, unary)
         return torch.from_numpy(np.stack(posterior))
 
     def _map(self, function: Callable, *items: Sequence) -> list:
@@ -287,10 +348,10 @@ class _PyDenseCRF:
         self.images = images.cpu().numpy()
         self.gaussian, self.bilateral = gaussian, bilateral
 
-    def infer(self, unary: Tensor, iterations: int) -> Tensor:
-        unary = unary.cpu().numpy()
+    def infer(self, unary: Tensor, iterations: int, copies: Tensor) -> Tensor:
+        unary = unary.cpu().repeat_interleave(copies, dim=1).numpy()  # every copy is a label here
         posterior = [self._one(i, u, iterations) for i, u in zip(self.images, unary, strict=True)]
-        return torch.from_numpy(np.stack(posterior))
+        return torch.from_numpy(np.stack(posterior))[:, copies.cumsum(0) - 1]
 
     def _one(self, image: np.ndarray, unary: np.ndarray, iterations: int) -> np.ndarray:
         height, width = image.shape[:2]

@@ -121,12 +121,17 @@ class TorchMeanField:
         self.far = PermutohedralLattice(far, group)
         self.compat = gaussian[1], bilateral[2]
 
-    def infer(self, unary: Tensor, iterations: int) -> Tensor:
-        """Unary energies ``(B, C, N)`` float32 -> posterior ``(B, C, N)``."""
-        prob = (-unary).softmax(dim=1)
+    def infer(self, unary: Tensor, iterations: int, copies: Tensor) -> Tensor:
+        """Unary energies ``(B, C, N)`` float32 and copies ``(C,)`` -> posterior ``(B, C, N)``."""
+        copies = copies.to(unary)[:, None]
+
+        def softmax(scores: Tensor) -> Tensor:
+            return (scores + copies.log()).softmax(dim=1) / copies
+
+        prob = softmax(-unary)
         for _ in range(iterations):
             near = self.near.filter(prob.flatten(0, 1).T).T.reshape(unary.shape)
             far = self.far.filter(prob.transpose(1, 2).flatten(0, 1))
             far = far.unflatten(0, (unary.shape[0], -1)).transpose(1, 2)
-            prob = (self.compat[0] * near + self.compat[1] * far - unary).softmax(dim=1)
+            prob = softmax(self.compat[0] * near + self.compat[1] * far - unary)
         return prob

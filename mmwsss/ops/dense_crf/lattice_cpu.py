@@ -16,6 +16,7 @@ import numpy as np
 from ..kernels.compiled import compiled
 from ..kernels.simd import (
     add,
+    add_product,
     add_scaled,
     exp,
     fill,
@@ -228,10 +229,10 @@ def _from_rows(rows, out):  # pragma: no cover - compiled
 
 @compiled()
 def _pass(
-    scores, near_index, near_weight, far_index, far_weight,
+    scores, copies, near_index, near_weight, far_index, far_weight,
     near, far, near_splat, far_splat, lanes, gather, splat,
 ):  # pragma: no cover - compiled  # fmt: skip
-    """``prob = softmax(scores + messages)`` for all pixels.
+    """``prob = softmax(scores + messages)`` for all pixels, of labels that occur ``copies`` times.
 
     ``gather`` and ``splat`` hold the corners of the near and the far lattice to read from and to
     add to, or nothing. Without corners to splat to, the probabilities replace the scores.
@@ -254,7 +255,7 @@ def _pass(
         total = zero(lanes)
         for block in range(blocks):
             value = exp(add(load(prob, block, lanes), shift))
-            total = add(total, value)
+            total = add_product(total, load(copies, block, lanes), value)
             store(prob, block, value)
         scale = np.float32(1) / lane_sum(total)
         for block in range(blocks):
@@ -380,18 +381,20 @@ class CPUMeanField:
         self.near = _position_lattice(height, width, *gaussian)
         self.far = _normalised(_build(features), compat)
 
-    def infer(self, unary: np.ndarray, iterations: int) -> np.ndarray:
-        """Unary energies ``(C, N)`` float32 -> posterior ``(C, N)``."""
+    def infer(self, unary: np.ndarray, iterations: int, copies: np.ndarray) -> np.ndarray:
+        """Unary energies ``(C, N)`` float32 and copies ``(C,)`` -> posterior ``(C, N)``."""
         labels, count = unary.shape
         lanes = (0,) * (4 if labels <= 4 else 8)
         blocks = -(-labels // len(lanes))
+        weights = np.ones((blocks, len(lanes)), np.float32)
+        weights.ravel()[:labels] = copies
         scores = np.empty((blocks * count, len(lanes)), np.float32)
         _to_rows(unary, scores)
         terms = [_Vertices(lattice, blocks, lanes) for lattice in (self.near, self.far)]
         corners, nothing = (self.near.corners, self.far.corners), ((), ())
         for step in range(iterations + 1):
             _pass(
-                scores,
+                scores, weights,
                 self.near.index, self.near.weight, self.far.index, self.far.weight,
                 *(t.result for t in terms), *(t.splat for t in terms), lanes,
                 corners if step else nothing, corners if step < iterations else nothing,

@@ -121,6 +121,17 @@ def add_scaled(typing, total, factor, vector):
 
 
 @intrinsic
+def add_product(typing, total, a, b):
+    """Lane-wise ``total + a * b``."""
+
+    def generate(context, builder, signature, args):
+        name = f'llvm.fma.v{args[0].type.count}f32'
+        return _call(builder, name, args[0].type, args[1], args[2], args[0])
+
+    return total(total, a, b), generate
+
+
+@intrinsic
 def add(typing, a, b):
     """Lane-wise sum."""
     return a(a, b), lambda context, builder, signature, args: builder.fadd(*args)

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
@@ -24,36 +23,15 @@ from mmwsss.ops.losses import balanced_cross_entropy, floored_softmax, image_bal
 from mmwsss.ops.multi_view import make_resize, merge_logits
 from mmwsss.ops.pixels import crf_image
 from mmwsss.ops.resize import resize_label
-from mmwsss.registry import MODELS
 
 from ..harness import Case, Spread, agree, close, close_to_max, exact
-from ..seeded_weights import seeded_state_dict
+from ..networks import MEAN, STD, imagenet_normalised, network, rgb_inputs, without_dropout
 
 CONFIGS = Path(__file__).parents[3] / 'configs/_base_'
-MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-STD = np.array([0.229, 0.224, 0.225], np.float32)
 MEAN_BGR = np.array([104.008, 116.669, 122.675], np.float32)
 
 
-def _decimal(value) -> float:
-    """A float32 parameter as it was written: 0.63, not 0.62999999."""
-    return float(str(np.float32(value)))
-
-
-def _normalised(image: np.ndarray) -> torch.Tensor:
-    """uint8 ``(3, H, W)`` RGB, or a batch, with the official order of the roundings."""
-    mean, std = (v.reshape(3, 1, 1) for v in (MEAN, STD))
-    return torch.from_numpy((image / np.float32(255) - mean) / std)
-
-
 # ---- networks ----
-
-
-def _manifest_name(path: Path) -> str:
-    """Manifest of a case: ``net_<x>`` has its own, ``train_step_<x>`` that of its network."""
-    names = (f'{path.stem}.manifest.json', f'net_{_network(path)}.manifest.json')
-    return next((n for n in names if (path.parent / n).is_file()), names[1])
-
 
 NETWORKS = {
     'dlv1_rn38': 'deeplabv1_resnet38',
@@ -69,27 +47,19 @@ def _network(path: Path) -> str:
     return max((n for n in NETWORKS if n in path.stem), key=len)
 
 
+def _manifests(path: Path) -> tuple[str, str]:
+    """``net_<x>`` has its own manifest, ``train_step_<x>`` that of its network."""
+    return f'{path.stem}.manifest.json', f'net_{_network(path)}.manifest.json'
+
+
 def _model(case: Case):
-    """The network of our config with the seeded weights of the official one."""
-    cfg = Config.fromfile(CONFIGS / f'models/{NETWORKS[_network(case.path)]}.py')
-    init_default_scope('mmseg')
-    model = MODELS.build(cfg.model)
-    manifest = case.manifest(_manifest_name(case.path))
-    weights = seeded_state_dict(manifest, int(case['param_weight_seed']))
-    model.load_state_dict(convert_deeplab(weights), strict=True)
-    return model.eval()
-
-
-def _inputs(model, case: Case) -> torch.Tensor:
-    """RGB images of the case, normalised by the preprocessor of the config."""
-    images = list(case.tensor('in_image').flip(1))  # BGR, as mmseg loads them
-    return model.data_preprocessor(dict(inputs=images))['inputs']
+    return network(case, NETWORKS[_network(case.path)], convert_deeplab, *_manifests(case.path))
 
 
 @torch.no_grad()
 def net_dlv1_rn38(case: Case) -> dict:
     model = _model(case)
-    x = _inputs(model, case)
+    x = rgb_inputs(model, case)
     features = model.extract_feat(x)
     logits = model.decode_head(features)
     full = resize(logits, x.shape[-2:], mode='bilinear', align_corners=model.align_corners)
@@ -104,7 +74,7 @@ def net_dlv1_rn38(case: Case) -> dict:
 @torch.no_grad()
 def net_dlv2_r101(case: Case) -> dict:
     model = _model(case)
-    x = _inputs(model, case)
+    x = rgb_inputs(model, case)
     net = model.backbone
     stem = net.maxpool(net.relu(net.norm1(net.conv1(x))))
     layer3 = net.layer2(net.layer1(stem))
@@ -123,7 +93,7 @@ def net_dlv2_r101(case: Case) -> dict:
 @torch.no_grad()
 def base_logits(case: Case) -> dict:
     model = _model(case)
-    return dict(out_logits=model.decode_head(model.extract_feat(_inputs(model, case))))
+    return dict(out_logits=model.decode_head(model.extract_feat(rgb_inputs(model, case))))
 
 
 # ---- training steps ----
@@ -147,7 +117,7 @@ class _Probe:
     """Parameters by their official names."""
 
     def __init__(self, model, case: Case) -> None:
-        manifest = case.manifest(_manifest_name(case.path))
+        manifest = case.manifest(*_manifests(case.path))
         self.ours = {v: k for k, v in convert_deeplab({k: k for k in manifest}).items()}
         parameters = dict(model.named_parameters())
         self.parameters = [parameters[self.ours[str(key)]] for key in case['param_keys']]
@@ -177,7 +147,7 @@ def train_step_dlv1_rn38(case: Case) -> dict:
     a sum (it differs from processor to processor) or float64 move the third loss by 7e-3. So the
     steps also run with other last bits, and what these change is no deviation.
     """
-    x = _normalised(case['in_image']).contiguous()
+    x = imagenet_normalised(case['in_image']).contiguous()
     out = _three_steps(case, x)
     generator = torch.Generator().manual_seed(0)
     moved = []
@@ -189,16 +159,13 @@ def train_step_dlv1_rn38(case: Case) -> dict:
 
 
 def _three_steps(case: Case, x: torch.Tensor) -> dict:
-    model = _model(case).train()
-    for module in model.modules():
-        if isinstance(module, torch.nn.modules.dropout._DropoutNd):
-            module.p = 0.0
+    model = without_dropout(_model(case))
     optimizer = _optimizer(model, case, 'deeplabv1_20k')
     scheduler = PolyWarmupLR(
         optimizer,
         max_iters=int(case['param_max_itr']) + 1,
         warmup_iters=0,
-        power=_decimal(case['param_power']),
+        power=case.decimal('param_power'),
         by_epoch=False,
     )
     samples, probe = _samples(case), _Probe(model, case)
@@ -232,7 +199,7 @@ def _three_steps(case: Case, x: torch.Tensor) -> dict:
 def train_step_dlv2_r101(case: Case) -> dict:
     model = _model(case).train()
     optimizer = _optimizer(model, case, 'deeplabv2_20k')
-    x = _inputs(model, case) * float(case['param_input_scale'])
+    x = rgb_inputs(model, case) * float(case['param_input_scale'])
     samples, probe = _samples(case), _Probe(model, case)
     label = case.tensor('in_label')
     out, rows = {}, []
@@ -259,7 +226,7 @@ def poly_lr_dlv2(case: Case) -> dict:
         optimizer,
         max_iters=int(case['param_iter_max']),
         interval=int(case['param_step']),
-        power=_decimal(case['param_power']),
+        power=case.decimal('param_power'),
         by_epoch=False,
     )
     used = []
@@ -304,10 +271,10 @@ def augment_dlv1(case: Case) -> dict:
     image, seg = case['in_image'], case['in_seg']
     out = dict(out_hsv=jitter_hsv(image[..., ::-1], case['param_hsv_delta'])[..., ::-1])
     for name in ('a', 'b'):
-        ratio = _decimal(case[f'param_scale_{name}'])
+        ratio = case.decimal(f'param_scale_{name}')
         out[f'out_scale_{name}_img'] = scale_image(image, ratio, 'factor', 'bicubic')
         out[f'out_scale_{name}_seg'] = scale_label(seg, ratio, 'factor')
-    normalised = _normalised(image.transpose(2, 0, 1))
+    normalised = imagenet_normalised(image.transpose(2, 0, 1))
     crop = int(case['param_crop'])
     # every randrange(k) of the official code answers k // 2
     pad = [max(crop - side + 1, 0) // 2 for side in seg.shape]
@@ -324,7 +291,7 @@ def augment_dlv1(case: Case) -> dict:
 def augment_dlv2(case: Case) -> dict:
     out, crop = {}, int(case['param_crop'])
     for name in ('a', 'b'):
-        ratio = _decimal(case[f'param_scale_{name}'])
+        ratio = case.decimal(f'param_scale_{name}')
         image = scale_image(case['in_image_bgr'].astype(np.float32), ratio, 'size', 'bilinear')
         label = scale_label(case['in_seg'], ratio, 'size')
         start = [max(side - crop, 0) // 2 for side in label.shape]
@@ -361,18 +328,12 @@ def _crf(image: torch.Tensor, prob: torch.Tensor, parameters) -> torch.Tensor:
     return dense_crf(image, prob, iterations=int(iterations), **kernels)
 
 
-def _views(case: Case, flipped: bool) -> list[torch.Tensor]:
-    names = [key for key in case.arrays if key.startswith('in_logit_')]
-    views = [case.tensor(f'in_logit_{i}') for i in range(len(names))]
-    return [v.flip(-1) if flipped and i % 2 else v for i, v in enumerate(views)]
-
-
 def msf_merge_crf_dlv1(case: Case) -> dict:
     image = case['in_image']
-    merged = merge_logits(_views(case, True), image.shape[:2], 'logit_mean', align_corners=True)
+    views = case.views('in_logit_', flip=True)
+    merged = merge_logits(views, image.shape[:2], 'logit_mean', align_corners=True)
     prob = merged.softmax(0)
-    statistics = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
-    seen = crf_image(_normalised(image.transpose(2, 0, 1)), *statistics, 'truncated')
+    seen = crf_image(imagenet_normalised(image.transpose(2, 0, 1)), MEAN, STD, 'truncated')
     posterior = _crf(seen, prob, case['param_crf'])
     return dict(
         out_prob=prob[:6],
@@ -385,7 +346,7 @@ def msf_merge_crf_dlv1(case: Case) -> dict:
 
 def msmax_merge_rn38_fov2(case: Case) -> dict:
     image = case.tensor('in_image')
-    prob = merge_logits(_views(case, False), image.shape[:2], 'prob_max', align_corners=False)
+    prob = merge_logits(case.views('in_logit_'), image.shape[:2], 'prob_max', align_corners=False)
     return dict(
         out_prob_max=prob,
         out_pred=prob.argmax(0),

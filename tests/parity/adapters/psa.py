@@ -7,11 +7,10 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
-from mmengine.structures import BaseDataElement, PixelData
+from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmwsss.converters.psa import convert_psa
-from mmwsss.models.segmentors.affinity_net import AffinityNet
 from mmwsss.ops.cam import merge_cams
 from mmwsss.ops.dense_crf import DenseCRF, unary_from_scores
 from mmwsss.ops.pixel_affinity import (
@@ -28,7 +27,8 @@ from mmwsss.ops.pseudo_label import add_background, decide
 from mmwsss.registry import MODELS
 from mmwsss.testing import labelled_sample, multi_hot
 
-from ..harness import agree, close, close_to_max, exact
+from ..affinity_net import bare_net, pairs_of, predicted_mask
+from ..harness import agree, close, close_to_max, exact, marginals
 from ..psa_classifier import ADAPTERS as CLASSIFIER
 from ..psa_classifier import TOLERANCES as CLASSIFIER_TOLERANCES
 from ..psa_classifier import _images, _norm, _schedule
@@ -93,18 +93,15 @@ def random_walk_case(case):
     scores = add_background(cam[None], alpha)
     padded = torch.nn.functional.pad(scores, (0, -size[1] % 8, 0, -size[0] % 8))
     grid = (padded.shape[-2] // 8, padded.shape[-1] // 8)
-    source, target = pair_indices(grid, RADIUS)
-    pairs = matrix[source.expand_as(target), target][None]
-    assert torch.equal(dense_affinity(pairs, grid, RADIUS)[0], matrix)
-
+    pairs = pairs_of(matrix, grid, RADIUS)
     pooled = torch.nn.functional.avg_pool2d(padded, 8)
     walked = random_walk(pooled, pairs, RADIUS, beta, int(logt))
-    model = _bare_net(pairs, dict(alpha=alpha, beta=beta, logt=int(logt)))
+    model = bare_net(pairs, RADIUS, dict(alpha=alpha, beta=beta, logt=int(logt)))
     return dict(
         out_trans=transition_power(matrix[None], beta, int(logt))[0],
         out_cam_vec=_all_classes(pooled, keys)[0].flatten(1),
         out_cam_rw_low=_all_classes(walked, keys),
-        out_pred=_predict(model, torch.zeros(3, *size), cam, keys),
+        out_pred=predicted_mask(model, torch.zeros(3, *size), cam, keys),
     )
 
 
@@ -113,40 +110,6 @@ def _all_classes(scores, keys, num_classes=21):
     out = scores.new_zeros(1, num_classes, *scores.shape[-2:])
     out[:, torch.cat([torch.zeros(1, dtype=torch.long), keys + 1])] = scores
     return out
-
-
-class _GivenAffinity(torch.nn.Module):
-    """Backbone and head of a network whose affinities are known."""
-
-    def __init__(self, affinity):
-        super().__init__()
-        self.given = affinity
-
-    def radius_on(self, grid):
-        return RADIUS
-
-    def forward(self, inputs):
-        return inputs
-
-    def affinity(self, features):
-        return self.given
-
-
-def _bare_net(pairs, test_cfg):
-    model = AffinityNet(
-        backbone=dict(type='mmwsss.ResNet38d', base_channels=1),
-        decode_head=dict(type='mmwsss.AffinityHead'),
-        test_cfg=test_cfg,
-    )
-    model.backbone = model.decode_head = _GivenAffinity(pairs)
-    return model
-
-
-@torch.no_grad()
-def _predict(model, inputs, cam, keys):
-    sample = SegDataSample(metainfo=dict(ori_shape=tuple(inputs.shape[-2:])))
-    sample.seed_cam = BaseDataElement(cam=cam, labels=keys)
-    return model.predict(inputs[None], [sample])[0].pred_sem_seg.data[0]
 
 
 def msf_cam_merge(case):
@@ -291,13 +254,8 @@ def pipeline(case):
         for kind, name in (('low', 'la'), ('high', 'ha')):
             scores = add_background(cam[None], float(case[f'param_{kind}_alpha']))[0]
             out[f'out_{name}{i}'] = crf(unary_from_scores(scores))
-        out[f'out_rw_pred{i}'] = _predict(net, data['inputs'][0], cam, keys)
+        out[f'out_rw_pred{i}'] = predicted_mask(net, data['inputs'][0], cam, keys)
     return out
-
-
-def _marginals(ours, golden):
-    """Values within 1e-4 and 99.9 % of the labels equal."""
-    return close(1e-4)(ours, golden) or agree(0.999)(ours.argmax(0), golden.argmax(0))
 
 
 ADAPTERS = dict(
@@ -326,7 +284,7 @@ TOLERANCES = {
     'random_walk/*': close(1e-5),
     'msf_cam_merge/out_pred': agree(0.999),
     'msf_cam_merge/*': close(1e-5),
-    'crf_la_ha/out_crf*': _marginals,
+    'crf_la_ha/out_crf*': marginals(1e-4),
     'crf_la_ha/*': close(1e-4),
     'pipeline_rn38/out_*_pred*': agree(0.99),
     'pipeline_rn38/*': close(1e-3),

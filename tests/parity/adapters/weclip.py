@@ -26,13 +26,13 @@ from mmwsss.ops.affinity import (
 )
 from mmwsss.ops.affinity.box_mask import box_mask
 from mmwsss.ops.cam import minmax_normalize
-from mmwsss.ops.dino_positions import interpolate_dino_positions
 from mmwsss.ops.losses import affinity_loss, balanced_cross_entropy, dice_loss, relabel_confident
 from mmwsss.ops.multi_view import mean_of_views, resize_long_side
 from mmwsss.ops.pixel_adaptive import pixel_adaptive_refine
 from mmwsss.ops.pseudo_label import add_background, decide
 from mmwsss.ops.resize import upsample
 from mmwsss.ops.schedules import poly_warmup_factor
+from mmwsss.ops.vit_positions import interpolate_dino_positions
 
 from ..harness import agree, close, close_to_max, exact
 

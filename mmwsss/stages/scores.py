@@ -1,0 +1,115 @@
+"""Folder tasks that store what the dense CRF makes of maps, for training transforms to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from ..ops.dense_crf import DenseCRF, unary_from_scores
+from ..ops.pseudo_label import add_background, threshold_label
+from ..registry import TASK_UTILS
+from ..utils.checks import check_range
+from ..utils.io import atomic_write
+from .crf import _check_crf, _read_cam
+
+
+@TASK_UTILS.register_module()
+@dataclass(frozen=True)
+class ScoresFromCAMs:
+    """Posterior of [background, maps of the image's classes] (rough masks of PMM: power 24).
+
+    ``<image id>.npz`` holds ``labels`` int16 ``(K,)`` and ``scores`` float16 ``(1 + K, H, W)``,
+    background first.
+
+    Attributes:
+        power: Background score ``(1 - max cam) ** power``.
+        crf: Arguments of :class:`mmwsss.ops.dense_crf.DenseCRF`.
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
+
+    power: float = 24.0
+    crf: dict = field(default_factory=dict)
+
+    source_suffix: ClassVar[str] = '.npz'
+    target_suffix: ClassVar[str] = '.npz'
+
+    def __post_init__(self) -> None:
+        check_range('power', self.power, 0, open_low=True)
+        _check_crf(self.crf)
+
+    def check_sources(self, sources: Sequence[Path]) -> None:
+        """Maps are checked one by one, when they are read."""
+
+    def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
+        stored, cam = _read_cam(source, image)
+        scores = add_background(cam[None], self.power)[0]
+        scores = DenseCRF(torch.from_numpy(image), **self.crf)(unary_from_scores(scores))
+        _save(target, labels=np.int16(stored.labels), scores=np.float16(scores))
+
+
+@TASK_UTILS.register_module()
+@dataclass(frozen=True)
+class TwoLabelsFromCAMs:
+    """Two label maps under constant backgrounds, each refined as hard labels (IRN, TransCAM).
+
+    ``<image id>.npz`` holds ``labels`` int16 ``(K,)`` and the label maps ``low`` and ``high`` uint8
+    ``(H, W)``. As among the scores of :class:`mmwsss.stages.LowHighFromCAMs`, what ``low`` calls
+    foreground is confident, and what ``high`` calls background.
+    :class:`mmwsss.datasets.transforms.FuseTwoLabels` makes one of them.
+
+    Attributes:
+        backgrounds: Background scores of ``low`` and ``high``, falling.
+        gt_prob: Certainty in (0, 1) of the labels.
+        num_labels: Labels of the CRF (21 in TransCAM's on VOC); None: those that occur.
+        crf: Arguments of :class:`mmwsss.ops.dense_crf.DenseCRF`.
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
+
+    backgrounds: tuple[float, float] = (0.6, 0.25)
+    gt_prob: float = 0.7
+    num_labels: int | None = None
+    crf: dict = field(default_factory=dict)
+
+    source_suffix: ClassVar[str] = '.npz'
+    target_suffix: ClassVar[str] = '.npz'
+
+    def __post_init__(self) -> None:
+        try:
+            low, high = self.backgrounds
+        except (TypeError, ValueError):
+            raise ValueError(f'backgrounds must be two numbers, got {self.backgrounds!r}') from None
+        check_range('backgrounds[0]', low, 0, 1)
+        check_range('backgrounds[1]', high, 0, low, open_high=True)
+        check_range('gt_prob', self.gt_prob, 0, 1, open_low=True, open_high=True)
+        check_range('num_labels', self.num_labels, 1, 255, integer=True)
+        _check_crf(self.crf)
+
+    def check_sources(self, sources: Sequence[Path]) -> None:
+        """Maps are checked one by one, when they are read."""
+
+    def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
+        stored, cam = _read_cam(source, image)
+        crf, classes = DenseCRF(torch.from_numpy(image), **self.crf), torch.tensor(stored.labels)
+        low, high = (
+            crf.refine_labels(
+                threshold_label(cam[None], classes[None], background)[0],
+                self.gt_prob,
+                num_labels=self.num_labels,
+            )
+            for background in self.backgrounds
+        )
+        _save(target, labels=np.int16(stored.labels), low=np.uint8(low), high=np.uint8(high))
+
+
+def _save(target: Path, **arrays: np.ndarray) -> None:
+    with atomic_write(target) as tmp, open(tmp, 'wb') as file:
+        np.savez_compressed(file, **arrays)
