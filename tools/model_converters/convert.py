@@ -17,7 +17,17 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mmwsss.converters import afa, convert_file, deeplab, imagenet_init, irn, one_stage, psa, weclip
+from mmwsss.converters import (
+    afa,
+    convert_file,
+    deeplab,
+    efficientnet,
+    imagenet_init,
+    irn,
+    one_stage,
+    psa,
+    weclip,
+)
 from mmwsss.utils.checks import check_apart, check_unique
 from mmwsss.utils.io import atomic_write
 
@@ -89,6 +99,10 @@ METHODS = {
         of_state(deeplab.convert_deeplab),
         'DeepLab of a retraining code (deeplab-pytorch, SEAM, MCTformer, L2G), trained or initial '
         '(deeplabv1_resnet101-*.pth)',
+    ),
+    'efficientnet_lite0': Method(
+        of_state(efficientnet.convert_efficientnet_lite0),
+        'EfficientNet-Lite0 of a PyTorch port (_blocks.0._bn1.weight), for timm',
     ),
     'imagenet_init': Method(
         complete_backbone,
@@ -165,7 +179,7 @@ def check_paths(src: str, dst: str, extras: Mapping[str, str]) -> None:
 def kind(state: State, src: str) -> str:
     """What a state dict is, in words; ValueError if it has no backbone."""
     parts = {key.split('.')[0] for key in state}
-    head = any(part.endswith('_head') for part in parts)
+    head = bool({'decode_head', 'auxiliary_head'} & parts)
     if not parts or (head and 'backbone' not in parts):
         raise ValueError(f'{src} holds no tensor of a backbone')
     return 'a whole network' if head else 'weights of a backbone'
