@@ -1,5 +1,5 @@
 from .backbones import CeilPoolResNet, FrozenCLIP, ResNet38d, VGG16d
-from .data_preprocessor import AnySizePreProcessor
+from .data_preprocessor import AnySizePreProcessor, ZeroCanvasPreProcessor
 from .decode_heads import (
     AffinityHead,
     AttentionAffinityHead,
@@ -70,4 +70,5 @@ __all__ = [
     'WSSSSegmentor',
     'WeCLIP',
     'WeCLIPHead',
+    'ZeroCanvasPreProcessor',
 ]
