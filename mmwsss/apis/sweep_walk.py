@@ -30,7 +30,8 @@ def sweep_walk(
         ``cfg.work_dir``.
 
     Raises:
-        ValueError: The config is of another model, nothing is swept, or a value is out of range.
+        ValueError: The config is of another model or without validation, nothing is swept, or a
+            value is out of range.
     """
     swept = dict(logt=logt, alpha=alpha, background=background)
     swept = {key: list(values) for key, values in swept.items() if values is not None}
@@ -38,6 +39,8 @@ def sweep_walk(
         raise ValueError('nothing to sweep: give some of logt, alpha and background')
     if not str(cfg.model.type).endswith('AffinityNet'):
         raise ValueError(f'{cfg.filename} is of {cfg.model.type}: AffinityNet alone has a walk')
+    if cfg.get('val_dataloader') is None:
+        raise ValueError(f'{cfg.filename} has no val_dataloader, whose true masks would judge')
     cfg.merge_from_dict({'model.test_cfg.sweep': swept})
     cfg.test_dataloader = cfg.val_dataloader
     cfg.test_evaluator = dict(type='mmwsss.WalkSweepMetric', output_dir=cfg.work_dir)

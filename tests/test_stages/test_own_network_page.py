@@ -2,6 +2,8 @@
 
 import json
 import re
+import runpy
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +14,13 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from mmwsss.apis import load_config, sweep_walk, test_from_cfg, train_from_cfg
+from mmwsss.apis import (
+    PredictionFolder,
+    eval_folder,
+    load_config,
+    test_from_cfg,
+    train_from_cfg,
+)
 from mmwsss.datasets.cam_store import load_cam
 from mmwsss.datasets.label_file import write_label_file
 from mmwsss.stages import Pipeline
@@ -100,7 +108,7 @@ def test_the_files_are_few_and_short():
     assert sum(len(text.splitlines()) for text in files.values()) <= 80
 
 
-def test_the_chain_runs(folder):
+def test_the_chain_runs(folder, monkeypatch):
     pipeline = partial(Pipeline, 'configs/pets/pets_pipeline.py', cfg_options=FEW)
     report = pipeline().run()
     assert 0 <= report['val']['metrics']['mIoU'] <= 100
@@ -120,15 +128,21 @@ def test_the_chain_runs(folder):
         assert 'blocks.2.0.conv_pw.weight' not in same
         assert {k for k in trained if k in given and 'running' in k} <= same
 
-    cfg = load_config(records / 'walk.py', work_dir=records / 'sweep')
-    metrics = sweep_walk(cfg, records / 'affinity/iter_2.pth', logt=[4, 8], alpha=[4, 16])
-    assert {'alpha=4,logt=4', 'alpha=16,logt=8', 'best_alpha', 'best_logt'} <= set(metrics)
-    assert metrics['alpha=4,logt=8'] == mask_score(['three', 'four'])
     assert pipeline().run() == report  # nothing is done again
+    metrics = sweep_walk(records / 'walk.py', records / 'affinity/iter_2.pth', monkeypatch)
+    assert {'alpha=4,logt=4', 'alpha=16,logt=8', 'best_alpha', 'best_logt'} <= set(metrics)
+    masks = PredictionFolder(
+        'work_dirs/pets_affinity/masks', 'data/pets/masks', ['three', 'four'], 3
+    )
+    scores = eval_folder(masks, ('background', 'cat', 'dog'))
+    assert metrics['alpha=4,logt=8'] == scores['mIoU']  # alpha=4 is that of the walk
 
 
-def mask_score(ids: list[str]) -> float:
-    from mmwsss.apis import PredictionFolder, eval_folder
-
-    folder = PredictionFolder('work_dirs/pets_affinity/masks', 'data/pets/masks', ids, 3)
-    return eval_folder(folder, ('background', 'cat', 'dog'))['mIoU']
+def sweep_walk(config: Path, checkpoint: Path, monkeypatch) -> dict[str, float]:
+    """What the tool finds."""
+    tool = ROOT / 'tools/analysis_tools/sweep_walk.py'
+    swept = '--alpha 4 16 --logt 4 8 --work-dir sweep --metrics sweep.json'
+    arguments = shlex.split(f'{tool} {config} {checkpoint} {swept}')
+    monkeypatch.setattr('sys.argv', arguments)
+    runpy.run_path(str(tool), run_name='__main__')
+    return json.loads(Path('sweep.json').read_text())
