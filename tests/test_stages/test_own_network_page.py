@@ -68,10 +68,9 @@ def write_photographs(folder: Path) -> None:
 
 def run_here(stage: ConfigStage, script: str, cfg: Config, *args: str) -> None:
     """What ``run_tool`` does, on small crops and without a process that starts."""
-    cfg.model.data_preprocessor.size = CROP
-    for step in cfg.train_dataloader.dataset.pipeline:
-        small = dict(crop_size=CROP, long_range=(80, 120))
-        step.update({key: value for key, value in small.items() if key in step})
+    small = dict(size=CROP, crop_size=CROP, long_range=(80, 120))
+    for part in (cfg.model.data_preprocessor, *cfg.train_dataloader.dataset.pipeline):
+        part.update({key: value for key, value in small.items() if key in part})
     path = stage.context.records / f'{stage.name}.py'
     cfg.dump(path)
     cfg = load_config(path, work_dir=stage.work_dir)
