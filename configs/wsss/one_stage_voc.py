@@ -2,17 +2,10 @@
 _base_ = [
     '../_base_/models/one_stage_resnet38.py',
     '../_base_/datasets/voc12.py',
+    '../_base_/pipelines/one_stage_augment.py',
     '../_base_/schedules/sgd_constant_one_stage.py',
     '../_base_/default_runtime.py',
 ]
-train_pipeline = [
-    dict(type='LoadImageFromFile', _scope_='mmwsss'),
-    dict(type='mmwsss.LoadImageLabels'),
-    dict(type='mmwsss.RandomResizedCropPIL', crop_size=321, scale=(0.9, 1.0), fallback='square'),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='mmwsss.ColorJitter', brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1),
-    dict(type='mmwsss.PackWSSSInputs'),
-]
-train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=16, dataset=dict(pipeline={{_base_.one_stage_pipeline_321}}))
 optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=dict(lr_mults=(1, 2, 10, 20)))
 train_cfg = dict(max_iters=16525)  # 25 epochs

@@ -2,6 +2,7 @@ from ..stages import Launch, Pipeline, run_folder
 from ..stages.evaluate import PredictionFolder, eval_folder
 from ..stages.launch import load_config
 from .pseudo_data import make_pseudo_data
+from .sweep_walk import sweep_walk
 from .test import test_from_cfg
 from .train import train_from_cfg
 from .wsss_inferencer import WSSSInferencer
@@ -15,6 +16,7 @@ __all__ = [
     'load_config',
     'make_pseudo_data',
     'run_folder',
+    'sweep_walk',
     'test_from_cfg',
     'train_from_cfg',
 ]

@@ -43,7 +43,8 @@ class ImageLabelDataset(BaseSegDataset):
         )
 
     ``ann_file`` holds one image id per line; without it all images of the folder, and of its
-    subfolders, with ``img_suffix`` are taken. ``classes`` may be a file with a name per line.
+    subfolders, with ``img_suffix`` are taken. ``classes`` may be a file with a name per line; the
+    background need not be in it.
 
     Every sample gets ``num_classes``, background included, and, with a label file,
     ``image_labels`` (sorted int64 ``(K,)``, 0-based indices of the foreground classes, that is the
@@ -94,7 +95,10 @@ class ImageLabelDataset(BaseSegDataset):
     def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
         classes = (metainfo or {}).get('classes')
         if isinstance(classes, str):
-            metainfo = {**metainfo, 'classes': tuple(read_lines(classes, 'Class list'))}
+            names = tuple(read_lines(classes, 'Class list'))
+            if names[0] != 'background':
+                names = ('background', *names)
+            metainfo = {**metainfo, 'classes': names}
         return super()._load_metainfo(metainfo)
 
     def _join_prefix(self) -> None:

@@ -114,6 +114,24 @@ class StrictRunner(Runner):
             return super().wrap_model(model_wrapper_cfg, model)
         return model.to(get_device())
 
+    def _init_model_weights(self) -> None:
+        """As the base class.
+
+        Raises:
+            ValueError: ``init_cfg`` names weights, but the module has loaded others by itself, and
+                mmengine would not look at ``init_cfg``.
+        """
+        for name, module in self.model.named_modules():
+            init_cfg = getattr(module, 'init_cfg', None)
+            named = isinstance(init_cfg, Mapping) and init_cfg.get('checkpoint')
+            if named and getattr(module, 'is_init', False):
+                raise ValueError(
+                    f'{name} ({type(module).__name__}) loads weights by itself, so that those of '
+                    f"init_cfg ({named}) would not be used. Say pretrained=False (mmseg's "
+                    'TIMMBackbone has True if nothing is said), or remove init_cfg.'
+                )
+        super()._init_model_weights()
+
     def save_checkpoint(self, *args: Any, meta: dict | None = None, **kwargs: Any) -> None:
         """As the base class; ``meta['made_from']`` holds what the weights depend on."""
         super().save_checkpoint(*args, meta={**(meta or {}), 'made_from': self.record}, **kwargs)

@@ -1,4 +1,4 @@
-from .metrics import WSSSIoUMetric
+from .metrics import WalkSweepMetric, WSSSIoUMetric
 from .writers import CAMStoreWriter, PseudoMaskWriter
 
-__all__ = ['CAMStoreWriter', 'PseudoMaskWriter', 'WSSSIoUMetric']
+__all__ = ['CAMStoreWriter', 'PseudoMaskWriter', 'WSSSIoUMetric', 'WalkSweepMetric']

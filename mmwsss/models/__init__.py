@@ -1,6 +1,6 @@
 # ruff: noqa: F401, F403
 from .backbones import *
-from .data_preprocessor import AnySizePreProcessor
+from .data_preprocessor import AnySizePreProcessor, ZeroCanvasPreProcessor
 from .decode_heads import *
 from .losses import *
 from .refiners import *

@@ -48,3 +48,24 @@ class AnySizePreProcessor(SegDataPreProcessor):
         if training:
             raise RuntimeError('AnySizePreProcessor is for models that are not trained')
         return prepare_each(super().forward, data)
+
+
+@MODELS.register_module()
+class ZeroCanvasPreProcessor(SegDataPreProcessor):
+    """mmseg's preprocessor, behind which the canvas around an image is zero, the mean colour.
+
+    The canvas is what :class:`mmwsss.datasets.transforms.RandomPadCrop` adds (``img_box`` of the
+    samples). The published classifiers see it as zero because ``pad_val`` in their pipelines is
+    the mean of their normalisation; with this one ``pad_val`` does not matter, and any ``mean`` can
+    be used with the pipelines as they are.
+    """
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Convert channels, normalise, clear the canvas, and stack."""
+        data = super().forward(data, training)
+        for image, sample in zip(data['inputs'], data['data_samples'] or (), strict=False):
+            if 'img_box' in sample.metainfo:
+                y0, y1, x0, x1 = sample.img_box
+                for outside in (image[:, :y0], image[:, y1:], image[..., :x0], image[..., x1:]):
+                    outside.zero_()
+        return data

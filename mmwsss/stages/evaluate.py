@@ -141,6 +141,7 @@ def eval_folder(
     output_dir: str | Path | None = None,
     tags: dict | None = None,
     num_workers: int = 0,
+    guess: float | None = None,
 ) -> dict[str, float]:
     """Scores of a folder over its whole split, the same in one process and in several.
 
@@ -154,14 +155,16 @@ def eval_folder(
         output_dir: Folder of the JSON report and the picture of the curve.
         tags: Facts for the report.
         num_workers: Processes that read files, for each judging process.
+        guess: For maps: judge, in their place, what the image labels alone give, the first class of
+            the image in a centred box that covers this share of it (1: everywhere).
 
     Returns:
         The metrics.
 
     Raises:
-        ValueError: Unknown convention, class names that do not fit, a sweep or ``num_workers`` out
-            of range, two sweeps of a kind, an output folder that is judged, or files that hold
-            what they should not (named).
+        ValueError: Unknown convention, class names that do not fit, a sweep, ``num_workers`` or
+            ``guess`` out of range, a guess without maps, two sweeps of a kind, an output folder
+            that is judged, or files that hold what they should not (named).
     """
     check_choice('convention', convention, CONVENTIONS)
     check_class_names(classes[1:], 'the class list')
@@ -171,6 +174,9 @@ def eval_folder(
             'background included'
         )
     check_range('num_workers', num_workers, 0, integer=True)
+    check_range('guess', guess, 0, 1, open_low=True)
+    if guess is not None and not predictions.holds_maps:
+        raise ValueError(f'{predictions.pred_dir} holds masks: a guess takes the labels of maps')
     check_apart(
         {'the output folder': output_dir},
         {'the predictions': predictions.pred_dir, 'the truth': predictions.truth_dir},
@@ -181,7 +187,7 @@ def eval_folder(
     if output_dir is not None:
         check_output_folder(output_dir)
     tags = {**(tags or {}), 'convention': convention, **_truth_rule(predictions.truth_dir)}
-    sweeps = backgrounds if predictions.holds_maps else [None]
+    sweeps = backgrounds if predictions.holds_maps and guess is None else [None]
     metrics = []
     for sweep in sweeps:
         metrics.append(
@@ -198,12 +204,23 @@ def eval_folder(
     rank, world_size = get_dist_info()
     mine = torch.utils.data.Subset(predictions, range(rank, len(predictions), world_size))
     for sample in DataLoader(mine, batch_size=None, num_workers=num_workers):
+        sample = sample if guess is None else _guessed(sample, guess)
         for metric in metrics:
             metric.process(None, [sample])
     scores: dict[str, float] = {}
     for metric in metrics:
         scores |= metric.evaluate(len(predictions))
     return scores
+
+
+def _guessed(sample: dict, share: float) -> dict:
+    """The sample with the mask that :func:`eval_folder` calls a guess."""
+    labels, truth = sample['pred_cam']['labels'], sample['gt_sem_seg']['data']
+    mask = torch.zeros_like(truth)
+    if len(labels):
+        top, left = (round(side * (1 - share**0.5) / 2) for side in truth.shape[1:])
+        mask[:, top : truth.shape[1] - top, left : truth.shape[2] - left] = labels[0] + 1
+    return {**sample, 'pred_sem_seg': dict(data=mask)}
 
 
 def _kind(sweep: str | Sequence[float]) -> str:

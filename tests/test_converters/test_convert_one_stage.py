@@ -55,14 +55,24 @@ def resnet101() -> dict[str, list[int]]:
     return keys
 
 
+def baseline(keys: dict[str, list[int]]) -> dict[str, list[int]]:
+    """The keys of a whole network -> those of the CAM baseline on its backbone."""
+    backbone = {k: v for k, v in keys.items() if k not in decoder(0)}
+    deep = keys['aspp.aspp1.atrous_conv.weight'][1]
+    return {**backbone, 'fc8.weight': [20, deep, 1, 1]}
+
+
 @pytest.mark.parametrize(
     ('keys', 'config'),
     [
         *((manifest(name), config) for name, config in CONFIGS.items()),
         (resnet101(), 'one_stage_voc_r101'),
         (vgg16(), 'one_stage_voc_vgg16'),
+        (baseline(manifest('resnet38_ae')), 'one_stage_baseline_voc'),
+        (baseline(resnet101()), 'one_stage_baseline_voc_r101'),
+        (baseline(vgg16()), 'one_stage_baseline_voc_vgg16'),
     ],
-    ids=[*CONFIGS, 'resnet101_ae', 'vgg16_ae'],
+    ids=[*CONFIGS, 'resnet101_ae', 'vgg16_ae', 'resnet38_bsl', 'resnet101_bsl', 'vgg16_bsl'],
 )
 def test_every_tensor_of_the_shipped_models_is_found(keys, config):
     init_default_scope('mmseg')

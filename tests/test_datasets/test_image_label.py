@@ -403,8 +403,9 @@ def test_class_names_are_different_and_no_background(root, classes, message):
         build(root, metainfo=dict(classes=classes))
 
 
-def test_classes_may_be_a_file(root):
-    (root / 'classes.txt').write_bytes(b'\xef\xbb\xbfbackground\r\ncat\r\ndog\r\nbird\r\n')
+@pytest.mark.parametrize('first', [b'background\r\n', b''], ids=['with', 'without background'])
+def test_classes_may_be_a_file(root, first):
+    (root / 'classes.txt').write_bytes(b'\xef\xbb\xbf' + first + b'cat\r\ndog\r\nbird\r\n')
     assert build(root, metainfo=dict(classes=str(root / 'classes.txt'))).metainfo['classes'] == (
         CLASSES
     )

@@ -1,4 +1,4 @@
-"""The worked config of docs/own_data.md builds its data sets."""
+"""The WeCLIP config of docs/own_data.md builds its data sets."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_config_of_the_page_reads_the_layout_of_the_page(tmp_path):
     init_default_scope('mmseg')
     page = (ROOT / 'docs' / 'own_data.md').read_text(encoding='utf-8')
-    (text,) = re.findall(r'```python\n(.*?)```', page, flags=re.DOTALL)
+    (text,) = re.findall(r'`configs/own/weclip_pets\.py`:\n\n```python\n(.*?)```', page, re.DOTALL)
     assert text.count("'../wsss/") == 1
     config_file = tmp_path / 'weclip_pets.py'
     config_file.write_text(text.replace("'../wsss/", f"'{ROOT}/configs/wsss/"))

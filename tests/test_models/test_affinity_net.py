@@ -203,6 +203,54 @@ def test_maps_are_the_walked_ones_or_the_given_ones(model):
     assert torch.equal(found.pred_pseudo_mask.data[0], torch.tensor([0, 3, 5])[best])
 
 
+@torch.no_grad()
+def test_a_sweep_gives_the_masks_of_separate_walks(model, monkeypatch):
+    inputs = torch.randn(2, 3, 44, 60)
+    samples = [sample((2, 4)), sample((1,), seed=1)]
+    samples[1].set_metainfo(dict(ori_shape=(66, 90)))
+    forward, seen = model._forward, []
+    monkeypatch.setattr(model, '_forward', lambda x: seen.append(x) or forward(x))
+    model.test_cfg = dict(sweep=dict(alpha=[1, 4], background=[0.3], logt=[3, 0, 5]))
+    walks = [found.pred_walks for found in model.predict(inputs, samples)]
+    assert len(seen) == 1  # the network, and with it the walk
+    settings = walks[0].settings
+    backgrounds = (dict(alpha=1), dict(alpha=4), dict(background=0.3))
+    assert settings == [dict(b, logt=logt) for logt in (3, 0, 5) for b in backgrounds]
+    for i, setting in enumerate(settings):
+        model.test_cfg = setting
+        for swept, alone in zip(walks, model.predict(inputs, samples), strict=True):
+            assert torch.equal(swept.labels[i], alone.pred_sem_seg.data[0].byte())
+    assert len({walks[0].labels[i].numpy().tobytes() for i in range(9)}) > 6
+
+
+@torch.no_grad()
+def test_what_a_sweep_leaves_out_is_the_one_value(model):
+    for given, expected in (
+        (dict(alpha=3, sweep=dict(logt=[1, 2])), [dict(alpha=3, logt=t) for t in (1, 2)]),
+        (dict(background=0.4, sweep=dict(logt=[1])), [dict(background=0.4, logt=1)]),
+        (dict(logt=2, sweep=dict(alpha=[5])), [dict(alpha=5, logt=2)]),
+    ):
+        model.test_cfg = given
+        (found,) = model.predict(torch.randn(1, 3, 44, 60), [sample((2,))])
+        assert found.pred_walks.settings == expected
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'message'),
+    [
+        (dict(sweep=dict(lgot=[1])), "did you mean 'logt'"),
+        (dict(sweep=dict(logt=3)), r'test_cfg\.sweep\.logt must be a list, got 3'),
+        (dict(sweep=dict(alpha=[0])), r'test_cfg\.sweep\.alpha must be a number in \(0'),
+        (dict(sweep=dict(background=[1.5])), r'sweep\.background must be a number in \[0, 1\]'),
+        (dict(sweep=dict(logt=[1]), crf={}), 'needs crf=None'),
+        (dict(logt=-1), r'test_cfg\.logt must be a whole number'),
+    ],
+)
+def test_wrong_settings(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_net(**wrong)
+
+
 def test_missing_inputs_name_the_transforms(model):
     inputs, empty = torch.randn(1, 3, 48, 64), SegDataSample(metainfo=dict(img_path='a.jpg'))
     with pytest.raises(ValueError, match=r'a\.jpg comes without seed_cam: put mmwsss\.LoadCAM'):

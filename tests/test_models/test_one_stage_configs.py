@@ -23,8 +23,12 @@ RECIPES = {
     'one_stage_voc_r50': (5e-4, 21, 448, (1, 1, 10, 10), (52, 0, 26, 13), 107),
     'one_stage_voc_r101': (1e-3, 21, 448, (1, 1, 10, 10), None, None),
     'one_stage_voc_vgg16': (1e-3, 33, 448, (1, 2, 10, 20), (13, 13, 26, 13), 4),
+    'one_stage_baseline_voc': (1e-3, 7, 321, (1, 2, 10, 20), (35, 0, 1, 0), 82),
     'one_stage_baseline_voc_r50': (5e-4, 7, 448, (1, 1, 10, 10), (52, 0, 1, 0), 107),
+    'one_stage_baseline_voc_r101': (1e-3, 7, 448, (1, 1, 10, 10), (103, 0, 1, 0), 209),
+    'one_stage_baseline_voc_vgg16': (1e-3, 7, 448, (1, 2, 10, 20), (13, 13, 1, 0), 4),
 }
+BASELINES = [name for name in RECIPES if 'baseline' in name]
 # scales, canvas, score threshold, background power
 TESTS = {
     'one_stage_voc': ([1.0, 0.5, 1.5, 2.0], 1024, 0.1, 3.0),
@@ -85,6 +89,18 @@ def test_published_test(name):
     _enable_tta(cfg)
     views = dict(scales=scales, flip=True, pad='fixed', canvas=canvas)
     assert cfg.model.test_cfg.to_dict() == dict(plain, **views)
+
+
+@pytest.mark.parametrize('name', BASELINES)
+def test_a_baseline_has_the_network_and_the_views_of_its_method(name):
+    cfg, method = load(name), load(name.replace('_baseline', ''))
+    deep = method.model.backbone.pop('out_indices')[-1]
+    assert list(cfg.model.backbone.pop('out_indices', [deep])) == [deep]
+    assert cfg.model.backbone == method.model.backbone
+    assert cfg.model.decode_head.in_channels == method.model.decode_head.in_channels[-1]
+    assert cfg.tta_cfg == dict(scales=method.tta_cfg.scales, flip=True)
+    settings = dict(predict='seg', resize='pil_cubic', merge='psa', background=0.1)
+    assert cfg.model.test_cfg == settings
 
 
 @pytest.mark.parametrize('name', MASKS)

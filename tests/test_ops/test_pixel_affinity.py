@@ -12,6 +12,7 @@ from mmwsss.ops.pixel_affinity import (
     pair_offsets,
     pixel_affinity,
     random_walk,
+    random_walks,
     transition_power,
 )
 
@@ -127,8 +128,19 @@ def test_labels_of_another_shape_are_refused():
 def test_walk_equals_the_sparse_product(channels):
     scores, affinity = torch.rand(2, channels, 9, 13), torch.rand(2, 34, 25)
     walked = random_walk(scores, affinity, 5, 7.5, 6)
-    expected = ops._tensor_walk(scores, affinity, 5, 7.5, 6)
+    expected = ops._tensor_walk(scores, affinity, 5, 7.5, [64])[0]
     torch.testing.assert_close(walked, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_walks_of_several_lengths_are_the_separate_walks():
+    """Equal, not close, whatever else walks along."""
+    scores, affinity = torch.rand(2, 4, 9, 13), torch.rand(2, 34, 25)
+    together = random_walks(scores, affinity, 5, 7.5, (6, 0, 3, 6))
+    for walked, logt in zip(together, (6, 0, 3, 6), strict=True):
+        alone = [random_walk(row, affinity, 5, 7.5, logt) for row in scores.split(1, dim=1)]
+        assert torch.equal(walked, torch.cat(alone, dim=1))
+    longer = ops._tensor_walk(scores, affinity, 5, 7.5, [1, 8, 64])
+    torch.testing.assert_close(together[[1, 2, 0]], longer, rtol=1e-6, atol=1e-7)
 
 
 def test_walk_passes_gradients():

@@ -96,6 +96,21 @@ def test_maps_of_all_formats_give_the_best_threshold_of_a_loop(tmp_path):
         assert scores['best_threshold'] == thresholds[int(np.argmax(curve))]
 
 
+@pytest.mark.parametrize('share', [1.0, 0.5])
+def test_a_guess_is_the_first_class_in_a_box(tmp_path, share):
+    data, pairs = write_split(tmp_path), []
+    for truth, _, labels, _ in data:
+        guess = np.full(truth.shape, labels[0] + 1)
+        for axis, side in enumerate(truth.shape):
+            margin = round(side * (1 - np.sqrt(share)) / 2)
+            inside = (margin <= np.arange(side)) & (np.arange(side) < side - margin)
+            guess = np.where(inside[:, None] if axis == 0 else inside, guess, 0)
+        pairs.append((truth, guess))
+    assert judge(tmp_path, 'store', guess=share)['mIoU'] == pytest.approx(iou_of(pairs).mean())
+    with pytest.raises(ValueError, match='masks holds masks'):
+        judge(tmp_path, 'masks', guess=share)
+
+
 def test_small_maps_are_brought_to_the_size_of_the_truth(tmp_path):
     write_mask(tmp_path / 'truth' / 'a.png', np.repeat([[1, 0]], 8, 0).repeat(8, 1).astype('u1'))
     cam = np.array([[[1.0, 0.0]]]).repeat(2, 1)
@@ -255,10 +270,12 @@ def test_bad_arguments_end_it_before_anything_is_written(
 
 
 def test_the_report_lies_beside_the_folder(tool, tmp_path, capsys):
-    tool('store', '--background', '0.2,0.4')
+    tool('store', '--background', '0.2,0.4', '--baseline')
     report = json.loads((tmp_path / 'eval_store' / 'wsss_iou.json').read_text())
     assert report['curve']['thresholds'] == [0.2, 0.4]
-    assert f'report: {tmp_path}/eval_store' in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f'report: {tmp_path}/eval_store' in said
+    assert 'first class everywhere, mIoU: ' in said and 'first class in a box, mIoU: ' in said
 
 
 @pytest.mark.parametrize('content, rule', [('{"overlap": "small"}', 'small'), ('[1]', None)])

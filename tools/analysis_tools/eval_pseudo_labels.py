@@ -45,6 +45,12 @@ def parse_args() -> argparse.Namespace:
         default='default',
         help='whose treatment of empty classes and of predictions of 255 (docs/evaluation.md)',
     )
+    parser.add_argument(
+        '--baseline',
+        action='store_true',
+        help='for maps: also judge what the image labels alone give, the first class of each image '
+        'everywhere, and in a centred box of half the area',
+    )
     parser.add_argument('--field', help='which maps of official dictionaries, e.g. high_res')
     parser.add_argument(
         '--out', type=Path, help='folder of the report (default: eval_<folder> beside the folder)'
@@ -93,6 +99,12 @@ def run(args: argparse.Namespace) -> None:
         ),
         num_workers=args.workers,
     )
+    if args.baseline:
+        for name, share in (('everywhere', 1.0), ('in a box', 0.5)):
+            guess = eval_folder(
+                folder, classes, (), args.convention, num_workers=args.workers, guess=share
+            )
+            scores[f'first class {name}, mIoU'] = guess['mIoU']
     if is_main_process():
         print('\n'.join(f'{k}: {v:.4f}' for k, v in scores.items() if 'IoU/' not in k))
         print(f'report: {out}')

@@ -21,6 +21,7 @@ from mmwsss.converters import (
     afa,
     convert_file,
     deeplab,
+    efficientnet,
     excel,
     imagenet_init,
     irn,
@@ -104,6 +105,10 @@ METHODS = {
         '(deeplabv1_resnet101-*.pth)',
     ),
     'excel': Method(of_state(excel.convert_excel), "ExCEL's checkpoint", frozen_backbone=True),
+    'efficientnet_lite0': Method(
+        of_state(efficientnet.convert_efficientnet_lite0),
+        'EfficientNet-Lite0 of a PyTorch port (_blocks.0._bn1.weight), for timm',
+    ),
     'imagenet_init': Method(
         complete_backbone,
         'ImageNet weights of ResNet-38 or VGG-16: ilsvrc-cls_rna-a1_cls1000_ep-0001.params '
@@ -207,7 +212,7 @@ def kind(state: State, src: str, frozen_backbone: bool = False) -> str:
 
 def has_head(state: State) -> bool:
     """Whether tensors of a head are among those of a state dict."""
-    return any(key.split('.')[0].endswith('_head') for key in state)
+    return any(key.split('.')[0] in ('decode_head', 'auxiliary_head') for key in state)
 
 
 def write_model(path: Path, state: State) -> None:

@@ -1,3 +1,4 @@
+from .walk_sweep import WalkSweepMetric
 from .wsss_iou import WSSSIoUMetric, parse_thresholds
 
-__all__ = ['WSSSIoUMetric', 'parse_thresholds']
+__all__ = ['WSSSIoUMetric', 'WalkSweepMetric', 'parse_thresholds']

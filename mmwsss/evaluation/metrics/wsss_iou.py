@@ -142,7 +142,7 @@ class WSSSIoUMetric(BaseMetric):
             self._counts = self._counts + counts
 
     def _count_image(self, path: str, sample: dict) -> Tensor:
-        truth = _field(sample, 'gt_sem_seg', path, REMEDY_TRUTH)['data'].squeeze(0)
+        truth = named_field(sample, 'gt_sem_seg', path, REMEDY_TRUTH)['data'].squeeze(0)
         mask = sample.get('seg_map_path') or path
         try:
             _check_whole(f'truth {mask}', truth)
@@ -160,7 +160,7 @@ class WSSSIoUMetric(BaseMetric):
         return counts
 
     def _count_labels(self, path: str, sample: dict, truth: Tensor) -> Tensor:
-        pred = _field(sample, self.field, path, REMEDY_PREDICTION)['data'].squeeze(0)
+        pred = named_field(sample, self.field, path, REMEDY_PREDICTION)['data'].squeeze(0)
         _check_whole('prediction', pred)
         truth = truth.to(pred.device)
         counts = confusion_matrix(pred, truth, len(self.classes), self.ignore_index)
@@ -170,7 +170,7 @@ class WSSSIoUMetric(BaseMetric):
         return counts
 
     def _count_maps(self, path: str, sample: dict, truth: Tensor) -> Tensor:
-        maps = _field(sample, 'pred_cam', path, REMEDY_CAM)
+        maps = named_field(sample, 'pred_cam', path, REMEDY_CAM)
         cam, labels = maps['cam'], maps['labels']
         if cam.ndim == 3 and cam.shape[1:] != truth.shape:
             cam = upsample(cam, truth.shape)
@@ -220,9 +220,7 @@ class WSSSIoUMetric(BaseMetric):
                 keepers.setdefault(path, rank)
         if not earlier and not keepers:
             raise RuntimeError('no prediction was processed: is the evaluated split empty?')
-        n = len(self.classes)
-        shape = (n, n + 1) if self.thresholds is None else (n, n, len(self.thresholds) + 1)
-        total = torch.zeros(shape, dtype=torch.int64)
+        total = torch.zeros(self._shape(), dtype=torch.int64)
         total += torch.as_tensor(self._counts).cpu()
         if keepers.get(last_path) == get_rank():
             total += self._last[1].cpu()
@@ -234,17 +232,14 @@ class WSSSIoUMetric(BaseMetric):
             raise ValueError(BINARY_HINT.format(what=what, at=ignored_at))
         return total, num_images
 
+    def _shape(self) -> tuple[int, ...]:
+        """Of the counts: truth, prediction, and what follows."""
+        n = len(self.classes)
+        return (n, n + 1) if self.thresholds is None else (n, n, len(self.thresholds) + 1)
+
     def compute_metrics(self, results: list[Tensor], num_images: int) -> dict[str, float]:
         """Scores of the summed counts; the main process also logs and writes them."""
-        matrix, extra, curve = results[0], {}, None
-        if self.thresholds is not None:
-            matrices = sweep_matrices(matrix)
-            curve = segmentation_scores(matrices, **self.conventions)['miou'] * 100
-            best = int(curve.nan_to_num(nan=-1).argmax())
-            matrix = matrices[best]
-            extra = dict(best_mIoU=float(curve[best]), best_threshold=float(self.thresholds[best]))
-            if self.powers is not None:
-                extra['best_power'] = float(self.powers[best])
+        matrix, extra, curve = self._reported(results[0])
         scores = segmentation_scores(matrix, **self.conventions)
         metrics = {**_summary(scores), **extra}
         if is_main_process():
@@ -255,6 +250,22 @@ class WSSSIoUMetric(BaseMetric):
             iou = (scores['iou'] * 100).tolist()
             metrics.update({f'IoU/{c}': v for c, v in zip(self.classes, iou, strict=True)})
         return metrics
+
+    def _reported(self, counts: Tensor) -> tuple[Tensor, dict[str, float], Tensor | None]:
+        """The matrix to report, further metrics, and the curve of a sweep."""
+        if self.thresholds is None:
+            return counts, {}, None
+        matrices = sweep_matrices(counts)
+        curve, best = self._compared(matrices)
+        extra = dict(best_mIoU=float(curve[best]), best_threshold=float(self.thresholds[best]))
+        if self.powers is not None:
+            extra['best_power'] = float(self.powers[best])
+        return matrices[best], extra, curve
+
+    def _compared(self, matrices: Tensor) -> tuple[Tensor, int]:
+        """mIoU in percent of several matrices, and which is best."""
+        curve = segmentation_scores(matrices, **self.conventions)['miou'] * 100
+        return curve, int(curve.nan_to_num(nan=-1).argmax())
 
     def _log(self, scores: dict[str, Tensor], metrics: dict[str, float]) -> None:
         table = PrettyTable(['Class', 'IoU', 'FP', 'FN', 'Precision', 'Recall'])
@@ -324,7 +335,8 @@ REMEDY_CAM = (
 )
 
 
-def _field(sample: dict, key: str, path: str, remedy: str) -> dict:
+def named_field(sample: dict, key: str, path: str, remedy: str) -> dict:
+    """A field of a sample; ValueError with the ``remedy`` if it is missing."""
     if key not in sample:
         raise ValueError(f'{path} has no {key}: {remedy}')
     return sample[key]

@@ -1,6 +1,6 @@
 """AffinityNet: pseudo masks by a random walk of activation maps on learned pixel affinities."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,14 +12,14 @@ from torch import Tensor
 
 from mmwsss.models.utils.crf import check_label_crf, refine_labels_with_crf
 from mmwsss.ops.pairs import pack_pairs
-from mmwsss.ops.pixel_affinity import random_walk
+from mmwsss.ops.pixel_affinity import random_walks
 from mmwsss.ops.pseudo_label import add_background, decide
 from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.checks import check_choice, check_range
 
-from .base import TestSettings, WSSSSegmentor
+from .base import TestSettings, WSSSSegmentor, label_of_image, same_size_batches
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,10 @@ class AffinityNetSettings(TestSettings):
         beta, logt: See :func:`mmwsss.ops.pixel_affinity.random_walk`.
         label_crf: Arguments of :func:`mmwsss.models.utils.crf.refine_labels_with_crf`, to refine
             the decided mask as hard labels (TransCAM), in place of ``crf``, which refines scores.
+        sweep: Lists of ``alpha``, ``background`` and ``logt``: every background with every length
+            of the walk, all in one walk. Samples then get ``pred_walks`` and nothing else: the
+            masks ``labels`` uint8 ``(P, H, W)``, and their P ``settings``. A list that is missing
+            is the one value above.
     """
 
     predict_choices: ClassVar = ('cam',)
@@ -44,6 +48,7 @@ class AffinityNetSettings(TestSettings):
     beta: float = 8
     logt: int = 8
     label_crf: Mapping | None = None
+    sweep: Mapping[str, Sequence[float]] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,10 +57,46 @@ class AffinityNetSettings(TestSettings):
             raise ValueError(
                 'test_cfg.crf refines the scores and label_crf the mask: remove one of them'
             )
-        check_range('test_cfg.alpha', self.alpha, 0, open_low=True)
-        check_range('test_cfg.background', self.background, 0, 1)
         check_range('test_cfg.beta', self.beta, 0, open_low=True)
-        check_range('test_cfg.logt', self.logt, 0, integer=True)
+        for key in _SWEPT:
+            _check_swept(f'test_cfg.{key}', key, getattr(self, key))
+        for key, values in (self.sweep or {}).items():
+            check_choice('a key of test_cfg.sweep', key, _SWEPT)
+            if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+                raise ValueError(f'test_cfg.sweep.{key} must be a list, got {values!r}')
+            for value in values:
+                _check_swept(f'test_cfg.sweep.{key}', key, value)
+        crf = self.crf is not None or self.label_crf is not None
+        if self.sweep is not None and (crf or self.maps != 'refined'):
+            raise ValueError("test_cfg.sweep needs crf=None, label_crf=None and maps='refined'")
+
+    @property
+    def one_background(self) -> dict[str, float]:
+        """``alpha``, or ``background`` if that is given."""
+        if self.background is None:
+            return dict(alpha=self.alpha)
+        return dict(background=self.background)
+
+    @property
+    def backgrounds(self) -> list[dict[str, float]]:
+        """Those of the sweep, ``alpha`` or ``background`` each, or the one background."""
+        swept = [
+            {key: value} for key in ('alpha', 'background') for value in self.sweep.get(key, ())
+        ]
+        return swept or [self.one_background]
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """``logt`` of the sweep, or the one ``logt``."""
+        return tuple(self.sweep.get('logt', (self.logt,)))
+
+
+_SWEPT = ('alpha', 'background', 'logt')
+
+
+def _check_swept(name: str, key: str, value: float | None) -> None:
+    high = 1 if key == 'background' else float('inf')
+    check_range(name, value, 0, high, open_low=key == 'alpha', integer=key == 'logt')
 
 
 @MODELS.register_module()
@@ -101,7 +142,7 @@ class AffinityNet(WSSSSegmentor):
     def batch_maps(self, inputs: Tensor, data_samples: list[SegDataSample]) -> Maps:
         """The given maps (``seed_cam``) or the walked ones, and the mask they decide."""
         cams, classes = self.seed_cams(data_samples, inputs.shape[-2:])
-        scores = self.add_background(cams)
+        scores = with_background(cams, **self.settings.one_background)
         if self.settings.maps == 'refined':
             scores = self.walk(inputs, scores)
         scores = self.refine_present(inputs, scores, classes)
@@ -110,6 +151,35 @@ class AffinityNet(WSSSSegmentor):
             norm = self.data_preprocessor
             label = refine_labels_with_crf(inputs, label, norm, **self.settings.label_crf)
         return Maps(scores[:, 1:], classes, label)
+
+    def predict(
+        self, inputs: Tensor | Sequence[Tensor], data_samples: list[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
+        """As :class:`WSSSSegmentor`, or ``pred_walks`` with ``test_cfg.sweep``."""
+        if self.settings.sweep is None:
+            return super().predict(inputs, data_samples)
+        settings = [
+            {**background, 'logt': logt}
+            for logt in self.settings.lengths
+            for background in self.settings.backgrounds
+        ]
+        for batch, members in same_size_batches(inputs):
+            mine = [data_samples[i] for i in members]
+            for sample, labels in zip(mine, self.swept_labels(batch, mine), strict=True):
+                labels = label_of_image(labels, sample.metainfo)
+                sample.pred_walks = BaseDataElement(labels=labels, settings=settings)
+        return data_samples
+
+    def swept_labels(self, inputs: Tensor, data_samples: list[SegDataSample]) -> Tensor:
+        """Masks of all lengths of the walk and all backgrounds, uint8 ``(B, P, H, W)``."""
+        cams, classes = self.seed_cams(data_samples, inputs.shape[-2:])
+        backgrounds = [with_background(cams, **b)[:, :1] for b in self.settings.backgrounds]
+        scores, labels = torch.cat([*backgrounds, cams], dim=1), []
+        for walked in self.walks(inputs, scores, self.settings.lengths):
+            rows = walked.split([1] * len(backgrounds) + [cams.shape[1]], dim=1)
+            pairs = (torch.cat([background, rows[-1]], dim=1) for background in rows[:-1])
+            labels += [decide(pair, classes).byte() for pair in pairs]
+        return torch.stack(labels, dim=1)
 
     def walk(self, inputs: Tensor, scores: Tensor) -> Tensor:
         """Random walk of scores on the affinities that the network sees in the images.
@@ -122,14 +192,18 @@ class AffinityNet(WSSSSegmentor):
         Returns:
             ``(B, K, H, W)``.
         """
+        return next(self.walks(inputs, scores, [self.settings.logt]))
+
+    def walks(self, inputs: Tensor, scores: Tensor, lengths: Sequence[int]) -> Iterator[Tensor]:
+        """:meth:`walk` of several lengths, ``2 ** length`` steps each, on one way."""
         (h, w), stride = inputs.shape[-2:], self.stride
         padding = (0, -w % stride, 0, -h % stride)
         inputs, scores = F.pad(inputs, padding), F.pad(scores, padding)
         affinity = self._forward(inputs)
         pooled = F.avg_pool2d(scores, stride)
         radius = self.decode_head.radius_on(pooled.shape[-2:])
-        walked = random_walk(pooled, affinity, radius, self.settings.beta, self.settings.logt)
-        return upsample(walked, inputs.shape[-2:])[..., :h, :w]
+        for walked in random_walks(pooled, affinity, radius, self.settings.beta, lengths):
+            yield upsample(walked, inputs.shape[-2:])[..., :h, :w]
 
     def seed_cams(
         self, data_samples: list[SegDataSample], size: tuple[int, int]
@@ -142,13 +216,6 @@ class AffinityNet(WSSSSegmentor):
         image_index = torch.arange(len(seeds), device=labels.device).repeat_interleave(counts)
         return pack_pairs(cams, labels, image_index, len(seeds))
 
-    def add_background(self, cams: Tensor) -> Tensor:
-        """Prepend the background score that ``test_cfg`` names to ``(B, K, H, W)``."""
-        constant = self.settings.background
-        if constant is not None:
-            return F.pad(cams, (0, 0, 0, 0, 1, 0), value=constant)
-        return add_background(cams, self.settings.alpha)
-
     def refine_present(self, inputs: Tensor, scores: Tensor, classes: Tensor) -> Tensor:
         """Marginals of the dense CRF of background and present classes."""
         if self.settings.crf is None:
@@ -160,6 +227,15 @@ class AffinityNet(WSSSSegmentor):
                 inputs[one], scores[one, present], probabilities=True
             )
         return refined
+
+
+def with_background(
+    cams: Tensor, alpha: float | None = None, background: float | None = None
+) -> Tensor:
+    """Prepend ``(1 - max cam) ** alpha``, or the constant ``background``, to ``(B, K, H, W)``."""
+    if background is not None:
+        return F.pad(cams, (0, 0, 0, 0, 1, 0), value=background)
+    return add_background(cams, alpha)
 
 
 def _given(sample: SegDataSample, field: str) -> PixelData | BaseDataElement:

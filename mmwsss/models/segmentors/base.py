@@ -352,7 +352,7 @@ class WSSSSegmentor(BaseSegmentor):
         if label is None:
             label = self.decide_label(cams[None], classes[None])[0]
         else:
-            label = resize_label(_image_area(label, meta), meta['ori_shape'][:2])
+            label = label_of_image(label, meta)
         sample.pred_cam = BaseDataElement(cam=cams, labels=classes)
         sample.pred_pseudo_mask = PixelData(data=label[None])
 
@@ -394,6 +394,11 @@ def _with_ori_shape(
 def _padding(metainfo: Mapping) -> Sequence[int]:
     """Pixels of padding on the left, right, top and bottom of the input."""
     return metainfo.get('img_padding_size', metainfo.get('padding_size', (0, 0, 0, 0)))
+
+
+def label_of_image(label: Tensor, metainfo: Mapping) -> Tensor:
+    """Label maps ``(..., H, W)`` of the input -> of the image, at its ``ori_shape``."""
+    return resize_label(_image_area(label, metainfo), metainfo['ori_shape'][:2])
 
 
 def _image_area(maps: Tensor, metainfo: Mapping) -> Tensor:

@@ -11,6 +11,7 @@ from pixels in row-major order.
 """
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -365,18 +366,41 @@ def random_walk(
     Returns:
         ``(B, K, h, w)`` float32.
     """
+    return random_walks(scores, affinity, radius, beta, (logt,))[0]
+
+
+def random_walks(
+    scores: Tensor, affinity: Tensor, radius: int, beta: float, logts: Sequence[int]
+) -> Tensor:
+    """:func:`random_walk` of several lengths for the work of the longest: they lie on its way.
+
+    Args:
+        scores, affinity, radius, beta: As there. Every row of scores walks by itself.
+        logts: Binary logarithms of the numbers of steps, in any order.
+
+    Returns:
+        ``(len(logts), B, K, h, w)`` float32.
+    """
+    stops = sorted({2**logt for logt in logts})
     differentiable = torch.is_grad_enabled() and (scores.requires_grad or affinity.requires_grad)
     if scores.device.type != 'cpu' or differentiable:
-        return _tensor_walk(scores, affinity, radius, beta, logt)
-    pairs = affinity.detach().reshape(_pairs_shape(scores, radius))
-    return walk(scores.detach(), pairs, _offset_array(radius), beta, 2**logt)
+        walked = _tensor_walk(scores, affinity, radius, beta, stops)
+    else:
+        pairs = affinity.detach().reshape(_pairs_shape(scores, radius))
+        walked = walk(scores.detach(), pairs, _offset_array(radius), beta, stops)
+    return walked[[stops.index(2**logt) for logt in logts]]
 
 
-def _tensor_walk(scores: Tensor, affinity: Tensor, radius: int, beta: float, logt: int) -> Tensor:
-    """:func:`random_walk` on any device."""
+def _tensor_walk(
+    scores: Tensor, affinity: Tensor, radius: int, beta: float, stops: Sequence[int]
+) -> Tensor:
+    """``(S, B, K, h, w)`` after each of the increasing numbers of steps, on any device."""
     transition = _sparse_transition(affinity.double(), scores.shape[-2:], radius, beta)
     columns = scores.double().flatten(2).transpose(1, 2).flatten(0, 1)  # (B * N, K)
-    for _ in range(2**logt):
+    walked = []
+    for step in range(1, stops[-1] + 1):
         columns = transition @ columns
-    columns = columns.unflatten(0, (len(scores), -1))
-    return columns.transpose(1, 2).reshape(scores.shape).float()
+        if step in stops:
+            rows = columns.unflatten(0, (len(scores), -1)).transpose(1, 2)
+            walked.append(rows.reshape(scores.shape).float())
+    return torch.stack(walked)

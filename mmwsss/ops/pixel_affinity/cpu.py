@@ -9,6 +9,8 @@ column ``margin``. ``offsets`` is int64 ``(D, 2)``, all (dy, dx) with dy >= 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -122,8 +124,14 @@ def sum_logarithms_gradient(affinity, labels, bounds, factors, out):  # pragma: 
 
 
 @compiled(_FUSED)
-def _walk(scores, weights, offsets, margin, steps):  # pragma: no cover - compiled
-    """``steps`` steps of one image: scores (K, h, w), symmetric weights (D, rows, columns)."""
+def _walk(scores, weights, offsets, margin, stops, out):  # pragma: no cover - compiled
+    """Fill ``out`` (S, K, h, w) with an image's scores after each number of steps in ``stops``.
+
+    Args:
+        scores: ``(K, h, w)``, which is overwritten.
+        weights: ``(D, rows, columns)``, symmetric.
+        stops: ``(S,)``, increasing.
+    """
     channels, h, w = scores.shape
     _, rows, columns = weights.shape
     share = np.ones((h, w))  # one over the sums of the columns; the diagonal is 1
@@ -133,7 +141,8 @@ def _walk(scores, weights, offsets, margin, steps):  # pragma: no cover - compil
         share[dy : dy + rows, left : left + columns] += weights[d]
     share = 1 / share
     now, after, line = scores, np.empty_like(scores), np.empty((channels, w))
-    for _ in range(steps):
+    reached = 0
+    for step in range(1, stops[-1] + 1):
         for y in range(h):
             for k in range(channels):
                 line[k] = now[k, y]
@@ -158,10 +167,14 @@ def _walk(scores, weights, offsets, margin, steps):  # pragma: no cover - compil
                 for x in range(w):
                     target[x] = source[x] * share[y, x]
         now, after = after, now
-    return now
+        if step == stops[reached]:
+            out[reached] = now
+            reached += 1
 
 
-def walk(scores: Tensor, affinity: Tensor, offsets: np.ndarray, beta: float, steps: int) -> Tensor:
+def walk(
+    scores: Tensor, affinity: Tensor, offsets: np.ndarray, beta: float, stops: Sequence[int]
+) -> Tensor:
     """Random walk of scores on the affinities of pairs, in float64.
 
     Args:
@@ -169,14 +182,14 @@ def walk(scores: Tensor, affinity: Tensor, offsets: np.ndarray, beta: float, ste
         affinity: ``(B, D, rows, columns)``.
         offsets: See the module.
         beta: Exponent of the affinities.
-        steps: Number of steps.
+        stops: Numbers of steps, increasing.
 
     Returns:
-        ``(B, K, h, w)`` float32.
+        ``(S, B, K, h, w)`` float32, the scores after each of them.
     """
     margin = (scores.shape[-1] - affinity.shape[-1]) // 2
-    out = torch.empty(scores.shape)
+    out = torch.empty(len(scores), len(stops), *scores.shape[1:])
     for image, walked in enumerate(out.numpy()):
         start, weights = scores[image].double().numpy(), affinity[image].double().numpy() ** beta
-        walked[:] = _walk(np.array(start, order='C'), weights, offsets, margin, steps)
-    return out
+        _walk(np.array(start, order='C'), weights, offsets, margin, np.array(stops), walked)
+    return out.transpose(0, 1)

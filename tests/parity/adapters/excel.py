@@ -393,7 +393,8 @@ def _step(model, image, labels, case, iteration, official):
 @torch.no_grad()
 def msc_inference(case):
     image, out = normalised(case), {}
-    sides = [int(int(case['param_base']) * float(s)) for s in case['param_scales'].tolist()]
+    base = int(case['param_base'])
+    sides = [int(base * round(s, 4)) for s in case['param_scales'].tolist()]  # were doubles
     for dataset, merge_scale, first_unflipped in (('voc', 1.0, True), ('coco', 0.2, False)):
         if f'out_logits_{dataset}' not in case:
             continue

@@ -34,10 +34,12 @@ FILES = {
     ('resnet50', 'ae'): 'one_stage_voc_r50',
     ('resnet101', 'ae'): 'one_stage_voc_r101',
     ('vgg16', 'ae'): 'one_stage_voc_vgg16',
+    ('resnet38', 'bsl'): 'one_stage_baseline_voc',
+    ('resnet50', 'bsl'): 'one_stage_baseline_voc_r50',
+    ('resnet101', 'bsl'): 'one_stage_baseline_voc_r101',
+    ('vgg16', 'bsl'): 'one_stage_baseline_voc_vgg16',
 }
-BASELINE = 'one_stage_baseline_voc_r50.py'
 ASPP_DILATIONS = {8: (12, 24, 36), 16: (6, 12, 18)}
-BASELINE_BACKGROUND = 0.1
 
 
 def pamr(case, resize='masks'):
@@ -139,11 +141,11 @@ def _network(case, mode):
     init_default_scope('mmseg')
     manifest = 'net_' + '_'.join(names)
     weights = case.weights(f'{manifest}.manifest.json')
-    cfg = Config.fromfile(CONFIGS / f'{FILES[names[0], "ae"]}.py')
-    if 'bsl' in names:
-        cfg = _baseline_config(cfg.model.backbone, weights['fc8.weight'])
+    classifier = 'last_conv.8.weight' if 'ae' in names else 'fc8.weight'
+    cfg = Config.fromfile(CONFIGS / f'{FILES[names]}.py')
+    cfg.model.decode_head.num_classes = len(weights[classifier])
     model = MODELS.build(cfg.model).train(mode)
-    if 'bsl' not in names:
+    if 'ae' in names:
         weights['last_conv.8.weight'] *= float(case['param_last_conv_scale'])
         weights['last_conv.8.bias'] += float(case['param_last_conv_bias_shift'])
     model.load_state_dict(convert_one_stage(weights), strict=True)
@@ -151,15 +153,6 @@ def _network(case, mode):
         if isinstance(module, torch.nn.Dropout | torch.nn.Dropout2d):
             module.p = 0.0
     return model, cfg, f'{manifest}.param_groups.json'
-
-
-def _baseline_config(backbone, classifier):
-    """The shipped baseline on the backbone and with the classes of a manifest."""
-    cfg = Config.fromfile(CONFIGS / BASELINE)
-    cfg.model.backbone = dict(backbone, out_indices=backbone.out_indices[-1:], init_cfg=None)
-    num_classes, in_channels = classifier.shape[:2]
-    cfg.model.decode_head.update(num_classes=num_classes, in_channels=in_channels)
-    return cfg
 
 
 def _inputs(model, images):
@@ -271,7 +264,7 @@ def _baseline_masks(model, features, size):
     """The official masks of the baseline: PSA's scaling behind a resize with aligned corners."""
     maps = upsample(model.decode_head.scores(features), size, align_corners=True)
     masks = merge_cams([maps], size, 'psa', flip=False)
-    return F.pad(masks, (0, 0, 0, 0, 1, 0), value=BASELINE_BACKGROUND)
+    return F.pad(masks, (0, 0, 0, 0, 1, 0), value=model.settings.background)
 
 
 @torch.no_grad()
@@ -338,6 +331,8 @@ def _scores_of_views(model, inputs):
     return merge_canvas_views(model.score_and_segment, views, inputs.shape[-2:])[0]
 
 
+EVALS = {'ae': net_eval, 'bsl': baseline_eval}
+TRAININGS = {'ae': net_train, 'bsl': baseline_train}
 ADAPTERS = {
     **DATA,
     'pamr': pamr,
@@ -347,10 +342,8 @@ ADAPTERS = {
     'aspp': aspp,
     'stochastic_gate': gate,
     'pseudo_gt': pseudo_gt,
-    **{f'net_{name}_ae_eval': net_eval for name, _ in FILES},
-    **{f'net_{name}_ae_train': net_train for name, _ in FILES},
-    **{f'net_{name}_bsl_eval': baseline_eval for name, _ in FILES},
-    **{f'net_{name}_bsl_train': baseline_train for name, _ in FILES},
+    **{f'net_{"_".join(names)}_eval': EVALS[names[1]] for names in FILES},
+    **{f'net_{"_".join(names)}_train': TRAININGS[names[1]] for names in FILES},
     'inference': inference,
 }
 
