@@ -25,9 +25,7 @@ from mmwsss.registry import DATASETS, MODELS
 from mmwsss.utils.images import read_rgb
 
 CONFIGS = {
-    path.stem: path
-    for path in (Path(__file__).parents[1] / 'configs/wsss').glob('*_mini*.py')
-    if not path.stem.endswith('_masks')  # the same models again
+    path.stem: path for path in (Path(__file__).parents[1] / 'configs/wsss').glob('*_mini*.py')
 }
 
 

@@ -12,12 +12,7 @@ train_pipeline = [
     dict(type='LoadAnnotations', _scope_='mmwsss'),
     dict(type='mmwsss.RandomScalePIL', scale_range=(0.75, 1.5)),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='mmwsss.RandomPadCrop', crop_size={{_base_.crop_size}}, pad_val=0),
+    dict(type='mmwsss.RandomPadCrop', crop_size=(112, 112), pad_val=0),
     dict(type='mmwsss.PackWSSSInputs'),
 ]
-train_dataloader = dict(
-    dataset=dict(
-        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
-        pipeline=train_pipeline,
-    )
-)
+train_dataloader = dict(dataset=dict(masks=True, pipeline=train_pipeline))

@@ -35,5 +35,5 @@ optim_wrapper = dict(
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 default_hooks = dict(checkpoint=dict(interval=max_iters))
 val_evaluator = dict(background_thresholds='range:0:1:0.01')
-test_dataloader = dict(dataset=dict(ann_file='ImageSets/Segmentation/train.txt'))
+test_dataloader = dict(dataset=dict(split='train'))
 test_evaluator = dict(background_thresholds='range:0:1:0.01')

@@ -15,7 +15,7 @@ model = dict(
     ),
 )
 train_dataloader = val_dataloader = val_evaluator = None
-test_dataloader = dict(batch_size=8, dataset=dict(ann_file='ImageSets/Segmentation/train.txt'))
+test_dataloader = dict(batch_size=8, dataset=dict(split='train'))
 test_evaluator = [
     dict(type='mmwsss.CAMStoreWriter', output_dir='work_dirs/clip_es_mini/cams'),
     dict(type='mmwsss.WSSSIoUMetric', background_thresholds='range:0:1:0.01'),

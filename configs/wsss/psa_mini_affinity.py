@@ -35,9 +35,9 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     dataset=dict(
-        ann_file='ImageSets/Segmentation/train.txt',
+        split='train',
         cam_dir='work_dirs/psa_mini_cam/cams',
-        pipeline={{_base_.affinity_val}},
+        pipeline={{_base_.affinity_test}},
     )
 )
 test_dataloader = val_dataloader

@@ -37,7 +37,7 @@ train_pipeline = [
 ]
 train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
 val_evaluator = dict(background_thresholds='range:0:1:0.01')
-test_dataloader = dict(dataset=dict(ann_file='ImageSets/Segmentation/train.txt'))
+test_dataloader = dict(dataset=dict(split='train'))
 test_evaluator = [
     dict(type='mmwsss.CAMStoreWriter', output_dir='work_dirs/psa_mini_cam/cams'),
     dict(type='mmwsss.WSSSIoUMetric', background_thresholds='range:0:1:0.01'),

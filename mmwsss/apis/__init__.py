@@ -1,6 +1,7 @@
 from ..stages import Launch, Pipeline, run_folder
 from ..stages.evaluate import PredictionFolder, eval_folder
 from ..stages.launch import load_config
+from ..stages.predict import make_pseudo_masks
 from .pseudo_data import make_pseudo_data
 from .test import test_from_cfg
 from .train import train_from_cfg
@@ -14,6 +15,7 @@ __all__ = [
     'eval_folder',
     'load_config',
     'make_pseudo_data',
+    'make_pseudo_masks',
     'run_folder',
     'test_from_cfg',
     'train_from_cfg',

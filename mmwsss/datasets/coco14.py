@@ -1,8 +1,10 @@
 """MS COCO 2014 with image labels."""
 
+from typing import ClassVar
+
 from mmwsss.registry import DATASETS
 
-from .image_label import ImageLabelDataset
+from .image_label import ImageLabelDataset, Split
 
 # fmt: off
 CLASSES = (
@@ -44,3 +46,7 @@ class COCO14Dataset(ImageLabelDataset):
     """
 
     METAINFO = {'classes': CLASSES, 'palette': voc_palette(81)}
+    SPLITS: ClassVar[dict[str, Split]] = {
+        'train': Split('train.txt', 'train2014', 'semantic_masks/train2014'),
+        'val': Split('val.txt', 'val2014', 'semantic_masks/val2014'),
+    }

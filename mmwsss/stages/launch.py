@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 from ..engine.runner import StrictRunner
 from ..registry import RUNNERS
 from ..utils.checks import check_choice, check_range
+from ..utils.io import atomic_write
 from ..utils.parallel import die_with_parent
 
 _TORCHRUN_VARIABLES = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE')
@@ -59,6 +60,29 @@ class Launch:
             return ['srun', f'--ntasks={self.processes}', sys.executable, path, *args]
         run = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
         return [*run, f'--nproc_per_node={self.processes}', path, *args]
+
+    def run(self, what: str, script: str, cfg: Config, path: Path, *args: str) -> None:
+        """Run a tool on a config.
+
+        Args:
+            what: Is done by it, for messages.
+            script: ``'train.py'`` or ``'test.py'``.
+            cfg: The config.
+            path: Where it is written for the tool.
+            args: Further arguments.
+
+        Raises:
+            RuntimeError: The tool fails.
+        """
+        with atomic_write(path) as tmp:
+            cfg.dump(tmp)
+        command = self.command(script, str(path), *args)
+        code = subprocess.run(command, preexec_fn=end_with_parent()).returncode
+        if code:
+            raise RuntimeError(
+                f'{what} failed with exit code {code}: {" ".join(command)}. Its log is above; run '
+                'the same again to go on from here.'
+            )
 
 
 def load_config(

@@ -22,7 +22,7 @@ CLASSES = {'voc12': 21, 'coco14': 81, 'mini': 11}
 def test_trains_on_pseudo_masks_only(path):
     dataset = Config.fromfile(path).train_dataloader.dataset
     assert dataset.mask_dir.startswith('work_dirs/')
-    assert 'seg_map_path' not in dataset.data_prefix
+    assert 'masks' not in dataset and 'data_prefix' not in dataset
     assert any(t.type == 'LoadAnnotations' for t in dataset.pipeline)
 
 
