@@ -30,7 +30,7 @@ class Pipeline:
     """The stages of a config in ``configs/pipelines``.
 
     ``stages`` is a list of dicts, or a dict ``{name: stage}``, which a config that inherits can
-    change. A stage has a ``name`` of its own and ``run``, its kind:
+    change (None leaves a stage out). A stage has a ``name`` of its own and ``run``, its kind:
 
     - ``train``: train ``config``; checkpoints lie in ``<root>/<pipeline>/<name>``.
     - ``test``: metrics of ``config`` with the weights of the stage ``checkpoint``, its last or best
@@ -177,9 +177,10 @@ class Pipeline:
 
         Raises:
             FileNotFoundError: Something is missing.
-            ValueError: Two stages, or a stage and the data, share a folder.
+            ValueError: Two stages, a stage and the data, or files and logs share a folder.
         """
         made: dict[str, str] = {}
+        logs = {os.path.realpath(stage.work_dir): stage.name for stage in self.stages}
         for stage in self.stages:
             with self._naming(stage.name):
                 read = {os.path.realpath(path) for path in stage.reads(made)}
@@ -187,6 +188,11 @@ class Pipeline:
                     place = os.path.realpath(folder)
                     if place in made:
                         raise ValueError(f'it writes to {folder}, as stage {made[place]} does')
+                    if place in logs:
+                        raise ValueError(
+                            f'it writes to {folder}, where logs and checkpoints of stage '
+                            f'{logs[place]} lie'
+                        )
                     if place in read:
                         raise ValueError(f'it writes to {folder}, which it also reads')
                     made[place] = stage.name
@@ -250,7 +256,7 @@ def unrolled(specs: Sequence[Mapping] | Mapping[str, Mapping]) -> Iterator[Mappi
             rounds.
     """
     if isinstance(specs, Mapping):
-        specs = [dict(spec, name=name) for name, spec in specs.items()]
+        specs = [dict(spec, name=name) for name, spec in specs.items() if spec is not None]
     for spec in specs:
         if spec.get('run') != 'repeat':
             yield spec

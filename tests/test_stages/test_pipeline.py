@@ -230,6 +230,12 @@ def test_output_is_not_input(folder):
         pipeline(folder).run()
 
 
+def test_output_does_not_lie_among_logs(folder):
+    Path('pipe.py').write_text(DICT.replace('{pipeline}/masks', '{pipeline}/first'))
+    with pytest.raises(ValueError, match='where logs and checkpoints of stage first lie'):
+        pipeline(folder).run()
+
+
 def test_only_one_at_a_time(folder):
     running = pipeline(folder)
     running.records.mkdir(parents=True)
@@ -391,6 +397,7 @@ def test_launchers():
 
 DICT = """
 stages = dict(
+    other=dict(run='train', config='two.py'),
     first=dict(run='train', config='one.py', options={'train_cfg.max_iters': 7}),
     write=dict(run='predict', checkpoint='first', write=dict(masks='work_dirs/{pipeline}/masks')),
     mask=dict(run='evaluate', predictions='work_dirs/{pipeline}/masks', truth='truth',
@@ -402,7 +409,7 @@ stages = dict(
 def test_stages_as_a_dict_which_a_child_changes(folder):
     Path('base.py').write_text(DICT)
     Path('pipe.py').write_text(
-        "_base_ = 'base.py'\nstages = dict(mask=dict(convention='irn'),"
+        "_base_ = 'base.py'\nstages = dict(mask=dict(convention='irn'), other=None,"
         "val=dict(run='test', checkpoint='first'))"
     )
     pipe = pipeline(folder, 'work_dirs/seed1')
@@ -440,5 +447,5 @@ def test_the_best_checkpoint_is_the_one_that_validated_best(folder):
     with pytest.raises(RuntimeError, match=r'first has left 0 best checkpoints .* none'):
         pipeline(folder).run()
     (folder / 'work_dirs/pipe/first/best_mIoU_iter_3.pth').write_text('3')
-    stage = pipeline(folder).stages[1]
+    stage = pipeline(folder).stages[2]
     assert stage.weights().endswith('best_mIoU_iter_3.pth')
