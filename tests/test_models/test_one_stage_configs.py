@@ -52,7 +52,7 @@ def test_recipe(name):
     assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 16
     norm = cfg.model.data_preprocessor
     assert (norm.mean, norm.std) == ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
-    assert norm.bgr_to_rgb and norm['size'] == (crop, crop)
+    assert norm.bgr_to_rgb and cfg.train_dataloader.dataset.pipeline[2].crop_size == crop
     if 'baseline' not in name:
         assert cfg.model.mask_loss_start == 5 * EPOCH
     with torch.device('meta'):
@@ -121,8 +121,8 @@ def test_training_pipeline(name):
         'ColorJitter',
         'PackWSSSInputs',
     ]
-    crop = cfg.model.data_preprocessor['size'][0]
-    assert pipeline[2].crop_size == crop and pipeline[2].fallback == 'square'
+    crop = pipeline[2].crop_size
+    assert pipeline[2].fallback == 'square'
     seed_everything(0)
     image = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
     result = Compose(pipeline[2:])(dict(img=image, gt_image_labels=np.ones(20, np.float32)))
