@@ -9,6 +9,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import LabelData
 from mmseg.structures import SegDataSample
 
+from mmwsss.datasets import mini
 from mmwsss.registry import DATASETS, MODELS, PARAM_SCHEDULERS, TRANSFORMS
 from mmwsss.stages import Pipeline
 from mmwsss.stages.stage import ConfigStage
@@ -59,6 +60,19 @@ def test_types_resolve(path):
                 assert transform.get('_scope_') == 'mmwsss'
     assert all(MODELS.get(t) is not None for t in types_in(cfg.model))
     assert all(PARAM_SCHEDULERS.get(s.type) is not None for s in cfg.get('param_scheduler') or ())
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_data_set_arguments_agree(path, monkeypatch):
+    """Splits are known, and nothing is said twice; true masks are within reach of no training."""
+    monkeypatch.setattr(mini, 'write_mini', lambda root: None)
+    cfg = Config.fromfile(path)
+    for mode in ('train', 'val', 'test'):
+        if loader := cfg.get(f'{mode}_dataloader'):
+            dataset = DATASETS.build(dict(loader.dataset, lazy_init=True, pipeline=[]))
+            masks = 'seg_map_path' in dataset.data_prefix
+            assert dataset.ann_file and masks == bool(loader.dataset.get('masks'))
+            assert not masks or mode != 'train' or path.stem.endswith('-full')
 
 
 @pytest.mark.parametrize('path', WSSS, ids=lambda p: p.stem)

@@ -21,6 +21,7 @@ from ..registry import RUNNERS
 from ..utils.checks import check_choice, check_range
 from ..utils.io import atomic_write
 from ..utils.parallel import die_with_parent
+from .options import merge_options
 
 _TORCHRUN_VARIABLES = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE')
 _RANK_VARIABLES = {
@@ -102,12 +103,13 @@ def load_config(
 
     Raises:
         FileNotFoundError: No such config.
+        ValueError: An option that would change nothing (:func:`merge_options`).
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'Config {path} does not exist (current folder: {Path.cwd()}).')
     cfg = Config.fromfile(path)
-    cfg.merge_from_dict(cfg_options or {})
+    merge_options(cfg, cfg_options or {})
     cfg.launcher = launcher
     if work_dir is not None:
         cfg.work_dir = str(work_dir)

@@ -16,6 +16,7 @@ from mmengine.config import Config
 
 from ..datasets.inputs import build_dataset, data_folders, dataset_inputs, source_folders
 from .launch import Launch, load_config
+from .options import merge_options
 
 DEFAULT_ROOT = 'work_dirs'
 
@@ -143,7 +144,7 @@ class ConfigStage(Stage):
         moved = self.context.moved(cfg.to_dict())
         moved['work_dir'] = cfg.work_dir
         cfg = Config(moved, filename=str(path))
-        cfg.merge_from_dict(dict(self.context.cfg_options))
+        merge_options(cfg, self.context.cfg_options)
         self.prepare(cfg)
         return cfg
 
