@@ -64,15 +64,15 @@ def run(args: argparse.Namespace) -> None:
     folders = make_pseudo_masks(
         args.config,
         args.checkpoint,
-        args.split,
-        args.out,
-        args.write,
-        args.predict,
-        args.tta,
-        args.crf,
-        args.cfg_options,
-        Launch(args.launcher, args.gpus, Path(__file__).resolve().parent),
-        args.restart,
+        split=args.split,
+        out=args.out,
+        write=args.write,
+        predict=args.predict,
+        tta=args.tta,
+        crf=args.crf,
+        cfg_options=args.cfg_options,
+        launch=Launch(args.launcher, args.gpus, Path(__file__).resolve().parent),
+        restart=args.restart,
     )
     for kind, folder in folders.items():
         print(f'{kind}: {folder}')

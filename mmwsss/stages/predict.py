@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ def make_pseudo_masks(
     checkpoint: str | os.PathLike | None,
     split: str | None = None,
     out: str | os.PathLike | None = None,
-    write: tuple[str, ...] = ('masks',),
+    write: Sequence[str] = ('masks',),
     predict: str | None = None,
     tta: bool = False,
     crf: str | None = None,
