@@ -26,6 +26,7 @@ from mmwsss.registry import MODELS
 from mmwsss.testing import labelled_sample, multi_hot
 
 CONFIGS = {'afa': 'configs/wsss/afa_voc.py', 'one_stage': 'configs/wsss/one_stage_voc.py'}
+CROPS = {'afa': (512, 512), 'one_stage': (321, 321)}
 CLASSES = (2, 14)  # of every image
 
 
@@ -37,11 +38,8 @@ def build(method: str) -> BaseSegmentor:
     return revert_sync_batchnorm(MODELS.build(cfg)).train()
 
 
-def batch_of(
-    model: BaseSegmentor, size: int, crop: tuple[int, int] | None = None
-) -> tuple[Tensor, list[SegDataSample]]:
-    """Smooth noisy images of a crop, by default the config's, with two classes."""
-    crop = crop or model.data_preprocessor.size
+def batch_of(size: int, crop: tuple[int, int]) -> tuple[Tensor, list[SegDataSample]]:
+    """Smooth noisy images of a crop, with two classes."""
     inputs = F.interpolate(torch.randn(size, 3, 24, 24), size=crop, mode='bicubic')
     inputs = (inputs + 0.1 * torch.randn(inputs.shape)).clamp(-2, 2)
     (hot,) = multi_hot(CLASSES, num_classes=20)
@@ -79,11 +77,11 @@ def step(model: BaseSegmentor, inputs: Tensor, samples: list[SegDataSample]) -> 
     return {name: value.item() for name, value in losses.items()}
 
 
-def run(report: Report, method: str, batch: int, crop: tuple[int, int] | None, repeat: int) -> None:
+def run(report: Report, method: str, batch: int, crop: tuple[int, int], repeat: int) -> None:
     """Measure and print one method."""
     torch.manual_seed(0)
     model = build(method)
-    inputs, samples = batch_of(model, batch, crop)
+    inputs, samples = batch_of(batch, crop)
     parts = {
         'network': lambda: network(model, inputs),
         'step': lambda: step(model, inputs, samples),
@@ -107,9 +105,8 @@ def main() -> None:
     register_all_modules()
     MessageHub.get_current_instance().update_info('iter', 10**6)  # behind every switch
     report = Report(__file__)
-    crop = (64, 64) if args.quick else None
     for method in CONFIGS if args.method == 'all' else (args.method,):
-        run(report, method, args.batch, crop, args.repeat)
+        run(report, method, args.batch, (64, 64) if args.quick else CROPS[method], args.repeat)
     report.close()
 
 

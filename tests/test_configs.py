@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmwsss.datasets import mini
 from mmwsss.registry import DATASETS, MODELS, PARAM_SCHEDULERS, TRANSFORMS
 from mmwsss.stages import Pipeline
 from mmwsss.stages.stage import ConfigStage
@@ -60,6 +61,19 @@ def test_types_resolve(path):
     assert all(PARAM_SCHEDULERS.get(s.type) is not None for s in cfg.get('param_scheduler') or ())
 
 
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_data_set_arguments_agree(path, monkeypatch):
+    """Splits are known, and nothing is said twice; true masks are within reach of no training."""
+    monkeypatch.setattr(mini, 'write_mini', lambda root: None)
+    cfg = Config.fromfile(path)
+    for mode in ('train', 'val', 'test'):
+        if loader := cfg.get(f'{mode}_dataloader'):
+            dataset = DATASETS.build(dict(loader.dataset, lazy_init=True, pipeline=[]))
+            masks = 'seg_map_path' in dataset.data_prefix
+            assert dataset.ann_file and masks == bool(loader.dataset.get('masks'))
+            assert not masks or mode != 'train' or path.stem.endswith('-full')
+
+
 @pytest.mark.parametrize('path', WSSS, ids=lambda p: p.stem)
 def test_weakly_supervised_training_sees_no_masks(path):
     """Image labels only: no mask transform, no mask folder, not even as an unused path."""
@@ -70,8 +84,7 @@ def test_weakly_supervised_training_sees_no_masks(path):
     transforms = types_in(dataset.to_dict())
     assert any('LoadImageLabels' in t for t in transforms)
     assert not [t for t in transforms if 'Annotation' in t or 'SegMap' in t or 'Mask' in t]
-    assert 'seg_map_path' not in dataset.data_prefix
-    assert not [k for k in dataset if 'seg_map' in k]
+    assert not [k for k in dataset if 'mask' in k or 'seg_map' in k or k == 'data_prefix']
 
 
 def test_the_walk_would_notice_masks():

@@ -1,5 +1,5 @@
 # Upper bound of AFA on mini: the same encoder and decoder, trained on true masks.
-_base_ = '../wsss/afa_mini.py'
+_base_ = ['../wsss/afa_mini.py', '../_base_/pipelines/true_masks_mini.py']
 model = dict(
     _delete_=True,
     type='EncoderDecoder',
@@ -8,17 +8,4 @@ model = dict(
     decode_head={{_base_.model.decode_head}},
     test_cfg=dict(mode='whole'),
 )
-train_pipeline = [
-    dict(type='LoadImageFromFile', _scope_='mmwsss'),
-    dict(type='LoadAnnotations', _scope_='mmwsss'),
-    dict(type='mmwsss.RandomScalePIL', scale_range=(0.75, 1.5)),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='mmwsss.RandomPadCrop', crop_size={{_base_.crop_size}}, pad_val=0),
-    dict(type='mmwsss.PackWSSSInputs'),
-]
-train_dataloader = dict(
-    dataset=dict(
-        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
-        pipeline=train_pipeline,
-    )
-)
+train_dataloader = dict(dataset=dict(masks=True, pipeline={{_base_.masks_pipeline}}))

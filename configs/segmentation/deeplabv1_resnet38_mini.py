@@ -6,7 +6,8 @@ _base_ = [
     '../_base_/schedules/deeplabv1_20k.py',
     '../_base_/default_runtime.py',
 ]
-data_preprocessor = dict(size=(112, 112))
+# images smaller than the crop are padded to it
+data_preprocessor = dict(size=(112, 112), size_divisor=None)
 model = dict(
     data_preprocessor=data_preprocessor,
     backbone=dict(
@@ -27,21 +28,13 @@ model = dict(
     ),
 )
 train_dataloader = dict(batch_size=8)
-max_iters = 400
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.01),
     paramwise_cfg=dict(_delete_=True, custom_keys=dict()),
 )
-param_scheduler = [
-    dict(
-        type='mmwsss.PolyWarmupLR',
-        warmup_iters=50,
-        power=0.9,
-        by_epoch=False,
-    )
-]
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-default_hooks = dict(checkpoint=dict(interval=max_iters))
+param_scheduler = [dict(type='mmwsss.PolyWarmupLR', warmup_iters=50, power=0.9, by_epoch=False)]
+train_cfg = dict(max_iters=400, val_interval=400)
+default_hooks = dict(checkpoint=dict(interval=400))
 auto_scale_lr = dict(base_batch_size=8)
 
 # test.py --tta

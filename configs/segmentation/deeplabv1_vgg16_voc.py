@@ -1,9 +1,7 @@
 # L2G's DeepLabV1-LargeFOV on VGG-16: crops of 448, 30000 steps; deeplab-pytorch's learning rate.
 _base_ = [
     '../_base_/models/deeplabv1_vgg16.py',
-    '../_base_/datasets/voc12_pseudo.py',
-    '../_base_/pipelines/deeplabv2_vgg16_augment.py',
+    '../_base_/datasets/voc12_deeplabv2_vgg16.py',
     '../_base_/schedules/deeplabv2_30k.py',
     '../_base_/default_runtime.py',
 ]
-train_dataloader = dict(batch_size=5, dataset=dict(pipeline={{_base_.deeplab_pipeline}}))

@@ -10,8 +10,7 @@ _base_ = [
 model = dict(decode_head=dict(num_classes=81))
 train_dataloader = dict(batch_size=10, dataset=dict(pipeline={{_base_.deeplab_pipeline}}))
 
-max_iters = 200000
 optim_wrapper = dict(optimizer=dict(lr=2e-4))
-train_cfg = dict(max_iters=max_iters, val_interval=20000)
+train_cfg = dict(max_iters=200000, val_interval=20000)
 default_hooks = dict(checkpoint=dict(interval=20000))
 auto_scale_lr = dict(base_batch_size=20)

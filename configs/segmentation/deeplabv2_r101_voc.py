@@ -3,9 +3,7 @@
 # no longer weakly supervised: never mix the two in a table (docs/retraining.md).
 _base_ = [
     '../_base_/models/deeplabv2_r101.py',
-    '../_base_/datasets/voc12_pseudo.py',
-    '../_base_/pipelines/deeplabv2_augment.py',
+    '../_base_/datasets/voc12_deeplabv2.py',
     '../_base_/schedules/deeplabv2_20k.py',
     '../_base_/default_runtime.py',
 ]
-train_dataloader = dict(batch_size=5, dataset=dict(pipeline={{_base_.deeplab_pipeline}}))

@@ -23,16 +23,8 @@ model = dict(
     auxiliary_head=dict(in_channels=64, channels=32, num_classes=11, norm_cfg=norm_cfg),
 )
 train_dataloader = dict(batch_size=8)
-max_iters = 1000
 optim_wrapper = dict(optimizer=dict(lr=0.05), paramwise_cfg=dict(_delete_=True, custom_keys=dict()))
-param_scheduler = [
-    dict(
-        type='mmwsss.PolyWarmupLR',
-        warmup_iters=50,
-        power=0.9,
-        by_epoch=False,
-    )
-]
-train_cfg = dict(max_iters=max_iters, val_interval=500)
+param_scheduler = [dict(type='mmwsss.PolyWarmupLR', warmup_iters=50, power=0.9, by_epoch=False)]
+train_cfg = dict(max_iters=1000, val_interval=500)
 default_hooks = dict(checkpoint=dict(interval=500))
 auto_scale_lr = dict(base_batch_size=8)

@@ -10,9 +10,4 @@ train_pipeline = [
     dict(type='mmwsss.ColorJitter', brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1),
     dict(type='mmwsss.PackWSSSInputs'),
 ]
-train_dataloader = dict(
-    dataset=dict(
-        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
-        pipeline=train_pipeline,
-    )
-)
+train_dataloader = dict(dataset=dict(masks=True, pipeline=train_pipeline))

@@ -17,21 +17,13 @@ train_pipeline = [
 ]
 train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
 
-max_iters = 79350  # 30 epochs
 # momentum and decay as they are, not as they were meant: the official optimizer takes the weight
 # decay for the momentum
 optim_wrapper = dict(
     optimizer=dict(lr=7e-4, momentum=1e-5, weight_decay=0.0),
     paramwise_cfg=dict(custom_keys=dict(_delete_=True, head=dict(lr_mult=10))),
 )
-param_scheduler = [
-    dict(
-        type='mmwsss.PolyWarmupLR',
-        warmup_iters=0,
-        power=0.9,
-        by_epoch=False,
-    )
-]
-train_cfg = dict(max_iters=max_iters, val_interval=13225)
+param_scheduler = [dict(type='mmwsss.PolyWarmupLR', warmup_iters=0, power=0.9, by_epoch=False)]
+train_cfg = dict(max_iters=79350, val_interval=13225)  # 30 epochs
 default_hooks = dict(checkpoint=dict(interval=13225))
 auto_scale_lr = dict(base_batch_size=4)

@@ -21,6 +21,5 @@ model = dict(
 # Batch of 8 on 4 GPUs: bash tools/dist_train.sh configs/wsss/afa_coco.py 4
 train_dataloader = dict(batch_size=2, dataset=dict(pipeline={{_base_.crop512_pipeline}}))
 
-max_iters = 80000
-train_cfg = dict(max_iters=max_iters, val_interval=8000)
+train_cfg = dict(max_iters=80000, val_interval=8000)
 default_hooks = dict(checkpoint=dict(interval=8000))

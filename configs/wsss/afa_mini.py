@@ -6,9 +6,7 @@ _base_ = [
     '../_base_/schedules/afa_20k.py',
     '../_base_/default_runtime.py',
 ]
-data_preprocessor = dict(size=(112, 112))
 model = dict(
-    data_preprocessor=data_preprocessor,
     backbone=dict(
         embed_dims=24,
         strides=(4, 2, 1, 1),
@@ -33,14 +31,7 @@ model = dict(
     test_cfg=dict(long_side=None),
 )
 train_dataloader = dict(batch_size=8)
-max_iters = 650
 optim_wrapper = dict(optimizer=dict(lr=4e-4))
-param_scheduler = [
-    dict(
-        type='mmwsss.PolyWarmupLR',
-        warmup_iters=50,
-        by_epoch=False,
-    )
-]
-train_cfg = dict(max_iters=max_iters, val_interval=325)
-default_hooks = dict(checkpoint=dict(interval=max_iters, save_best=None))
+param_scheduler = [dict(type='mmwsss.PolyWarmupLR', warmup_iters=50, by_epoch=False)]
+train_cfg = dict(max_iters=650, val_interval=325)
+default_hooks = dict(checkpoint=dict(interval=650, save_best=None))

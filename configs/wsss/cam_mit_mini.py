@@ -5,9 +5,7 @@ _base_ = [
     '../_base_/schedules/adamw_poly_warmup_mini.py',
     '../_base_/default_runtime.py',
 ]
-data_preprocessor = dict(size=(112, 112))
 model = dict(
-    data_preprocessor=data_preprocessor,
     backbone=dict(
         _delete_=True,
         type='mmwsss.MixVisionTransformerAttn',
@@ -27,13 +25,12 @@ model = dict(
     test_cfg=dict(scales=(1.0, 0.5, 1.5)),
 )
 train_dataloader = dict(batch_size=8)
-max_iters = 300
 optim_wrapper = dict(
     optimizer=dict(lr=2e-4),
     paramwise_cfg=dict(custom_keys={'head': dict(lr_mult=10.0)}),
 )
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-default_hooks = dict(checkpoint=dict(interval=max_iters))
+train_cfg = dict(max_iters=300, val_interval=300)
+default_hooks = dict(checkpoint=dict(interval=300))
 val_evaluator = dict(background_thresholds='range:0:1:0.01')
-test_dataloader = dict(dataset=dict(ann_file='ImageSets/Segmentation/train.txt'))
+test_dataloader = dict(dataset=dict(split='train'))
 test_evaluator = dict(background_thresholds='range:0:1:0.01')

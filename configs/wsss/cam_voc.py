@@ -6,13 +6,12 @@ _base_ = [
     '../_base_/schedules/sgd_poly_psa.py',
     '../_base_/default_runtime.py',
 ]
-max_iters = 3305
 optim_wrapper = dict(
     optimizer=dict(lr=0.1, momentum=1e-4, weight_decay=1e-4),
     paramwise_cfg=dict(_delete_=True, custom_keys={'decode_head': dict(lr_mult=10.0)}),
 )
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-default_hooks = dict(checkpoint=dict(interval=max_iters))
+train_cfg = dict(max_iters=3305, val_interval=3305)
+default_hooks = dict(checkpoint=dict(interval=3305))
 
 train_pipeline = [
     dict(type='LoadImageFromFile', _scope_='mmwsss'),

@@ -7,11 +7,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    text=dict(
-        class_names={{_base_.class_prompts}},
-        background_names={{_base_.background_prompts}},
-        templates={{_base_.templates}},
-    ),
+    text={{_base_.texts}},
     test_cfg=dict(caa=dict(box_threshold=0.7)),
 )
 train_dataloader = val_dataloader = val_evaluator = None

@@ -7,15 +7,9 @@ _base_ = [
     '../_base_/schedules/no_training.py',
     '../_base_/default_runtime.py',
 ]
-model = dict(
-    text=dict(
-        class_names={{_base_.class_prompts}},
-        background_names={{_base_.background_prompts}},
-        templates={{_base_.templates}},
-    ),
-)
+model = dict(text={{_base_.texts}})
 train_dataloader = val_dataloader = val_evaluator = None
-test_dataloader = dict(batch_size=8, dataset=dict(ann_file='ImageSets/Segmentation/train.txt'))
+test_dataloader = dict(batch_size=8, dataset=dict(split='train'))
 test_evaluator = [
     dict(type='mmwsss.CAMStoreWriter', output_dir='work_dirs/clip_es_mini/cams'),
     dict(type='mmwsss.WSSSIoUMetric', background_thresholds='range:0:1:0.01'),

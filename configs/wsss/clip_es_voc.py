@@ -7,13 +7,7 @@ _base_ = [
     '../_base_/schedules/no_training.py',
     '../_base_/default_runtime.py',
 ]
-model = dict(
-    text=dict(
-        class_names={{_base_.class_prompts}},
-        background_names={{_base_.background_prompts}},
-        templates={{_base_.templates}},
-    ),
-)
+model = dict(text={{_base_.texts}})
 train_dataloader = val_dataloader = val_evaluator = None
 test_dataloader = dict(batch_size=4)
 test_evaluator = dict(

@@ -8,13 +8,7 @@ _base_ = [
 ]
 model = dict(
     decode_head=dict(num_classes=81),
-    text=dict(
-        class_names={{_base_.class_prompts}},
-        background_names={{_base_.background_prompts}},
-        templates={{_base_.templates}},
-        bank='shipped',
-        num_attributes=224,
-    ),
+    text={{_base_.texts}},
     refiner=dict(box_threshold=0.88, gated_start=30000),
     test_cfg=dict(merge_scale=0.2),
 )
@@ -23,6 +17,5 @@ model = dict(
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 randomness = dict(seed=0)
 
-max_iters = 100000
-train_cfg = dict(max_iters=max_iters, val_interval=10000)
+train_cfg = dict(max_iters=100000, val_interval=10000)
 param_scheduler = [dict(type='mmwsss.PolyWarmupLR', warmup_iters=200, by_epoch=False)]

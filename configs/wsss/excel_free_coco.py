@@ -7,13 +7,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    text=dict(
-        class_names={{_base_.class_prompts}},
-        background_names={{_base_.background_prompts}},
-        templates={{_base_.templates}},
-        bank='shipped',
-        num_attributes=224,
-    ),
+    text={{_base_.texts}},
     refiner=dict(box_threshold=0.88),
 )
 train_dataloader = val_dataloader = val_evaluator = None

@@ -7,14 +7,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    text=dict(
-        class_names={{_base_.class_prompts}},
-        background_names={{_base_.background_prompts}},
-        templates={{_base_.templates}},
-        # the mini CLIP knows 17 words: this runs the enrichment, it cannot help
-        bank='mini',
-        num_attributes=40,
-    ),
+    text={{_base_.texts}},
     refiner=dict(gated_start=450),
     self_target_start=800,
 )

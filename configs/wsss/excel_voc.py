@@ -8,13 +8,7 @@ _base_ = [
 ]
 model = dict(
     decode_head=dict(num_classes=21),
-    text=dict(
-        class_names={{_base_.class_prompts}},
-        background_names={{_base_.background_prompts}},
-        templates={{_base_.templates}},
-        bank='shipped',
-        num_attributes=112,
-    ),
+    text={{_base_.texts}},
     refiner=dict(box_threshold=0.79, gated_start=14000),
     self_target_start=24000,
 )

@@ -2,18 +2,13 @@
 # shipped weights, which take the place of ImageNet's (docs/mini.md).
 _base_ = [
     '../_base_/models/one_stage_resnet38.py',
+    '../_base_/backbones/resnet38_mini.py',
     '../_base_/datasets/mini.py',
     '../_base_/schedules/sgd_constant_one_stage.py',
     '../_base_/default_runtime.py',
 ]
-data_preprocessor = dict(size=(112, 112))
 model = dict(
-    data_preprocessor=data_preprocessor,
-    backbone=dict(
-        base_channels=8,
-        dropout=(0.0, 0.0),
-        init_cfg=dict(checkpoint='mmwsss://mini_resnet38', hint='Shipped with the package.'),
-    ),
+    backbone={{_base_.resnet38_mini}},
     decode_head=dict(
         in_channels=(32, 512), num_classes=10, channels=64, skip_channels=12, dilations=(2, 4, 6)
     ),
@@ -30,8 +25,7 @@ train_pipeline = [
     dict(type='mmwsss.PackWSSSInputs'),
 ]
 train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
-max_iters = 800
 optim_wrapper = dict(optimizer=dict(lr=5e-3), paramwise_cfg=dict(lr_mults=(1, 2, 10, 20)))
-train_cfg = dict(max_iters=max_iters, val_interval=400)
-default_hooks = dict(checkpoint=dict(interval=max_iters, save_best=None, rule=None))
+train_cfg = dict(max_iters=800, val_interval=400)
+default_hooks = dict(checkpoint=dict(interval=800, save_best=None, rule=None))
 tta_cfg = dict(scales=[1.0, 0.75, 1.25, 1.5], canvas=192)

@@ -2,9 +2,7 @@
 # (docs/one_stage.md); here it decides on the classes itself.
 _base_ = [
     '../_base_/models/one_stage_r50.py',
-    '../_base_/datasets/voc12.py',
-    '../_base_/pipelines/one_stage_augment.py',
+    '../_base_/datasets/voc12_one_stage.py',
     '../_base_/schedules/sgd_constant_one_stage.py',
     '../_base_/default_runtime.py',
 ]
-train_dataloader = dict(batch_size=16, dataset=dict(pipeline={{_base_.one_stage_pipeline}}))

@@ -8,27 +8,18 @@ _base_ = [
     '../_base_/schedules/sgd_poly_psa.py',
     '../_base_/default_runtime.py',
 ]
-cams = 'work_dirs/psa_coco_cam/cams'
-
 model = dict(decode_head=dict(shrink_radius=True))  # for the smallest images
 
 train_dataloader = dict(
     batch_size=8,
     dataset=dict(score_dir='work_dirs/psa_coco_cam/crf', pipeline={{_base_.affinity_train}}),
 )
-val_dataloader = dict(
-    dataset=dict(
-        data_prefix=dict(img_path='train2014', seg_map_path='semantic_masks/train2014'),
-        ann_file='train.txt',
-        cam_dir=cams,
-        pipeline={{_base_.affinity_val}},
-    )
-)
+val_dataloader = val_cfg = val_evaluator = None
 test_dataloader = dict(
     dataset=dict(
-        data_prefix=dict(_delete_=True, img_path='train2014'),
-        ann_file='train.txt',
-        cam_dir=cams,
+        split='train',
+        masks=False,
+        cam_dir='work_dirs/psa_coco_cam/cams',
         pipeline={{_base_.affinity_test}},
     )
 )
@@ -36,6 +27,5 @@ test_evaluator = [
     dict(type='mmwsss.PseudoMaskWriter', output_dir='work_dirs/psa_coco_affinity/masks')
 ]
 
-max_iters = 82080  # 8 epochs
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters + 1)
+train_cfg = dict(max_iters=82080)  # 8 epochs
 auto_scale_lr = dict(base_batch_size=8)

@@ -6,8 +6,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(decode_head=dict(num_classes=80))
-max_iters = 25650
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+train_cfg = dict(max_iters=25650, val_interval=25650)
 
 test_evaluator = dict(
     _delete_=True, type='mmwsss.CAMStoreWriter', output_dir='work_dirs/psa_coco_cam/cams'

@@ -2,19 +2,14 @@
 # the dense CRF on its maps. test.py writes the masks of the training images and judges them.
 _base_ = [
     '../_base_/models/resnet38_aff.py',
+    '../_base_/backbones/resnet38_mini.py',
     '../_base_/datasets/mini.py',
     '../_base_/pipelines/affinity.py',
     '../_base_/schedules/sgd_poly_psa.py',
     '../_base_/default_runtime.py',
 ]
-data_preprocessor = dict(size=(112, 112))
 model = dict(
-    data_preprocessor=data_preprocessor,
-    backbone=dict(
-        base_channels=8,
-        dropout=(0, 0),
-        init_cfg=dict(checkpoint='mmwsss://mini_resnet38', hint='Shipped with the package.'),
-    ),
+    backbone={{_base_.resnet38_mini}},
     decode_head=dict(in_channels=(64, 128, 512), channels=(32, 64, 128), radius=4),
     test_cfg=dict(alpha=2, beta=16, logt=3),
 )
@@ -35,9 +30,9 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     dataset=dict(
-        ann_file='ImageSets/Segmentation/train.txt',
+        split='train',
         cam_dir='work_dirs/psa_mini_cam/cams',
-        pipeline={{_base_.affinity_val}},
+        pipeline={{_base_.affinity_test}},
     )
 )
 test_dataloader = val_dataloader
@@ -46,8 +41,7 @@ test_evaluator = [
     dict(type='mmwsss.WSSSIoUMetric'),
 ]
 
-max_iters = 300
 optim_wrapper = dict(optimizer=dict(lr=0.03, momentum=0.9))
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-default_hooks = dict(checkpoint=dict(interval=max_iters))
+train_cfg = dict(max_iters=300, val_interval=300)
+default_hooks = dict(checkpoint=dict(interval=300))
 auto_scale_lr = dict(base_batch_size=8)

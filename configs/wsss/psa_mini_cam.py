@@ -3,28 +3,22 @@
 # judges them as seeds.
 _base_ = [
     '../_base_/models/resnet38_cls.py',
+    '../_base_/backbones/resnet38_mini.py',
     '../_base_/datasets/mini.py',
     '../_base_/schedules/sgd_poly_psa.py',
     '../_base_/default_runtime.py',
 ]
-data_preprocessor = dict(size=(112, 112))
 model = dict(
-    data_preprocessor=data_preprocessor,
-    backbone=dict(
-        base_channels=8,
-        dropout=(0.0, 0.0),
-        init_cfg=dict(checkpoint='mmwsss://mini_resnet38', hint='Shipped with the package.'),
-    ),
+    backbone={{_base_.resnet38_mini}},
     decode_head=dict(in_channels=512, num_classes=10, dropout_ratio=0.0),
     test_cfg=dict(scales=(1.0, 0.75, 1.5)),
 )
 
-max_iters = 300
 optim_wrapper = dict(
     optimizer=dict(lr=0.01, momentum=0.9),
 )
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-default_hooks = dict(checkpoint=dict(interval=max_iters))
+train_cfg = dict(max_iters=300, val_interval=300)
+default_hooks = dict(checkpoint=dict(interval=300))
 
 train_pipeline = [
     dict(type='LoadImageFromFile', _scope_='mmwsss'),
@@ -37,7 +31,7 @@ train_pipeline = [
 ]
 train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
 val_evaluator = dict(background_thresholds='range:0:1:0.01')
-test_dataloader = dict(dataset=dict(ann_file='ImageSets/Segmentation/train.txt'))
+test_dataloader = dict(dataset=dict(split='train'))
 test_evaluator = [
     dict(type='mmwsss.CAMStoreWriter', output_dir='work_dirs/psa_mini_cam/cams'),
     dict(type='mmwsss.WSSSIoUMetric', background_thresholds='range:0:1:0.01'),

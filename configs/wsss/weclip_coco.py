@@ -8,13 +8,8 @@ _base_ = [
 ]
 model = dict(
     decode_head=dict(num_classes=81),
-    text=dict(
-        class_names={{_base_.class_prompts}},
-        background_names={{_base_.background_prompts}},
-        templates={{_base_.templates}},
-    ),
+    text={{_base_.texts}},
     refiner=dict(gated_last=10, box_threshold=0.7, gated_start=40000),
 )
 
-max_iters = 80000
-train_cfg = dict(max_iters=max_iters, val_interval=10000)
+train_cfg = dict(max_iters=80000, val_interval=10000)

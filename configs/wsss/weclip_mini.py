@@ -7,10 +7,6 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    text=dict(
-        class_names={{_base_.class_prompts}},
-        background_names={{_base_.background_prompts}},
-        templates={{_base_.templates}},
-    ),
+    text={{_base_.texts}},
     refiner=dict(box_threshold=0.4, gated_start=500),
 )

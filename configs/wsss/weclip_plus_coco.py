@@ -8,11 +8,7 @@ _base_ = [
 ]
 model = dict(
     decode_head=dict(num_classes=81),
-    text=dict(
-        class_names={{_base_.class_prompts}},
-        background_names={{_base_.background_prompts}},
-        templates={{_base_.templates}},
-    ),
+    text={{_base_.texts}},
     refiner=dict(gated_last=8, box_threshold=0.7),
     cam_source=-1,
     relabel_start=40000,
@@ -21,6 +17,5 @@ train_dataloader = dict(batch_size=8)
 
 # the official 2e-5 is multiplied by 10 for all that is trained
 optim_wrapper = dict(optimizer=dict(lr=2e-4))
-max_iters = 80000
-train_cfg = dict(max_iters=max_iters, val_interval=10000)
+train_cfg = dict(max_iters=80000, val_interval=10000)
 auto_scale_lr = dict(base_batch_size=8)

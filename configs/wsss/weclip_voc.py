@@ -8,11 +8,7 @@ _base_ = [
 ]
 model = dict(
     decode_head=dict(num_classes=21),
-    text=dict(
-        class_names={{_base_.class_prompts}},
-        background_names={{_base_.background_prompts}},
-        templates={{_base_.templates}},
-    ),
+    text={{_base_.texts}},
     # As written. The released code reaches the gated phase after 9144 iterations, because its
     # counter also counts validation images: gated_start=9144 repeats that.
     refiner=dict(gated_last=6, box_threshold=0.4, gated_start=15000),

@@ -1,6 +1,7 @@
 from ..stages import Launch, Pipeline, run_folder
 from ..stages.evaluate import PredictionFolder, eval_folder
 from ..stages.launch import load_config
+from ..stages.predict import make_pseudo_masks
 from .pseudo_data import make_pseudo_data
 from .sweep_walk import sweep_walk
 from .test import test_from_cfg
@@ -15,6 +16,7 @@ __all__ = [
     'eval_folder',
     'load_config',
     'make_pseudo_data',
+    'make_pseudo_masks',
     'run_folder',
     'sweep_walk',
     'test_from_cfg',

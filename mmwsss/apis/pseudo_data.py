@@ -44,10 +44,8 @@ CONFIDENCE = 0.95
 _FOLDERS = ('images', 'cams', 'masks', 'network')
 _NETWORK_KEYS = (
     'model.decode_head',
-    'train_pipeline',
-    'train_dataloader',
-    'test_pipeline',
-    'test_dataloader',
+    'train_dataloader.dataset.pipeline',
+    'test_dataloader.dataset.pipeline',
 )
 # settings.json was the record of earlier versions.
 _LISTS = ('train.txt', 'image_labels.json', 'classes.txt', 'settings.json')
@@ -238,12 +236,12 @@ class TrainingConfig:
             img_suffix='.png',
         )
         prefix = dict(img_path='images', seg_map_path='masks')
-        cfg.train_dataloader.dataset = dict(data, data_prefix=prefix, pipeline=cfg.train_pipeline)
+        train, test = (cfg[f'{mode}_dataloader'] for mode in ('train', 'test'))
+        train.dataset = dict(data, data_prefix=prefix, pipeline=train.dataset.pipeline)
         reading = ('LoadAnnotations', 'mmwsss.LoadAnnotations', 'mmwsss.LoadImageLabels')
-        cfg.test_pipeline = [step for step in cfg.test_pipeline if step['type'] not in reading]
-        cfg.test_dataloader.dataset = dict(
-            data, data_prefix=dict(img_path='images'), pipeline=cfg.test_pipeline
-        )
+        steps = [step for step in test.dataset.pipeline if step['type'] not in reading]
+        test.dataset = dict(data, data_prefix=dict(img_path='images'), pipeline=steps)
+        cfg.test_pipeline = steps  # MMSegmentation's inference_model reads it
         cfg.work_dir = str(root / 'network')
         cfg.test_evaluator = dict(
             type='mmwsss.PseudoMaskWriter', output_dir=str(root / 'network' / 'masks')
@@ -270,8 +268,7 @@ class TrainingConfig:
 
 def _load_network(network: str | os.PathLike, num_classes: int) -> Config:
     cfg = load_any_config(network)
-    found = {*cfg.keys(), *(f'model.{part}' for part in cfg.get('model') or {})}
-    missing = [key for key in _NETWORK_KEYS if key not in found]
+    missing = [key for key in _NETWORK_KEYS if not _holds(cfg.to_dict(), key)]
     if missing:
         raise ValueError(
             f'{network} is not a config of a network to train, as in configs/segmentation: it has '
@@ -282,6 +279,14 @@ def _load_network(network: str | os.PathLike, num_classes: int) -> Config:
         for head in given if isinstance(given, list) else [given]:
             head.num_classes = num_classes
     return cfg
+
+
+def _holds(cfg: Mapping, key: str) -> bool:
+    for name in key.split('.'):
+        if not isinstance(cfg, Mapping) or name not in cfg:
+            return False
+        cfg = cfg[name]
+    return True
 
 
 def _check_labels(labels: Mapping | None, images: ImageFolder, classes: Sequence[str]) -> None:

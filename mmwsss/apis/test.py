@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmengine.runner import find_latest_checkpoint
 
 from ..datasets.inputs import data_folders
-from ..ops.dense_crf import crf_parameters
-from ..registry import MODELS
 from ..stages.launch import build_runner
+from ..stages.predict import NO_CHECKPOINT, as_list, enable_tta_and_crf
 from ..utils.checks import check_apart, check_output_folder
-
-NO_CHECKPOINT = 'none'
 
 
 def test_from_cfg(
@@ -33,9 +29,7 @@ def test_from_cfg(
         cfg: A config as :func:`load_config` gives it; it is modified.
         checkpoint: Its keys must be exactly those of the model. None is for models without
             trainable weights; ``'none'`` tests any model as it is built.
-        tta: Test-time augmentation: ``tta_cfg`` of the config, merged into ``model.test_cfg``,
-            or else mmseg's ``tta_model`` and ``tta_pipeline``.
-        crf: Preset of :data:`mmwsss.ops.dense_crf.PRESETS`: refine the predictions by a dense CRF.
+        tta, crf: See :func:`mmwsss.stages.predict.enable_tta_and_crf`.
         out: Folder for the predicted label maps.
         show: Show each prediction in a window for ``wait_time`` seconds.
         show_dir: Folder for a panel per image (image, cam, pseudo mask, prediction, truth).
@@ -56,8 +50,7 @@ def test_from_cfg(
     cfg.load_from, cfg.resume = (str(checkpoint) if given else None), False
     if out is not None:
         writer = dict(type='mmwsss.PseudoMaskWriter', output_dir=str(out))
-        metrics = cfg.test_evaluator
-        cfg.test_evaluator = [*(metrics if isinstance(metrics, list) else [metrics]), writer]
+        cfg.test_evaluator = [*as_list(cfg.test_evaluator), writer]
     if show:
         cfg.default_hooks.visualization = dict(
             type='SegVisualizationHook', draw=True, show=True, wait_time=wait_time
@@ -66,10 +59,7 @@ def test_from_cfg(
         panels = dict(type='mmwsss.PanelVisualizationHook', out_dir=str(show_dir))
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), panels]
         cfg.merge_from_dict({'model.test_cfg.with_cam': True})
-    if tta:
-        _enable_tta(cfg)
-    if crf is not None:
-        _enable_crf(cfg, crf, wrapped_by_tta=tta and 'tta_cfg' not in cfg)
+    enable_tta_and_crf(cfg, tta, crf)
     _check_outputs(cfg)
     runner = build_runner(cfg)
     if checkpoint is None and any(p.requires_grad for p in runner.model.parameters()):
@@ -104,38 +94,3 @@ def _missing_checkpoint(cfg: Config) -> str:
         f'checkpoint was given: {found}. Say {NO_CHECKPOINT!r} in place of the checkpoint to test '
         'the untrained model.'
     )
-
-
-def _enable_crf(cfg: Config, preset: str, wrapped_by_tta: bool) -> None:
-    """Our segmentors have the CRF in ``test_cfg``; those of mmseg are wrapped."""
-    crf_parameters(preset)  # an unknown name is an error before anything is built
-    test_cfg = cfg.model.get('test_cfg') or {}
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
-    kind = MODELS.get(cfg.model.type)
-    settings = getattr(kind, 'settings_type', None)
-    if settings is not None:
-        maps = test_cfg.get('predict', settings.predict) == 'cam'
-        if not kind.crf_in_test_cfg or (maps and 'crf' in settings.seg_only):
-            raise ValueError(
-                f"--crf refines segmentations, but {cfg.model.type} gives maps with predict='cam': "
-                'write them and run tools/dense_crf.py on their folder'
-            )
-        cfg.model.test_cfg = {**test_cfg, 'crf': {**(test_cfg.get('crf') or {}), 'preset': preset}}
-        return
-    scores = 'probabilities' if wrapped_by_tta else 'logits'
-    cfg.model = dict(
-        type='mmwsss.DenseCRFModel', module=cfg.model, crf=dict(preset=preset), scores=scores
-    )
-
-
-def _enable_tta(cfg: Config) -> None:
-    if 'tta_cfg' in cfg:
-        cfg.merge_from_dict({f'model.test_cfg.{k}': v for k, v in cfg.tta_cfg.items()})
-    elif 'tta_model' in cfg and 'tta_pipeline' in cfg:
-        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-        cfg.model = dict(**cfg.tta_model, module=cfg.model)
-    else:
-        raise ValueError(
-            f'--tta: the config {cfg.filename or ""} has neither tta_cfg (scales and flip for '
-            'model.test_cfg) nor tta_model with tta_pipeline. Add one of them.'
-        )

@@ -1,9 +1,11 @@
 """MS COCO 2014 with image labels."""
 
+from typing import ClassVar
+
 from mmwsss.registry import DATASETS
 from mmwsss.stores.palettes import voc_palette
 
-from .image_label import ImageLabelDataset
+from .image_label import ImageLabelDataset, Split
 
 # fmt: off
 CLASSES = (
@@ -30,3 +32,7 @@ class COCO14Dataset(ImageLabelDataset):
     """
 
     METAINFO = {'classes': CLASSES, 'palette': voc_palette(81)}
+    SPLITS: ClassVar[dict[str, Split]] = {
+        'train': Split('train.txt', 'train2014', 'semantic_masks/train2014'),
+        'val': Split('val.txt', 'val2014', 'semantic_masks/val2014'),
+    }

@@ -4,7 +4,7 @@ import logging
 import os
 import os.path as osp
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from mmcv.transforms import LoadAnnotations
@@ -12,13 +12,30 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 
 from mmwsss.registry import DATASETS
-from mmwsss.utils.checks import some
+from mmwsss.utils.checks import check_choice, some
 from mmwsss.utils.images import IMAGE_SUFFIXES
 from mmwsss.utils.io import check_some_class
 from mmwsss.utils.text import read_lines
 
 from ..stores.label_file import encode_image_labels, read_label_file
 from .converters.common import check_class_names, read_id_list
+
+# What earlier stages leave for every image: argument of the data set -> suffix of the files.
+STORES = {'cam_dir': '.npz', 'score_dir': '.npz', 'saliency_dir': '.png'}
+
+
+class Split(NamedTuple):
+    """Where a data set keeps a split, relative to ``data_root``.
+
+    Attributes:
+        ann_file: The split list.
+        images: Folder of the images.
+        masks: Folder of the true masks; None if the data set has none for this split.
+    """
+
+    ann_file: str
+    images: str
+    masks: str | None = None
 
 
 def image_id(path: str) -> str:
@@ -55,6 +72,14 @@ class ImageLabelDataset(BaseSegDataset):
     :class:`mmwsss.datasets.transforms.LoadImageFromFile` and its ``LoadAnnotations`` read.
 
     Args:
+        ann_file: Split list, relative to ``data_root``; see above.
+        data_prefix: ``img_path`` and, where masks are read, ``seg_map_path``, relative to
+            ``data_root``.
+        split: Name of a split in :attr:`SPLITS`, which says where its list, images and masks lie,
+            instead of ``ann_file`` and ``data_prefix``.
+        masks: Whether the true masks are in reach. True: those of the split, or of
+            ``data_prefix``. False: none. None: only those that ``data_prefix`` names.
+        ids: A list of image ids, relative to the working directory: only these images of the split.
         label_file: JSON file ``{image id: [foreground class name, ...]}``, relative to
             ``data_root``. It may cover more images than the split. None: no image labels (for
             evaluation of segmentation masks).
@@ -65,31 +90,107 @@ class ImageLabelDataset(BaseSegDataset):
             ``cam_path``, which :class:`mmwsss.datasets.transforms.LoadCAM` reads.
         score_dir: Store of CRF scores, likewise: ``score_path``, for
             :class:`mmwsss.datasets.transforms.LoadCRFScores`.
+        saliency_dir: Saliency maps ``<image id>.png``, likewise: ``saliency_path``.
         pipeline: Transforms.
         kwargs: Arguments of :class:`mmseg.datasets.BaseSegDataset`.
 
     Raises:
         FileNotFoundError: Split list, label file, image folder, an image, a mask of ``mask_dir`` or
-            ``data_prefix['seg_map_path']``, or a file of ``cam_dir`` or ``score_dir`` missing
-            (counted and named).
-        ValueError: Empty split, images listed twice, of one id or without entry in the label file,
+            ``data_prefix['seg_map_path']``, or a file of ``cam_dir``, ``score_dir`` or
+            ``saliency_dir`` missing (counted and named).
+        ValueError: Unknown split; arguments that contradict each other; empty split, images listed
+            twice, of one id or without entry in the label file, ids that the split does not have,
             unknown class name, no label at all in the split, classes that do not begin with
             'background' or are not different, or masks of 0 and 255 only.
     """
 
+    SPLITS: ClassVar[Mapping[str, Split]] = {}
+
     def __init__(
         self,
-        *args: Any,
+        ann_file: str = '',
+        *,
+        data_prefix: Mapping[str, str | None] | None = None,
+        split: str | None = None,
+        masks: bool | None = None,
+        ids: str | None = None,
         label_file: str | None = None,
         mask_dir: str | None = None,
         cam_dir: str | None = None,
         score_dir: str | None = None,
+        saliency_dir: str | None = None,
         pipeline: Sequence[dict | Callable] = (),
         **kwargs: Any,
     ) -> None:
-        self.label_file, self.mask_dir = label_file, mask_dir
-        self.stores = {'cam_dir': cam_dir, 'score_dir': score_dir}
-        super().__init__(*args, pipeline=[_our_reader(step) for step in pipeline], **kwargs)
+        self.ids, self.label_file, self.mask_dir = ids, label_file, mask_dir
+        given = (cam_dir, score_dir, saliency_dir)
+        self.stores = dict(zip(STORES, given, strict=True))
+        if masks and mask_dir is not None:
+            raise ValueError(
+                f'{self._name}: masks=True are the true masks, mask_dir={mask_dir!r} are others. '
+                'Say mask_dir=None for the true ones, masks=None for the others.'
+            )
+        if split is not None:
+            ann_file, data_prefix = self._of_split(split, masks, ann_file, data_prefix)
+        elif masks is not None:
+            data_prefix = self._own_prefix(masks, data_prefix)
+        if data_prefix is not None:
+            kwargs['data_prefix'] = dict(data_prefix)
+        super().__init__(ann_file, pipeline=[_our_reader(step) for step in pipeline], **kwargs)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def _of_split(
+        self, split: str, masks: bool | None, ann_file: str, data_prefix: Mapping | None
+    ) -> tuple[str, dict[str, str]]:
+        """``ann_file`` and ``data_prefix`` of a split, which must not be given as well."""
+        if split not in self.SPLITS and not self.SPLITS:
+            raise ValueError(
+                f'{self._name} has no split {split!r}: own data are named by ann_file and '
+                'data_prefix. Say split=None, also where a config inherits a split.'
+            )
+        check_choice(f'split of {self._name}', split, self.SPLITS)
+        place = self.SPLITS[split]
+        if ann_file:
+            same = [name for name, other in self.SPLITS.items() if other.ann_file == ann_file]
+            remedy = (
+                f'Say split={same[0]!r} alone'
+                if same
+                else 'Say ids=LIST (relative to the working directory) for a part of the split, or '
+                'split=None and data_prefix for data of your own'
+            )
+            raise ValueError(
+                f'{self._name}: split={split!r} and ann_file={ann_file!r} both name the images. '
+                f'{remedy}.'
+            )
+        if data_prefix:
+            raise ValueError(
+                f'{self._name}: split={split!r} and data_prefix={dict(data_prefix)} both name '
+                'folders. Say split=None and ann_file for data of your own, masks=True for the '
+                'true masks of the split, or mask_dir for others.'
+            )
+        if not masks:
+            return place.ann_file, dict(img_path=place.images)
+        if place.masks is None:
+            having = [name for name, other in self.SPLITS.items() if other.masks is not None]
+            raise ValueError(
+                f'{self._name}: masks=True, but there are no true masks of split {split!r}, only '
+                f'of {", ".join(having)}'
+            )
+        return place.ann_file, dict(img_path=place.images, seg_map_path=place.masks)
+
+    def _own_prefix(self, masks: bool, data_prefix: Mapping | None) -> dict[str, str | None]:
+        """``data_prefix`` of own data, which must agree with ``masks``."""
+        prefix = dict(data_prefix or {'img_path': ''})
+        named = prefix.get('seg_map_path') is not None
+        if masks != named:
+            raise ValueError(
+                f'{self._name}: masks={masks}, but data_prefix.seg_map_path is '
+                f'{prefix.get("seg_map_path")!r}. Correct one of them.'
+            )
+        return prefix
 
     @classmethod
     def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
@@ -155,7 +256,20 @@ class ImageLabelDataset(BaseSegDataset):
             )
 
     def _image_names(self) -> list[str]:
-        """Images of the split, relative to their folder and without suffix."""
+        """Images of the split, or those of ``ids``, relative to their folder, without suffix."""
+        names = self._split_names()
+        if self.ids is None:
+            return names
+        chosen = set(read_id_list(self.ids))
+        keys = {name: image_id(name + self.img_suffix) for name in names}
+        if missing := sorted(chosen - set(keys.values())):
+            raise ValueError(
+                f'{len(missing)} of {len(chosen)} ids of {self.ids} are not in the split '
+                f'{self._split}: {some(missing)}'
+            )
+        return [name for name, key in keys.items() if key in chosen]
+
+    def _split_names(self) -> list[str]:
         if self.ann_file:
             if not osp.isfile(self.ann_file):
                 raise FileNotFoundError(
@@ -184,7 +298,7 @@ class ImageLabelDataset(BaseSegDataset):
             info['seg_map_path'] = mask
         for key, folder in self.stores.items():
             if folder is not None:
-                path = osp.join(folder, f'{image_id(info["img_path"])}.npz')
+                path = osp.join(folder, image_id(info['img_path']) + STORES[key])
                 info[f'{key.removesuffix("_dir")}_path'] = path
         return info
 
@@ -192,7 +306,10 @@ class ImageLabelDataset(BaseSegDataset):
         masks, images = (self.data_prefix.get(key) for key in ('seg_map_path', 'img_path'))
         # MMSegmentation's defaults put both into data_root, whether there are masks or not.
         apart = masks is not None and osp.normpath(masks) != osp.normpath(images)
-        return apart or any(isinstance(step, LoadAnnotations) for step in self.pipeline.transforms)
+        return apart or any(
+            isinstance(step, LoadAnnotations) and not getattr(step, 'optional', False)
+            for step in self.pipeline.transforms
+        )
 
     def _check_images(self, data_list: list[dict]) -> None:
         paths: dict[str, str] = {}
@@ -214,8 +331,8 @@ class ImageLabelDataset(BaseSegDataset):
     def _check_masks(self, data_list: list[dict]) -> None:
         if 'seg_map_path' not in data_list[0]:
             raise ValueError(
-                'the pipeline loads masks (LoadAnnotations), but neither '
-                '`data_prefix.seg_map_path` nor `mask_dir` says where they are'
+                'the pipeline loads masks (LoadAnnotations), but neither `mask_dir` nor '
+                '`data_prefix.seg_map_path` (with a split: masks=True) says where they are'
             )
         paths = [info['seg_map_path'] for info in data_list]
         missing = _missing(paths, self.seg_map_suffix)
@@ -237,7 +354,7 @@ class ImageLabelDataset(BaseSegDataset):
         """Every image has its file in the stores."""
         for key, folder in self.stores.items():
             paths = [info[f'{key.removesuffix("_dir")}_path'] for info in data_list if folder]
-            missing = _missing(paths, '.npz')
+            missing = _missing(paths, STORES[key])
             if missing:
                 raise FileNotFoundError(
                     f'{len(missing)} of {len(paths)} images of the split {self._split} have no '

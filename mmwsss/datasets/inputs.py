@@ -13,9 +13,12 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 
 from ..registry import DATASETS
+from ..utils.io import atomic_write
 from ..utils.provenance import digest_stamps
+from .image_label import STORES, ImageLabelDataset, image_id
 
-_MADE = ('mask_dir', 'cam_dir', 'score_dir')
+_MADE = ('mask_dir', *STORES)
+_STORED = tuple(f'{key.removesuffix("_dir")}_path' for key in STORES)
 
 
 def base_datasets(dataset: Any) -> list[BaseDataset]:
@@ -34,8 +37,8 @@ def dataset_inputs(dataset: Any) -> dict[str, str]:
         dataset: A built data set, or a wrapper of some.
 
     Returns:
-        ``images``, ``masks``, ``image_labels``, and ``stores``: files of ``cam_dir`` and
-        ``score_dir``. Kinds that do not occur are left out.
+        ``images``, ``masks``, ``image_labels``, and ``stores``: files of ``cam_dir``,
+        ``score_dir`` and ``saliency_dir``. Kinds that do not occur are left out.
     """
     paths: dict[str, list[str]] = {'images': [], 'masks': [], 'stores': []}
     labels = hashlib.sha1()
@@ -48,7 +51,7 @@ def dataset_inputs(dataset: Any) -> dict[str, str]:
             paths['images'].append(image)
             if 'seg_map_path' in info:
                 paths['masks'].append(info['seg_map_path'])
-            paths['stores'] += [info[key] for key in ('cam_path', 'score_path') if key in info]
+            paths['stores'] += [info[key] for key in _STORED if key in info]
             if 'image_labels' in info:
                 labelled = True
                 labels.update(f'{Path(image).stem} {info["image_labels"].tolist()}\n'.encode())
@@ -84,15 +87,34 @@ def build_dataset(cfg: dict, made: Collection[str] = ()) -> BaseDataset:
     return DATASETS.build(prepared(Config(dict(cfg=cfg)).to_dict()['cfg']))
 
 
-def split_lines(dataset: BaseDataset) -> dict[str, tuple[str, str]]:
-    """``{image id: (path, line of the split list)}`` of a data set."""
-    folder = dataset.data_prefix.get('img_path') or ''
-    lines = {}
-    for index in range(len(dataset)):
-        path = dataset.get_data_info(index)['img_path']
-        name = os.path.relpath(path, folder).removesuffix(dataset.img_suffix)
-        lines[Path(path).name.removesuffix(dataset.img_suffix)] = (path, name)
-    return lines
+def image_inputs(dataset: BaseDataset) -> dict[str, list[str]]:
+    """``{image id: [image, files of earlier stages]}`` of a data set."""
+    infos = (dataset.get_data_info(index) for index in range(len(dataset)))
+    return {
+        image_id(info['img_path']): [info[key] for key in ('img_path', *_STORED) if key in info]
+        for info in infos
+    }
+
+
+def narrow(cfg: dict, dataset: BaseDataset, ids: Collection[str], path: Path) -> None:
+    """Let the config of a data set name only some of its images.
+
+    Args:
+        cfg: Is modified.
+        dataset: As built from it.
+        ids: The images that stay.
+        path: Where a list of them is written.
+    """
+    images = {key: files[0] for key, files in image_inputs(dataset).items() if key in ids}
+    if isinstance(dataset, ImageLabelDataset):
+        argument, lines = 'ids', list(images)
+    else:
+        folder = dataset.data_prefix.get('img_path') or ''
+        relative = (os.path.relpath(image, folder) for image in images.values())
+        argument, lines = 'ann_file', [name.removesuffix(dataset.img_suffix) for name in relative]
+    with atomic_write(path) as tmp:
+        tmp.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
+    cfg.update({argument: str(path.resolve()), 'indices': None})
 
 
 def data_folders(cfg: Mapping) -> dict[str, str]:

@@ -1,10 +1,10 @@
 """The embedded mini data set."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from mmwsss.registry import DATASETS
 
-from .image_label import ImageLabelDataset
+from .image_label import ImageLabelDataset, Split
 from .mini_render import CLASSES, PALETTE, write_mini
 
 
@@ -18,6 +18,10 @@ class MiniDataset(ImageLabelDataset):
     """
 
     METAINFO = dict(classes=('background', *CLASSES), palette=[list(c) for c in PALETTE])
+    SPLITS: ClassVar[dict[str, Split]] = {
+        name: Split(f'ImageSets/Segmentation/{name}.txt', 'JPEGImages', 'SegmentationClass')
+        for name in ('train', 'val')
+    }
 
     def __init__(
         self,

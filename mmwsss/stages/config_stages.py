@@ -5,15 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
-from ..datasets.inputs import build_dataset, split_lines
 from ..ops.dense_crf import crf_parameters
-from ..registry import METRICS
-from ..utils.checks import some
-from ..utils.io import atomic_write, is_whole, list_files
-from ..utils.provenance import claim
+from ..utils.checks import check_choice, some
 from ..utils.text import read_json
+from .predict import (
+    NO_CHECKPOINT,
+    WRITERS,
+    as_list,
+    enable_tta_and_crf,
+    outputs,
+    set_prediction,
+    write_missing,
+)
 from .stage import ConfigStage, register_stage
 
 
@@ -27,15 +33,48 @@ class TrainStage(ConfigStage):
         self.run_tool('train.py', self.config(), '--resume')
         return {}
 
+    def check_best(self) -> None:
+        """Raise ValueError if training does not keep its best checkpoint."""
+        hook = (self.loaded.get('default_hooks') or {}).get('checkpoint') or {}
+        if not hook.get('save_best'):
+            raise ValueError(
+                f"which='best', but stage {self.name} keeps no best checkpoint: add "
+                "options={'default_hooks.checkpoint.save_best': 'mIoU'} to it (the images that "
+                'are validated then choose the weights)'
+            )
+
 
 class CheckpointStage(ConfigStage):
-    """A stage that takes the weights of the training stage ``checkpoint``."""
+    """A stage that takes the weights of the training stage ``checkpoint``.
+
+    ``which='best'`` takes those that validated best instead of the ``'last'``; ``tta`` and ``crf``
+    (a preset) as in test.py.
+    """
+
+    optional = ConfigStage.optional | {'which', 'tta', 'crf'}
+
+    def check(self) -> None:
+        """Values are known."""
+        super().check()
+        check_choice('which', self.spec.get('which', 'last'), ('last', 'best'))
+        if 'which' in self.spec and 'checkpoint' not in self.spec:
+            raise ValueError('which chooses among the checkpoints of a stage: name it, checkpoint=')
+        if self.spec.get('crf') is not None:
+            crf_parameters(self.spec['crf'])
 
     def weights(self) -> str:
-        """Newest checkpoint of that stage, ``'none'`` if the stage names none."""
+        """The checkpoint of that stage, ``'none'`` if the stage names none."""
         if 'checkpoint' not in self.spec:
-            return 'none'
+            return NO_CHECKPOINT
         folder = self.context.records / self.spec['checkpoint']
+        if self.spec.get('which') == 'best':
+            found = sorted(folder.glob('best_*.pth'))
+            if len(found) != 1:
+                raise RuntimeError(
+                    f'stage {self.spec["checkpoint"]} has left {len(found)} best checkpoints in '
+                    f'{folder}, not one: {some(path.name for path in found) or "none"}'
+                )
+            return str(found[0])
         checkpoint = find_latest_checkpoint(str(folder))
         if checkpoint is None:
             raise RuntimeError(
@@ -46,84 +85,52 @@ class CheckpointStage(ConfigStage):
 
 @register_stage('test')
 class TestStage(CheckpointStage):
-    """Metrics of ``config``; ``crf`` (a preset) and ``tta`` as in test.py."""
+    """Metrics of ``config``."""
 
     needed = ConfigStage.needed | {'checkpoint'}
-    optional = ConfigStage.optional | {'crf', 'tta'}
 
-    def check(self) -> None:
-        super().check()
-        if self.spec.get('crf') is not None:
-            crf_parameters(self.spec['crf'])
-
-    def run(self, digest: str) -> dict[str, Any]:
-        cfg = self.config()
+    def prepare(self, cfg: Config) -> None:
         for metric in as_list(cfg.test_evaluator):
             if metric.type.endswith('WSSSIoUMetric'):
                 metric.classwise = True
+        enable_tta_and_crf(cfg, self.spec.get('tta', False), self.spec.get('crf'))
+
+    def run(self, digest: str) -> dict[str, Any]:
         path = self.context.records / f'{self.name}_metrics.json'
-        options = ['--metrics', str(path)]
-        options += ['--crf', self.spec['crf']] if self.spec.get('crf') else []
-        options += ['--tta'] if self.spec.get('tta') else []
-        self.run_tool('test.py', cfg, self.weights(), *options)
+        self.run_tool('test.py', self.config(), self.weights(), '--metrics', str(path))
         return read_json(path)
 
 
 @register_stage('predict')
 class PredictStage(CheckpointStage):
-    """Write what the writers among the test evaluators of ``config`` write.
+    """Write files for the images of the test data set, or of its ``split``.
 
-    Without ``checkpoint`` the model is taken as it is built. Images that are done are skipped; all
-    processes get one list of those that are left.
+    ``write={'cams': folder, 'masks': folder}`` says what; without it the writers among the test
+    evaluators do. ``predict='cam'`` or ``'seg'``: :func:`mmwsss.stages.predict.set_prediction`.
+    Without ``checkpoint`` the model is taken as it is built. Images that are done are skipped.
     """
 
-    optional = ConfigStage.optional | {'checkpoint'}
+    optional = CheckpointStage.optional | {'checkpoint', 'split', 'write', 'predict'}
+
+    def check(self) -> None:
+        super().check()
+        for kind in self.spec.get('write', {}):
+            check_choice('write', kind, WRITERS)
+
+    def prepare(self, cfg: Config) -> None:
+        keys = ('write', 'split', 'predict', 'tta', 'crf')
+        set_prediction(cfg, **{key: self.spec[key] for key in keys if key in self.spec})
 
     def outputs(self) -> dict[str, str]:
-        writers = [e for e in as_list(self._loaded.test_evaluator) if is_writer(e)]
-        if not writers:
-            raise ValueError(
-                f'test_evaluator of {self.spec["config"]} holds no writer '
-                '(mmwsss.CAMStoreWriter, mmwsss.PseudoMaskWriter), so there is nothing to predict'
-            )
-        return {writer['output_dir']: METRICS.get(writer['type']).extension for writer in writers}
+        return outputs(self.loaded)
 
     def run(self, digest: str) -> dict[str, Any]:
-        cfg = self.config()
-        lines = split_lines(build_dataset(cfg.test_dataloader.dataset))
-        images = {key: [path] for key, (path, _) in lines.items()}
-        left = set()
-        for folder, suffix in self.outputs().items():
-            settings = {'stage': digest}
-            left |= set(images) - claim(folder, suffix, settings, images, self.context.restart)
-        if left:
-            split = self.context.records / f'{self.name}_left.txt'
-            with atomic_write(split) as tmp:
-                tmp.write_text(''.join(f'{lines[key][1]}\n' for key in lines if key in left))
-            cfg.test_dataloader.dataset.update(ann_file=str(split.resolve()), indices=None)
-            cfg.test_evaluator = [e for e in as_list(cfg.test_evaluator) if is_writer(e)]
-            for writer in cfg.test_evaluator:
-                writer.claimed = True
-            self.run_tool('test.py', cfg, self.weights())
-        self._check_complete(list(lines))
+        write_missing(
+            f'stage {self.name}',
+            self.config(),
+            dict(stage=digest),
+            self.context.records / f'{self.name}_left.txt',
+            lambda cfg: self.run_tool('test.py', cfg, self.weights()),
+            self.context.restart,
+        )
         return {}
-
-    def _check_complete(self, ids: list[str]) -> None:
-        for folder, suffix in self.outputs().items():
-            files = list_files(folder, suffix)
-            missing = [key for key in ids if key not in files or not is_whole(files[key])]
-            if missing:
-                raise RuntimeError(
-                    f'stage {self.name} has left no {suffix} file in {folder} for {len(missing)} '
-                    f'of {len(ids)} images: {some(missing)}. Run the pipeline again.'
-                )
-
-
-def as_list(evaluators: dict | list[dict]) -> list[dict]:
-    """Evaluators of a config, which may be one."""
-    return evaluators if isinstance(evaluators, list) else [evaluators]
-
-
-def is_writer(evaluator: dict) -> bool:
-    """Whether an evaluator writes a file per image."""
-    return hasattr(METRICS.get(evaluator['type']), 'extension')

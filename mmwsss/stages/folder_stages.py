@@ -11,11 +11,11 @@ from ..datasets.class_names import foreground_names
 from ..datasets.converters.common import read_ids
 from ..evaluation import WSSSIoUMetric
 from ..registry import TASK_UTILS
-from ..utils.checks import check_range, some
+from ..utils.checks import check_choice, check_range, some
 from ..utils.io import list_files
 from ..utils.provenance import RECORD, digest_stamps
 from ..utils.text import read_json
-from .evaluate import PredictionFolder, eval_folder
+from .evaluate import CONVENTIONS, PredictionFolder, eval_folder
 from .folder import run_folder
 from .stage import Stage, check_folders, register_stage
 
@@ -137,14 +137,19 @@ class DenseCRFStage(FolderStage):
 
 @register_stage('evaluate')
 class EvaluateStage(Stage):
-    """Judge the folder ``predictions`` against the masks ``truth`` of a ``split``."""
+    """Judge the folder ``predictions`` against the masks ``truth`` of a ``split``.
+
+    ``background`` is a sweep for maps, ``convention`` that of a published evaluator
+    (:data:`mmwsss.stages.evaluate.CONVENTIONS`).
+    """
 
     needed = frozenset({'predictions', 'truth', 'split', 'classes'})
-    optional = frozenset({'background'})
+    optional = frozenset({'background', 'convention'})
 
     def check(self) -> None:
-        """Classes and background are known."""
+        """Classes, background and convention are known."""
         foreground_names(self.spec['classes'])
+        check_choice('convention', self.spec.get('convention', 'default'), CONVENTIONS)
         WSSSIoUMetric(background_thresholds=self._background)
 
     @property
@@ -178,7 +183,8 @@ class EvaluateStage(Stage):
         )
         out = self.context.records / f'eval_{self.name}'
         tags = {'name': self.name, **self.spec}
-        return eval_folder(folder, classes, [self._background], output_dir=out, tags=tags)
+        convention = self.spec.get('convention', 'default')
+        return eval_folder(folder, classes, [self._background], convention, out, tags)
 
 
 def visible(folder: str | os.PathLike) -> list[Path]:

@@ -18,7 +18,9 @@ from mmengine.runner import Runner
 from ..engine.runner import StrictRunner
 from ..registry import RUNNERS
 from ..utils.checks import check_choice, check_output_folder, check_range
+from ..utils.io import atomic_write
 from ..utils.parallel import die_with_parent
+from .options import merge_options
 
 _TORCHRUN_VARIABLES = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE')
 _RANK_VARIABLES = {
@@ -59,6 +61,29 @@ class Launch:
         run = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
         return [*run, f'--nproc_per_node={self.processes}', path, *args]
 
+    def run(self, what: str, script: str, cfg: Config, path: Path, *args: str) -> None:
+        """Run a tool on a config.
+
+        Args:
+            what: Is done by it, for messages.
+            script: ``'train.py'`` or ``'test.py'``.
+            cfg: The config.
+            path: Where it is written for the tool.
+            args: Further arguments.
+
+        Raises:
+            RuntimeError: The tool fails.
+        """
+        with atomic_write(path) as tmp:
+            cfg.dump(tmp)
+        command = self.command(script, str(path), *args)
+        code = subprocess.run(command, preexec_fn=end_with_parent()).returncode
+        if code:
+            raise RuntimeError(
+                f'{what} failed with exit code {code}: {" ".join(command)}. Its log is above; run '
+                'the same again to go on from here.'
+            )
+
 
 def load_config(
     path: str | os.PathLike,
@@ -77,12 +102,13 @@ def load_config(
 
     Raises:
         FileNotFoundError: No such config.
+        ValueError: An option that would change nothing (:func:`merge_options`).
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'Config {path} does not exist (current folder: {Path.cwd()}).')
     cfg = Config.fromfile(path)
-    cfg.merge_from_dict(cfg_options or {})
+    merge_options(cfg, cfg_options or {})
     cfg.launcher = launcher
     if work_dir is not None:
         cfg.work_dir = str(work_dir)

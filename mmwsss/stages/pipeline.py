@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ..utils.checks import check_choice, check_range, some
 from ..utils.io import atomic_write
 from ..utils.provenance import compare_settings
 from ..utils.text import read_json
+from .config_stages import TrainStage
 from .folder_stages import BEST_OF
 from .launch import Launch
 from .stage import DEFAULT_ROOT, STAGES, Context, Stage, as_json
@@ -28,23 +29,28 @@ from .stage import DEFAULT_ROOT, STAGES, Context, Stage, as_json
 class Pipeline:
     """The stages of a config in ``configs/pipelines``.
 
-    A stage is a dict with a ``name`` of its own and ``run``, its kind:
+    ``stages`` is a list of dicts, or a dict ``{name: stage}``, which a config that inherits can
+    change (None leaves a stage out). A stage has a ``name`` of its own and ``run``, its kind:
 
     - ``train``: train ``config``; checkpoints lie in ``<root>/<pipeline>/<name>``.
-    - ``predict``: write what the writers among the test evaluators of ``config`` write, with the
-      weights of the stage ``checkpoint`` (without it, as built); images that are done are skipped.
-    - ``test``: metrics of ``config`` with the weights of the stage ``checkpoint``; ``crf`` (a
-      preset) and ``tta`` as in test.py.
+    - ``test``: metrics of ``config`` with the weights of the stage ``checkpoint``, its last or best
+      (``which``); ``crf`` (a preset) and ``tta`` as in test.py.
+    - ``predict``: write maps and masks of ``config`` for a ``split`` with the weights of the stage
+      ``checkpoint`` (without it, as built); images that are done are skipped. ``write`` says what
+      and where, ``predict``, ``which``, ``crf`` and ``tta`` how.
     - ``folder``: ``task``, a folder task (:mod:`mmwsss.stages.folder`), on ``source`` and
       ``images`` -> ``out``, for the split list ``ids`` by so many ``processes``; ``dense_crf`` is
       the same with the words of tools/dense_crf.py (``preset`` and one of ``power``,
       ``background``, ``low_high`` and ``gt_prob``).
-    - ``evaluate``: judge the folder ``predictions`` against the masks ``truth`` of a ``split``.
+    - ``evaluate``: judge the folder ``predictions`` against the masks ``truth`` of a ``split``, by
+      a ``convention``.
     - ``repeat``: ``stages``, done ``times`` times; ``{round}`` and ``{before}`` in their texts
       become the number of the round (from 1) and of the one before.
 
-    Stages with a config may have ``options``, values to change in it, keys with dots.
-    Paths that begin with ``work_dirs/``, in the stages and in their configs, lie in ``root``.
+    Stages with a config may have ``options``, values to change in it, keys with dots. Without
+    ``config``, stages with a ``checkpoint`` take config and options of that training stage.
+    ``{pipeline}`` in a text becomes the name of the pipeline's file without suffix. Paths that
+    begin with ``work_dirs/``, in the stages and in their configs, lie in ``root``.
 
     Before a stage begins, its record ``<root>/<pipeline>/<name>.json`` holds all that it depends
     on: its settings, those of the stages before it, and the files it reads. A stage that was begun
@@ -90,8 +96,9 @@ class Pipeline:
             self.path, roots, self.records, cfg_options or {}, launch or Launch(), restart
         )
         self.stages: list[Stage] = []
+        self._specs: dict[str, dict] = {}
         for spec in unrolled(specs):
-            self._add(dict(spec))
+            self._add(filled(spec, pipeline=self.path.stem))
 
     def _add(self, spec: dict) -> None:
         name, run = spec.get('name'), spec.pop('run', None)
@@ -103,8 +110,8 @@ class Pipeline:
             )
         with self._naming(name):
             check_choice('run', run, STAGES)
-            if 'checkpoint' in spec and self._kinds.get(spec['checkpoint']) != STAGES['train']:
-                raise ValueError('checkpoint must name a training stage before it')
+            if 'checkpoint' in spec:
+                spec = self._of_training(spec)
             for key in ('background', 'power'):
                 source = str(spec.get(key, ''))
                 if source.startswith(BEST_OF):
@@ -112,6 +119,20 @@ class Pipeline:
                     if judged != STAGES['evaluate']:
                         raise ValueError(f'{key}={source!r} must name an evaluate stage before it')
             self.stages.append(STAGES[run](spec, self.context))
+            self._specs[name] = spec
+
+    def _of_training(self, spec: dict) -> dict:
+        """A stage with a checkpoint; what it does not say of its config is that of the training."""
+        training = {stage.name: stage for stage in self.stages}.get(spec['checkpoint'])
+        if not isinstance(training, TrainStage):
+            raise ValueError('checkpoint must name a training stage before it')
+        if spec.get('which') == 'best':
+            training.check_best()
+        if 'config' in spec:
+            return spec
+        trained = self._specs[training.name]
+        options = {**trained.get('options', {}), **spec.get('options', {})}
+        return dict(spec, config=trained['config'], options=options)
 
     @property
     def _kinds(self) -> dict[str, type[Stage]]:
@@ -156,9 +177,10 @@ class Pipeline:
 
         Raises:
             FileNotFoundError: Something is missing.
-            ValueError: Two stages, or a stage and the data, share a folder.
+            ValueError: Two stages, a stage and the data, or files and logs share a folder.
         """
         made: dict[str, str] = {}
+        logs = {os.path.realpath(stage.work_dir): stage.name for stage in self.stages}
         for stage in self.stages:
             with self._naming(stage.name):
                 read = {os.path.realpath(path) for path in stage.reads(made)}
@@ -166,6 +188,11 @@ class Pipeline:
                     place = os.path.realpath(folder)
                     if place in made:
                         raise ValueError(f'it writes to {folder}, as stage {made[place]} does')
+                    if place in logs:
+                        raise ValueError(
+                            f'it writes to {folder}, where logs and checkpoints of stage '
+                            f'{logs[place]} lie'
+                        )
                     if place in read:
                         raise ValueError(f'it writes to {folder}, which it also reads')
                     made[place] = stage.name
@@ -221,34 +248,38 @@ class Pipeline:
         print(f'{self.path.stem}, {seconds / 60:.1f} minutes:\n{table}', flush=True)
 
 
-def unrolled(specs: list[Mapping]) -> Iterator[Mapping]:
-    """The stages of a config with every ``repeat`` written out.
+def unrolled(specs: Sequence[Mapping] | Mapping[str, Mapping]) -> Iterator[Mapping]:
+    """The stages of a config as a list, with every ``repeat`` written out.
 
     Raises:
         ValueError: ``times`` is no whole number above 0, or an inner stage has one name for all
             rounds.
     """
+    if isinstance(specs, Mapping):
+        specs = [dict(spec, name=name) for name, spec in specs.items() if spec is not None]
     for spec in specs:
         if spec.get('run') != 'repeat':
             yield spec
             continue
         check_range('times of a repeat stage', spec.get('times', 1), 1, integer=True)
         for number in range(1, spec.get('times', 1) + 1):
-            for inner in spec['stages']:
+            for inner in unrolled(spec['stages']):
                 if '{round}' not in inner.get('name', ''):
                     raise ValueError(
                         f'the name of a repeated stage must hold {{round}}: {inner.get("name")!r}'
                     )
-                yield _of_round(inner, number)
+                yield filled(inner, round=number, before=number - 1)
 
 
-def _of_round(value: Any, number: int) -> Any:
+def filled(value: Any, **names: str | int) -> Any:
+    """A nest of dictionaries and lists with ``{name}`` in its texts replaced."""
     if isinstance(value, Mapping):
-        return {key: _of_round(item, number) for key, item in value.items()}
+        return {key: filled(item, **names) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_of_round(item, number) for item in value)
+        return type(value)(filled(item, **names) for item in value)
     if isinstance(value, str):
-        return value.replace('{round}', str(number)).replace('{before}', str(number - 1))
+        for name, text in names.items():
+            value = value.replace(f'{{{name}}}', str(text))
     return value
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
@@ -16,8 +15,8 @@ from typing import Any, ClassVar
 from mmengine.config import Config
 
 from ..datasets.inputs import build_dataset, data_folders, dataset_inputs, source_folders
-from ..utils.io import atomic_write
-from .launch import Launch, end_with_parent, load_config
+from .launch import Launch, load_config
+from .options import merge_options
 
 DEFAULT_ROOT = 'work_dirs'
 
@@ -138,34 +137,39 @@ class ConfigStage(Stage):
             raise FileNotFoundError(f'no config {self.spec["config"]} ({path})')
 
     @cached_property
-    def _loaded(self) -> Config:
+    def loaded(self) -> Config:
+        """The config as the stage runs it; not to be changed."""
         path = self.context.path.parent / self.spec['config']
         cfg = load_config(path, self.spec.get('options'), self.work_dir)
         moved = self.context.moved(cfg.to_dict())
         moved['work_dir'] = cfg.work_dir
         cfg = Config(moved, filename=str(path))
-        cfg.merge_from_dict(dict(self.context.cfg_options))
+        merge_options(cfg, self.context.cfg_options)
+        self.prepare(cfg)
         return cfg
+
+    def prepare(self, cfg: Config) -> None:
+        """Change in the config what the keys of the stage say."""
 
     def config(self) -> Config:
         """A copy of the config, which may be changed."""
-        return deepcopy(self._loaded)
+        return deepcopy(self.loaded)
 
     def reads(self, made: Collection[str]) -> list[str]:
         folders = []
         for name in self.loaders:
-            if loader := self._loaded.get(name):
+            if loader := self.loaded.get(name):
                 earlier = data_folders(loader['dataset'])
                 check_folders(earlier, made)
                 folders += [*earlier, *source_folders(build_dataset(loader['dataset'], made))]
         return folders
 
     def files(self) -> dict[str, str]:
-        dataset = self._loaded[self.loaders[0]]['dataset']
+        dataset = self.loaded[self.loaders[0]]['dataset']
         return dataset_inputs(build_dataset(dataset))
 
     def depends(self) -> dict[str, Any]:
-        config = self._loaded.to_dict()
+        config = self.loaded.to_dict()
         config.pop('work_dir', None)
         return dict(super().depends(), config=config)
 
@@ -176,16 +180,8 @@ class ConfigStage(Stage):
             RuntimeError: It fails.
         """
         path = self.context.records / f'{self.name}.py'
-        with atomic_write(path) as tmp:
-            cfg.dump(tmp)
-        arguments = (str(path), *args, '--work-dir', str(self.work_dir))
-        command = self.context.launch.command(script, *arguments)
-        code = subprocess.run(command, preexec_fn=end_with_parent()).returncode
-        if code:
-            raise RuntimeError(
-                f'stage {self.name} failed with exit code {code}: {" ".join(command)}. '
-                'Its log is above; run the pipeline again to go on from here.'
-            )
+        args = (*args, '--work-dir', str(self.work_dir))
+        self.context.launch.run(f'stage {self.name}', script, cfg, path, *args)
 
 
 def check_folders(folders: Mapping[str, str], made: Collection[str]) -> None:

@@ -21,18 +21,17 @@ def test_shipped_config_reads_its_layout(tmp_path, name, foreground, label):
     init_default_scope('mmseg')
     config = Config.fromfile(BASE / f'{name}.py')
     train, val = config.train_dataloader.dataset, config.val_dataloader.dataset
-    assert 'seg_map_path' not in train.data_prefix
+    assert 'masks' not in train and val.masks
     for dataset, key in ((train, 'one'), (val, 'two')):
-        for folder in dataset.data_prefix.values():
-            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
-        Image.new('RGB', (50, 40), (9, 8, 7)).save(
-            tmp_path / dataset.data_prefix.img_path / f'{key}.jpg'
-        )
-        (tmp_path / dataset.ann_file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / dataset.ann_file).write_text(f'{key}\n')
+        place = DATASETS.get(dataset.type).SPLITS[dataset.split]
+        for folder in (place.images, place.masks):
+            (tmp_path / (folder or '')).mkdir(parents=True, exist_ok=True)
+        Image.new('RGB', (50, 40), (9, 8, 7)).save(tmp_path / place.images / f'{key}.jpg')
+        (tmp_path / place.ann_file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place.ann_file).write_text(f'{key}\n')
         dataset.data_root = str(tmp_path)
     mask = np.full((40, 50), foreground, np.uint8)
-    Image.fromarray(mask).save(tmp_path / val.data_prefix.seg_map_path / 'two.png')
+    Image.fromarray(mask).save(tmp_path / place.masks / 'two.png')
     write_label_file(tmp_path / train.label_file, {'one': [label], 'two': [label]})
 
     sample = DATASETS.build(train)[0]

@@ -1,13 +1,21 @@
 """The image-label contract, and every way in which data can be wrong."""
 
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from mmwsss.datasets import COCO14Dataset, ImageLabelDataset, VOC12Dataset, image_label
+from mmwsss.datasets import (
+    COCO14Dataset,
+    ImageLabelDataset,
+    MiniDataset,
+    VOC12Dataset,
+    image_label,
+)
+from mmwsss.datasets.image_label import Split
 from mmwsss.stores.cam_store import save_cam
 from mmwsss.stores.label_file import read_label_file, write_label_file
 
@@ -275,7 +283,7 @@ def test_mask_dir_needs_no_data_root(root, monkeypatch):
 
 
 def test_a_pipeline_that_loads_masks_without_a_folder_of_them_is_refused(root):
-    with pytest.raises(ValueError, match=r'neither `data_prefix\.seg_map_path` nor `mask_dir`'):
+    with pytest.raises(ValueError, match=r'neither `mask_dir` nor `data_prefix\.seg_map_path`'):
         build(root, pipeline=PIPELINE)
 
 
@@ -433,3 +441,106 @@ def test_an_image_that_cannot_be_prepared_brings_the_remedy_of_its_cause_only(ro
         build(root, pipeline=pipeline, cam_dir=str(store))[1]
     assert 'a.jpg: ValueError: ' in str(error.value)
     assert str(error.value).endswith('or correct the folder in the config.')
+
+
+class Pets(ImageLabelDataset):
+    METAINFO = dict(classes=CLASSES, palette=[[i] * 3 for i in range(4)])
+    SPLITS: ClassVar = {
+        'train': Split('train.txt', 'images', 'masks'),
+        'more': Split('train.txt', 'images'),
+    }
+
+
+def build_pets(root, **changes):
+    arguments = dict(data_root=str(root), label_file='labels.json', pipeline=TRAIN_PIPELINE)
+    return Pets(**{**arguments, **changes})
+
+
+def test_a_split_names_list_and_images_but_no_masks(root):
+    dataset = build_pets(root, split='more')
+    assert names_of(dataset) == ['c.jpg', 'a.jpg', 'b.jpg']
+    assert 'seg_map_path' not in dataset.get_data_info(0)
+    with pytest.raises(ValueError, match=r'neither `mask_dir` .* \(with a split: masks=True\)'):
+        build_pets(root, split='train', pipeline=PIPELINE)
+
+
+def test_masks_of_a_split_come_into_reach_by_masks(root):
+    Image.fromarray(np.full((8, 12), 3, np.uint8)).save(root / 'masks' / 'c.png')
+    dataset = build_pets(root, split='train', masks=True, pipeline=PIPELINE)
+    assert dataset[0]['data_samples'].gt_sem_seg.data.unique().tolist() == [3]
+    assert 'seg_map_path' not in build_pets(root, split='train', masks=False).get_data_info(0)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(split='trian'), "split of Pets must be one of train, more, .* 'train'"),
+        (dict(split='train', ann_file='train.txt'), "both name the images. Say split='train' al"),
+        (dict(split='train', ann_file='few.txt'), r'Say ids=LIST .* or split=None and data_prefix'),
+        (dict(split='train', data_prefix=dict(img_path='x')), r"{'img_path': 'x'} both name fold"),
+        (dict(split='more', masks=True), "no true masks of split 'more', only of train"),
+        (dict(split='train', masks=True, mask_dir='m'), 'mask_dir=None for the true ones'),
+        (dict(data_prefix=dict(img_path='images'), masks=True), 'seg_map_path is None'),
+        (dict(data_prefix=dict(seg_map_path='masks'), masks=False), "seg_map_path is 'masks'"),
+    ],
+)
+def test_arguments_that_contradict_each_other_are_refused(root, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        build_pets(root, **arguments)
+
+
+def test_own_data_that_inherit_a_split_are_told_to_drop_it(root):
+    with pytest.raises(ValueError, match=r"ImageLabelDataset has no split 'train_aug'.*split=None"):
+        build(root, split='train_aug')
+    assert len(build_with_masks(root, split=None, masks=True)) == 3
+    images_only = dict(data_root=str(root / 'images'), data_prefix=None, ann_file='')
+    dataset = build(root, masks=False, label_file=None, **images_only)
+    assert len(dataset) == 3 and 'seg_map_path' not in dataset.get_data_info(0)
+
+
+def test_ids_choose_images_of_a_split(root, tmp_path):
+    (tmp_path / 'few').write_text('b\nc\n')
+    assert names_of(build_pets(root, split='train', ids=str(tmp_path / 'few'))) == [
+        'c.jpg',
+        'b.jpg',
+    ]
+    assert names_of(build(root, ids=str(tmp_path / 'few'))) == ['c.jpg', 'b.jpg']
+    (tmp_path / 'few').write_text('b\nz\n')
+    with pytest.raises(ValueError, match=r'1 of 2 ids of .*few are not in the split .*: z'):
+        build(root, ids=str(tmp_path / 'few'))
+
+
+def test_an_optional_mask_is_read_where_there_is_one(root):
+    optional = [PIPELINE[0], dict(PIPELINE[1], optional=True), *PIPELINE[2:]]
+    assert 'gt_sem_seg' not in build_pets(root, split='more', pipeline=optional)[0]['data_samples']
+    dataset = build_pets(root, split='train', masks=True, pipeline=optional)
+    assert 'gt_sem_seg' in dataset[0]['data_samples']
+    (root / 'masks' / 'a.png').unlink()
+    with pytest.raises(FileNotFoundError, match=r'1 of 3 images .* have no mask'):
+        build_pets(root, split='train', masks=True, pipeline=optional)
+
+
+def test_saliency_maps_are_a_store_of_pictures(root):
+    store = root / 'saliency'
+    store.mkdir()
+    for key in 'abc':
+        Image.new('L', (12, 8)).save(store / f'{key}.png')
+    info = build_pets(root, split='train', saliency_dir=str(store)).get_data_info(0)
+    assert info['saliency_path'] == str(store / 'c.png')
+    (store / 'c.png').unlink()
+    with pytest.raises(FileNotFoundError, match=r'1 of 3 .*saliency: c\.png.*`saliency_dir`'):
+        build_pets(root, split='train', saliency_dir=str(store))
+
+
+def test_true_masks_of_the_shipped_splits():
+    judged = {
+        kind.__name__: [name for name, place in kind.SPLITS.items() if place.masks]
+        for kind in (VOC12Dataset, COCO14Dataset, MiniDataset)
+    }
+    assert judged == {
+        'VOC12Dataset': ['train', 'val', 'trainval'],
+        'COCO14Dataset': ['train', 'val'],
+        'MiniDataset': ['train', 'val'],
+    }
+    assert VOC12Dataset.SPLITS['train_aug'].ann_file == 'ImageSets/Segmentation/train_aug.txt'
+    assert COCO14Dataset.SPLITS['val'] == ('val.txt', 'val2014', 'semantic_masks/val2014')

@@ -7,7 +7,7 @@ from mmwsss.engine.schedulers import PolyWarmupLR
 from mmwsss.ops.schedules import poly_warmup_factor
 
 
-@pytest.mark.parametrize('length', [{'max_iters': 12}, {}])
+@pytest.mark.parametrize('length', [{'max_iters': 12}, {}, {'extra_iters': 2}])
 def test_every_training_iteration_uses_its_factor(tmp_path, length):
     """Without ``max_iters`` the length is that of the training."""
     from mmengine.hooks import Hook
@@ -41,9 +41,10 @@ def test_every_training_iteration_uses_its_factor(tmp_path, length):
         ],
         custom_hooks=[Rates()],
         default_scope='mmseg',
-        experiment_name=f'poly_warmup{len(length)}',
+        experiment_name=f'poly_warmup{length}',
     ).train()
-    assert Rates.seen == pytest.approx([0.1 * poly_warmup_factor(t, 12, 4) for t in range(12)])
+    whole = 12 + length.get('extra_iters', 0)
+    assert Rates.seen == pytest.approx([0.1 * poly_warmup_factor(t, whole, 4) for t in range(12)])
 
 
 def test_epochs_are_refused():

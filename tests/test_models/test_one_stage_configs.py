@@ -10,9 +10,9 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
-from mmwsss.apis.test import _enable_tta
 from mmwsss.ops.multi_view.canvas import canvas_views
 from mmwsss.registry import MODELS
+from mmwsss.stages.predict import enable_tta_and_crf, set_prediction
 from mmwsss.utils.seed import seed_everything
 
 ROOT = Path(__file__).parents[2] / 'configs/wsss'
@@ -37,7 +37,7 @@ TESTS = {
     'one_stage_voc_vgg16': ([1.0, 0.75, 1.25, 1.5], 768, 0.3, 1.0),
     'one_stage_coco': ([1.0, 0.75, 1.25, 1.5], 960, 0.3, 3.0),
 }
-MASKS = ('one_stage_voc_masks', 'one_stage_coco_masks')
+MASKS = {'one_stage_voc': 'train_aug', 'one_stage_coco': 'train'}
 
 
 def load(name):
@@ -56,7 +56,7 @@ def test_recipe(name):
     assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 16
     norm = cfg.model.data_preprocessor
     assert (norm.mean, norm.std) == ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
-    assert norm.bgr_to_rgb and norm['size'] == (crop, crop)
+    assert norm.bgr_to_rgb and cfg.train_dataloader.dataset.pipeline[2].crop_size == crop
     if 'baseline' not in name:
         assert cfg.model.mask_loss_start == 5 * EPOCH
     with torch.device('meta'):
@@ -86,7 +86,7 @@ def test_published_test(name):
     assert plain == dict(
         predict='seg', pad='none', score_threshold=threshold, background_power=power
     )
-    _enable_tta(cfg)
+    enable_tta_and_crf(cfg, tta=True)
     views = dict(scales=scales, flip=True, pad='fixed', canvas=canvas)
     assert cfg.model.test_cfg.to_dict() == dict(plain, **views)
 
@@ -105,15 +105,11 @@ def test_a_baseline_has_the_network_and_the_views_of_its_method(name):
 
 @pytest.mark.parametrize('name', MASKS)
 def test_masks_are_made_as_in_the_published_test_but_with_image_labels(name):
-    cfg, trained = load(name), load(name.removesuffix('_masks'))
-    _enable_tta(trained)
-    expected = dict(trained.model.test_cfg.to_dict(), predict='cam')
-    ours = cfg.model.test_cfg.to_dict()
-    assert dict(ours, scales=list(ours['scales'])) == expected
-    dataset = cfg.test_dataloader.dataset
-    assert dataset.data_prefix == trained.train_dataloader.dataset.data_prefix
-    assert dataset.ann_file == trained.train_dataloader.dataset.ann_file
-    assert [e.type for e in cfg.test_evaluator] == ['mmwsss.PseudoMaskWriter']
+    cfg, tested = load(name), load(name)
+    enable_tta_and_crf(tested, tta=True)
+    set_prediction(cfg, dict(masks='masks'), MASKS[name], tta=True)
+    assert cfg.model.test_cfg.to_dict() == dict(tested.model.test_cfg.to_dict(), predict='cam')
+    assert cfg.test_dataloader.dataset.split == cfg.train_dataloader.dataset.split
 
 
 @pytest.mark.parametrize(('name', 'largest'), [('one_stage_voc', 500), ('one_stage_voc_r50', 500),
@@ -141,8 +137,8 @@ def test_training_pipeline(name):
         'ColorJitter',
         'PackWSSSInputs',
     ]
-    crop = cfg.model.data_preprocessor['size'][0]
-    assert pipeline[2].crop_size == crop and pipeline[2].fallback == 'square'
+    crop = pipeline[2].crop_size
+    assert pipeline[2].fallback == 'square'
     seed_everything(0)
     image = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
     result = Compose(pipeline[2:])(dict(img=image, gt_image_labels=np.ones(20, np.float32)))

@@ -12,58 +12,14 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from mmwsss.registry import TASK_UTILS
 from mmwsss.stages import Launch, Pipeline
 from mmwsss.stores.cam_store import save_cam
 from mmwsss.utils.io import read_mask, write_mask
 
-TOOLS = {
-    # 6 iterations, a checkpoint after each; resumes, and writes down what it did
-    'train.py': """
-        config, work_dir = sys.argv[1], Path(sys.argv[sys.argv.index('--work-dir') + 1])
-        work_dir.mkdir(parents=True, exist_ok=True)
-        last = work_dir / 'last_checkpoint'
-        start = int(last.read_text().split('_')[-1][:-4]) if last.exists() else 0
-        for i in range(start, 6):
-            time.sleep(float(os.environ.get('PAUSE', 0)))
-            with open(work_dir / 'log', 'a') as log:
-                log.write(f'{i} ')
-            last.write_text(str(work_dir / f'iter_{i + 1}.pth'))
-            (work_dir / f'iter_{i + 1}.pth').write_text(str(i + 1))
-    """,
-    'test.py': """
-        if '--metrics' in sys.argv:
-            score = 50.0 + 10 * ('--crf' in sys.argv)
-            Path(sys.argv[sys.argv.index('--metrics') + 1]).write_text(json.dumps(
-                {'mIoU': score, 'IoU/background': 90.0, 'weights': Path(sys.argv[2]).read_text()}))
-        else:
-            cfg = runpy.run_path(sys.argv[1])
-            out = Path(cfg['test_evaluator'][0]['output_dir'])
-            out.mkdir(parents=True, exist_ok=True)
-            left = Path(cfg['test_dataloader']['dataset']['ann_file']).read_text().splitlines()
-            if not left:
-                raise SystemExit('mmengine cannot test on nothing')
-            for name in left:
-                time.sleep(float(os.environ.get('PAUSE', 0)))
-                with open(out / 'log', 'a') as log:
-                    log.write(f'{name}.png ')
-                if name != os.environ.get('LOSE'):
-                    (out / f'{name}.png').write_bytes(Path('mask.png').read_bytes())
-    """,
-}
-CONFIG = """
-train_cfg = dict(max_iters=6)
-train_dataloader = dict(dataset=dict(
-    type='mmwsss.ImageLabelDataset', metainfo=dict(classes=('background', 'cat')),
-    data_root='data', data_prefix=dict(img_path='images'), ann_file='ids.txt', pipeline=[]))
-test_dataloader = train_dataloader
-test_evaluator = [
-    dict(type='mmwsss.PseudoMaskWriter', output_dir='work_dirs/one/masks'),
-    dict(type='mmwsss.WSSSIoUMetric'),
-]
-"""
+from .conftest import CONFIG
+
 PIPELINE = """
 stages = [
     dict(name='first', run='train', config='one.py'),
@@ -77,26 +33,9 @@ stages = [
 """
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    head = 'import json, os, runpy, sys, time\nfrom pathlib import Path\n'
-    for name, text in TOOLS.items():
-        lines = [line[8:] for line in text.strip('\n').splitlines()]
-        (tmp_path / name).write_text(head + '\n'.join(lines) + '\n')
-    for name in ('one', 'two'):
-        (tmp_path / f'{name}.py').write_text(CONFIG)
-    (tmp_path / 'pipe.py').write_text(PIPELINE)
-    mask = np.zeros((4, 5), np.uint8)
-    mask[1:, 2:] = 1
-    write_mask('mask.png', mask)
-    Path('data/images').mkdir(parents=True)
-    for name in 'abc':
-        write_mask(f'truth/{name}.png', mask)
-        Image.new('RGB', (5, 4)).save(f'data/images/{name}.jpg')
-    Path('data/ids.txt').write_text('a\nb\nc\n')
-    Path('classes.txt').write_text('cat\n')
-    return tmp_path
+@pytest.fixture(autouse=True)
+def pipe(folder):
+    (folder / 'pipe.py').write_text(PIPELINE)
 
 
 def pipeline(folder, root='work_dirs', **kwargs):
@@ -291,6 +230,12 @@ def test_output_is_not_input(folder):
         pipeline(folder).run()
 
 
+def test_output_does_not_lie_among_logs(folder):
+    Path('pipe.py').write_text(DICT.replace('{pipeline}/masks', '{pipeline}/first'))
+    with pytest.raises(ValueError, match='where logs and checkpoints of stage first lie'):
+        pipeline(folder).run()
+
+
 def test_only_one_at_a_time(folder):
     running = pipeline(folder)
     running.records.mkdir(parents=True)
@@ -464,3 +409,59 @@ def test_launchers():
     assert '--nproc_per_node=4' in torchrun
     assert torchrun[-5:] == ['t/test.py', 'x', 'y', '--launcher', 'pytorch']
     assert Launch('slurm', 8, Path('t')).command('train.py')[:2] == ['srun', '--ntasks=8']
+
+
+DICT = """
+stages = dict(
+    other=dict(run='train', config='two.py'),
+    first=dict(run='train', config='one.py', options={'train_cfg.max_iters': 7}),
+    write=dict(run='predict', checkpoint='first', write=dict(masks='work_dirs/{pipeline}/masks')),
+    mask=dict(run='evaluate', predictions='work_dirs/{pipeline}/masks', truth='truth',
+              split='data/ids.txt', classes='classes.txt', convention='seam'),
+)
+"""
+
+
+def test_stages_as_a_dict_which_a_child_changes(folder):
+    Path('base.py').write_text(DICT)
+    Path('pipe.py').write_text(
+        "_base_ = 'base.py'\nstages = dict(mask=dict(convention='irn'), other=None,"
+        "val=dict(run='test', checkpoint='first'))"
+    )
+    pipe = pipeline(folder, 'work_dirs/seed1')
+    assert [stage.name for stage in pipe.stages] == ['first', 'write', 'mask', 'val']
+    assert pipe.stages[3].spec['options'] == {'train_cfg.max_iters': 7}  # of the training
+    results = pipe.run()
+    assert (folder / 'work_dirs/seed1/pipe/masks/a.png').is_file()
+    assert results['mask']['metrics']['mIoU'] == 100
+    judged = json.loads(next(Path('work_dirs/seed1/pipe/eval_mask').rglob('*.json')).read_text())
+    assert judged['tags']['convention'] == 'irn'
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'message'),
+    [
+        ("convention='seam'", "convention='seem'", "stage mask: .*did you mean 'seam'"),
+        ("dict(masks='work", "dict(mask='work", "stage write: write must .*did you mean 'masks'"),
+        ("checkpoint='first',", "checkpoint='first', which='first',", 'stage write: which must'),
+        ("checkpoint='first',", "config='one.py', which='best',", 'stage write: .*name it, checkp'),
+        ("checkpoint='first',", "checkpoint='first', which='best',", 'keeps no best checkpoint'),
+    ],
+)
+def test_mistakes_in_predict_and_evaluate_stages(folder, old, new, message):
+    assert old in DICT
+    Path('pipe.py').write_text(DICT.replace(old, new))
+    with pytest.raises(ValueError, match=message):
+        pipeline(folder)
+
+
+def test_the_best_checkpoint_is_the_one_that_validated_best(folder):
+    best = 'default_hooks=dict(checkpoint=dict(save_best="mIoU"))'
+    Path('one.py').write_text(CONFIG + best)
+    stages = DICT.replace("checkpoint='first',", "checkpoint='first', which='best',")
+    Path('pipe.py').write_text(stages)
+    with pytest.raises(RuntimeError, match=r'first has left 0 best checkpoints .* none'):
+        pipeline(folder).run()
+    (folder / 'work_dirs/pipe/first/best_mIoU_iter_3.pth').write_text('3')
+    stage = pipeline(folder).stages[2]
+    assert stage.weights().endswith('best_mIoU_iter_3.pth')

@@ -16,11 +16,11 @@ FEW = {
     'train_dataloader.num_workers': 0,
     'train_dataloader.persistent_workers': False,
     'train_dataloader.batch_size': 2,
-    'train_dataloader.dataset.ann_file': 'few.txt',
-    'val_dataloader.dataset.ann_file': 'few.txt',
+    'train_dataloader.dataset.ids': 'few.txt',
+    'val_dataloader.dataset.ids': 'few.txt',
     'test_dataloader.num_workers': 0,
     'test_dataloader.persistent_workers': False,
-    'test_dataloader.dataset.ann_file': 'few.txt',
+    'test_dataloader.dataset.ids': 'few.txt',
 }
 
 
@@ -29,14 +29,14 @@ def folder(tmp_path):
     """The mini data with a split of four images, and the pipeline on it."""
     write_mini(tmp_path / 'data/mini')
     ids = (tmp_path / 'data/mini/ImageSets/Segmentation/train.txt').read_text().split()[:4]
-    (tmp_path / 'data/mini/few.txt').write_text('\n'.join(ids) + '\n')
+    (tmp_path / 'few.txt').write_text('\n'.join(ids) + '\n')
     stages = Config.fromfile(CONFIGS / 'pipelines/psa_mini.py').stages
     for stage in stages:
         if 'config' in stage:
             stage.config = str((CONFIGS / 'pipelines' / stage.config).resolve())
             stage.options = FEW
         if 'split' in stage:
-            stage.split = 'data/mini/few.txt'
+            stage.split = 'few.txt'
     Config(dict(stages=stages)).dump(tmp_path / 'psa_few.py')
     return tmp_path
 

@@ -3,22 +3,12 @@
 Other masks: --cfg-options train_dataloader.dataset.mask_dir=DIR.
 """
 
-_base_ = './coco14.py'
-crop_size = (512, 512)
-train_pipeline = [
-    dict(type='LoadImageFromFile', _scope_='mmwsss'),
-    dict(type='LoadAnnotations', _scope_='mmwsss'),
-    dict(type='mmwsss.RandomScaleCV2', scale_range=(0.5, 2.0), rule='size'),
-    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='mmwsss.PackWSSSInputs'),
-]
+_base_ = ['./coco14.py', '../pipelines/mmseg_augment.py']
 train_dataloader = dict(
     batch_size=10,
     dataset=dict(
         label_file=None,
         mask_dir='work_dirs/psa_coco_affinity/masks',
-        pipeline=train_pipeline,
+        pipeline={{_base_.mmseg_pipeline}},
     ),
 )

@@ -5,23 +5,10 @@ of train. Test: CAMs of train_aug.
 """
 
 _base_ = ['./voc12.py', '../pipelines/affinity.py']
-
+cams = dict(cam_dir='work_dirs/psa_voc_cam/cams', pipeline={{_base_.affinity_test}})
 train_dataloader = dict(
     batch_size=8,
     dataset=dict(score_dir='work_dirs/psa_voc_cam/crf', pipeline={{_base_.affinity_train}}),
 )
-val_dataloader = dict(
-    dataset=dict(
-        ann_file='ImageSets/Segmentation/train.txt',
-        cam_dir='work_dirs/psa_voc_cam/cams',
-        pipeline={{_base_.affinity_val}},
-    )
-)
-test_dataloader = dict(
-    dataset=dict(
-        data_prefix=dict(_delete_=True, img_path='JPEGImages'),
-        ann_file='ImageSets/Segmentation/train_aug.txt',
-        cam_dir='work_dirs/psa_voc_cam/cams',
-        pipeline={{_base_.affinity_test}},
-    )
-)
+val_dataloader = dict(dataset=dict(split='train', **cams))
+test_dataloader = dict(dataset=dict(split='train_aug', masks=False, **cams))

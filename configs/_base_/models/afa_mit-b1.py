@@ -1,16 +1,8 @@
 # AFA with MiT-B1 (arXiv 2203.02664), stride 16.
-data_preprocessor = dict(
-    type='SegDataPreProcessor',
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    bgr_to_rgb=True,
-    pad_val=0,
-    seg_pad_val=255,
-    size=(512, 512),
-)
+_base_ = './imagenet_rgb.py'
 model = dict(
     type='mmwsss.AFA',
-    data_preprocessor=data_preprocessor,
+    data_preprocessor={{_base_.data_preprocessor}},
     backbone=dict(
         type='mmwsss.MixVisionTransformerAttn',
         embed_dims=64,

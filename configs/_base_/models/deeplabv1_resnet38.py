@@ -1,16 +1,8 @@
 # DeepLabV1-LargeFOV on ResNet-38 (SEAM's retraining, YudeWang/semantic-segmentation-codebase).
-data_preprocessor = dict(
-    type='SegDataPreProcessor',
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    bgr_to_rgb=True,
-    pad_val=0,
-    seg_pad_val=255,
-    size=(448, 448),
-)
+_base_ = ['./imagenet_rgb.py', '../backbones/resnet38.py']
 model = dict(
     type='mmwsss.DeepLab',
-    data_preprocessor=data_preprocessor,
+    data_preprocessor={{_base_.data_preprocessor}},
     backbone=dict(
         type='mmwsss.ResNet38d',
         out_indices=(3,),
@@ -21,11 +13,7 @@ model = dict(
         norm_eval=False,
         norm_frozen=True,
         bn_momentum=3e-4,
-        init_cfg=dict(
-            type='mmwsss.StrictPretrained',
-            checkpoint='pretrained/resnet38_imagenet.pth',
-            hint='docs/cam.md tells how to get and convert the ImageNet weights.',
-        ),
+        init_cfg={{_base_.resnet38_init}},
     ),
     decode_head=dict(
         type='mmwsss.LargeFOVHead',

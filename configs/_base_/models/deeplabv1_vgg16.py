@@ -1,5 +1,5 @@
 # DeepLabV1-LargeFOV on VGG-16 with multi-scale training (L2G).
-_base_ = './deeplabv1_r101.py'
+_base_ = ['./deeplabv1_r101.py', '../backbones/vgg16.py']
 data_preprocessor = dict(size=(448, 448))
 model = dict(
     data_preprocessor=data_preprocessor,
@@ -9,11 +9,7 @@ model = dict(
         fc6_dilation=None,
         out_indices=(2,),  # behind pool5
         frozen_stages=0,
-        init_cfg=dict(
-            type='mmwsss.StrictPretrained',
-            checkpoint='pretrained/vgg16_imagenet.pth',
-            hint='docs/cam.md tells how to get and convert the ImageNet weights.',
-        ),
+        init_cfg={{_base_.vgg16_init}},
     ),
     decode_head=dict(in_channels=512),
 )

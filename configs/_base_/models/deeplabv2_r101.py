@@ -1,17 +1,9 @@
 # DeepLabV2 on Caffe's ResNet-101 with multi-scale training (kazuto1011/deeplab-pytorch).
-data_preprocessor = dict(
-    type='SegDataPreProcessor',
-    mean=[104.008, 116.669, 122.675],  # BGR, not divided
-    std=[1.0, 1.0, 1.0],
-    bgr_to_rgb=False,
-    pad_val=0,  # after normalisation: the mean colour
-    seg_pad_val=255,
-    size=(321, 321),
-)
+_base_ = './caffe_bgr_321.py'
 model = dict(
     type='mmwsss.DeepLab',
     msc_scales=(0.5, 0.75),
-    data_preprocessor=data_preprocessor,
+    data_preprocessor={{_base_.data_preprocessor}},
     backbone=dict(
         type='mmwsss.CeilPoolResNet',
         depth=101,

@@ -1,9 +1,8 @@
 # ExCEL with CLIP ViT-B/16 (arXiv 2503.20826); 6.31 M trained parameters with 21 classes.
-_base_ = './excel-free_vit-b16.py'
-data_preprocessor = dict(type='SegDataPreProcessor', pad_val=0, seg_pad_val=255, size=(320, 320))
+_base_ = ['./excel-free_vit-b16.py', './imagenet_rgb.py']
 model = dict(
     type='mmwsss.ExCEL',
-    data_preprocessor=data_preprocessor,
+    data_preprocessor={{_base_.data_preprocessor}},
     decode_head=dict(
         type='mmwsss.WeCLIPHead',
         in_channels=768,

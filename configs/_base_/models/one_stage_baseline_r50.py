@@ -1,8 +1,6 @@
 # The CAM baseline of 1-Stage: the same ResNet-50, trained as a classifier.
 _base_ = './resnet50_cam.py'
-data_preprocessor = dict(size=(448, 448))
 model = dict(
-    data_preprocessor=data_preprocessor,
     backbone=dict(frozen_stages=0, norm_cfg=dict(type='BN', requires_grad=False)),
     decode_head=dict(
         _delete_=True, type='mmwsss.CAMHead', in_channels=2048, num_classes=20, dropout_ratio=0.5

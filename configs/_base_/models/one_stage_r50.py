@@ -1,16 +1,8 @@
 # 1-Stage (arXiv 2005.08104) on torchvision's ResNet-50 with output stride 16: 41.2 M parameters.
-data_preprocessor = dict(
-    type='SegDataPreProcessor',
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    bgr_to_rgb=True,
-    pad_val=0,
-    seg_pad_val=255,
-    size=(448, 448),
-)
+_base_ = './imagenet_rgb.py'
 model = dict(
     type='mmwsss.OneStage',
-    data_preprocessor=data_preprocessor,
+    data_preprocessor={{_base_.data_preprocessor}},
     backbone=dict(
         type='ResNet',
         depth=50,

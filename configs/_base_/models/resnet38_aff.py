@@ -11,5 +11,5 @@ model = dict(
         channels=(64, 128, 256),
         radius=5,
     ),
-    test_cfg=dict(_delete_=True, alpha=16, beta=8, logt=8, crf=None),
+    test_cfg=dict(_delete_=True, alpha=16, beta=8, logt=8),
 )

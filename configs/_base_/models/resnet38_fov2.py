@@ -1,6 +1,7 @@
 # ResNet-38 with two dilated convolutions (MCTformer's retraining).
 _base_ = './deeplabv1_resnet38.py'
-data_preprocessor = dict(size=(321, 321))
+# images smaller than the crop are padded to it
+data_preprocessor = dict(size=(321, 321), size_divisor=None)
 model = dict(
     data_preprocessor=data_preprocessor,
     backbone=dict(

@@ -1,16 +1,8 @@
 # IRN's CAM baseline (arXiv 1904.05044): torchvision's ResNet-50 with output stride 16.
-data_preprocessor = dict(
-    type='SegDataPreProcessor',
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    bgr_to_rgb=True,
-    pad_val=0,
-    seg_pad_val=255,
-    size=(512, 512),
-)
+_base_ = './imagenet_rgb.py'
 model = dict(
     type='mmwsss.CAMClassifier',
-    data_preprocessor=data_preprocessor,
+    data_preprocessor={{_base_.data_preprocessor}},
     backbone=dict(
         type='ResNet',
         depth=50,

@@ -1,23 +1,11 @@
 # PSA's classifier on VGG-16; input BGR minus Caffe's mean, the square root of the maps.
-data_preprocessor = dict(
-    type='SegDataPreProcessor',
-    mean=[104.008, 116.669, 122.675],
-    std=[1.0, 1.0, 1.0],
-    bgr_to_rgb=False,
-    pad_val=0,
-    seg_pad_val=255,
-    size=(448, 448),
-)
+_base_ = ['./caffe_bgr.py', '../backbones/vgg16.py']
 model = dict(
     type='mmwsss.CAMClassifier',
-    data_preprocessor=data_preprocessor,
+    data_preprocessor={{_base_.data_preprocessor}},
     backbone=dict(
         type='mmwsss.VGG16d',
-        init_cfg=dict(
-            type='mmwsss.StrictPretrained',
-            checkpoint='pretrained/vgg16_imagenet.pth',
-            hint='docs/cam.md tells how to get and convert the ImageNet weights.',
-        ),
+        init_cfg={{_base_.vgg16_init}},
     ),
     decode_head=dict(type='mmwsss.CAMHead', in_channels=1024, num_classes=20, power=0.5),
     test_cfg=dict(

@@ -1,8 +1,6 @@
 # WeCLIP+ on the mini CLIP and the mini DINO: same parts, smaller numbers.
 _base_ = './weclip-plus_vit-b16_dinov2-s14.py'
-data_preprocessor = dict(size=(112, 112))
 model = dict(
-    data_preprocessor=data_preprocessor,
     backbone=dict(checkpoint='mini'),
     dino=dict(checkpoint='mini'),
     decode_head=dict(

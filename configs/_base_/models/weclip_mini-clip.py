@@ -1,8 +1,6 @@
 # WeCLIP on the mini CLIP (6 blocks of width 128, patch 8): same parts, smaller numbers.
 _base_ = './weclip_vit-b16.py'
-data_preprocessor = dict(size=(112, 112))
 model = dict(
-    data_preprocessor=data_preprocessor,
     backbone=dict(checkpoint='mini'),
     decode_head=dict(
         in_channels=128, num_layers=5, num_classes=11, channels=128, num_heads=4, affinity_radius=8

@@ -1,16 +1,9 @@
 # WeCLIP with CLIP ViT-B/16 (arXiv 2406.11189); 5.99 M trained parameters with 21 classes.
-data_preprocessor = dict(
-    type='SegDataPreProcessor',
-    mean=[123.675, 116.28, 103.53],  # ImageNet, not CLIP: the published numbers are made with it
-    std=[58.395, 57.12, 57.375],
-    bgr_to_rgb=True,
-    pad_val=0,
-    seg_pad_val=255,
-    size=(320, 320),
-)
+_base_ = './imagenet_rgb.py'
 model = dict(
     type='mmwsss.WeCLIP',
-    data_preprocessor=data_preprocessor,
+    # ImageNet's mean, not CLIP's: the published numbers are made with it
+    data_preprocessor={{_base_.data_preprocessor}},
     backbone=dict(type='mmwsss.FrozenCLIP', checkpoint='openai'),
     decode_head=dict(
         type='mmwsss.WeCLIPHead',

@@ -11,13 +11,7 @@ affinity_train = [
 ]
 affinity_test = [
     dict(type='LoadImageFromFile', _scope_='mmwsss'),
-    dict(type='mmwsss.LoadImageLabels'),
-    dict(type='mmwsss.LoadCAM'),
-    dict(type='mmwsss.PackAffinityInputs'),
-]
-affinity_val = [
-    dict(type='LoadImageFromFile', _scope_='mmwsss'),
-    dict(type='LoadAnnotations', _scope_='mmwsss'),
+    dict(type='LoadAnnotations', _scope_='mmwsss', optional=True),
     dict(type='mmwsss.LoadImageLabels'),
     dict(type='mmwsss.LoadCAM'),
     dict(type='mmwsss.PackAffinityInputs'),

@@ -67,18 +67,24 @@ class LoadAnnotations(MMSegLoadAnnotations):
     Required key: ``seg_map_path``. Added key: ``gt_seg_map``, uint8 ``(H, W)``.
 
     Args:
+        optional: Let samples without ``seg_map_path`` through unchanged. For test pipelines, which
+            also run on images that have no mask (writing pseudo masks, demo, test servers).
         backend_args: File backend of mmengine; None: the path decides.
     """
 
-    def __init__(self, backend_args: dict | None = None) -> None:
+    def __init__(self, optional: bool = False, *, backend_args: dict | None = None) -> None:
         super().__init__(backend_args=backend_args)
+        self.optional = optional
 
     def _load_seg_map(self, results: dict) -> None:
         path = results.get('seg_map_path')
+        if path is None and self.optional:
+            return
         if path is None:
             raise ValueError(
                 f'{results.get("img_path")} has no mask: give the data set '
-                'data_prefix.seg_map_path or mask_dir, or take LoadAnnotations out of the pipeline'
+                'masks=True, data_prefix.seg_map_path or mask_dir, or take LoadAnnotations out of '
+                'the pipeline'
             )
         content = bytes(fileio.get(path, backend_args=self.backend_args))
         mask = read_mask(content, _number_of_values(results), path)
@@ -86,7 +92,7 @@ class LoadAnnotations(MMSegLoadAnnotations):
         results['seg_fields'].append('gt_seg_map')
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(backend_args={self.backend_args})'
+        return f'{type(self).__name__}(optional={self.optional}, backend_args={self.backend_args})'
 
 
 def _number_of_values(results: dict) -> int | None:

@@ -19,6 +19,7 @@ class PolyWarmupLR(LRSchedulerMixin, _ParamScheduler):
     Args:
         max_iters: Iterations of the whole training; None: ``end``, which the runner sets to its
             own ``train_cfg.max_iters``.
+        extra_iters: So many iterations more are counted as the length of the decay.
         warmup_iters: Iterations of the warm-up.
         warmup_ratio: First factor.
         power: Exponent of the decay.
@@ -33,6 +34,7 @@ class PolyWarmupLR(LRSchedulerMixin, _ParamScheduler):
         optimizer,
         max_iters: int | None = None,
         *args,
+        extra_iters: int = 0,
         warmup_iters: int = 50,
         warmup_ratio: float = 1e-6,
         power: float = 1.0,
@@ -41,7 +43,7 @@ class PolyWarmupLR(LRSchedulerMixin, _ParamScheduler):
     ) -> None:
         if by_epoch:
             raise ValueError('PolyWarmupLR counts iterations: write by_epoch=False in its config')
-        self.max_iters = schedule_length(max_iters, kwargs)
+        self.max_iters = schedule_length(max_iters, kwargs) + extra_iters
         self.warmup_iters = warmup_iters
         self.warmup_ratio = warmup_ratio
         self.power = power

@@ -1,0 +1,4 @@
+"""AFA on the embedded mini data set, and a small DeepLabV1 on its pseudo masks."""
+
+_base_ = '../_base_/stages/retrain_mini.py'
+stages = dict(method=dict(config='../wsss/afa_mini.py'))

@@ -1,0 +1,4 @@
+"""AFA on PASCAL VOC 2012, and a DeepLabV2 on its pseudo masks."""
+
+_base_ = '../_base_/stages/retrain_voc12.py'
+stages = dict(method=dict(config='../wsss/afa_voc.py'))

@@ -1,0 +1,4 @@
+"""WeCLIP+ on PASCAL VOC 2012, and a DeepLabV2 on its pseudo masks."""
+
+_base_ = '../_base_/stages/retrain_voc12.py'
+stages = dict(method=dict(config='../wsss/weclip_plus_voc.py'))

@@ -1,0 +1,147 @@
+"""Writing pseudo masks: what becomes of a config, and what a folder of them remembers."""
+
+import json
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmwsss.stages import Launch
+from mmwsss.stages.predict import make_pseudo_masks, set_prediction
+from mmwsss.utils.provenance import ChangedError
+
+ROOT = Path(__file__).parents[2] / 'configs'
+
+
+def load(name: str, **changes) -> Config:
+    cfg = Config.fromfile(ROOT / f'{name}.py')
+    cfg.merge_from_dict(changes)
+    return cfg
+
+
+def test_a_config_that_trains_and_judges_becomes_one_that_writes():
+    cfg = load('wsss/weclip_voc')
+    set_prediction(cfg, dict(cams='a', masks='b'), 'train_aug')
+    assert cfg.model.test_cfg.predict == 'cam'
+    dataset = cfg.test_dataloader.dataset
+    assert (dataset.split, dataset.masks) == ('train_aug', False)
+    steps = [step.type for step in dataset.pipeline]
+    assert steps == ['LoadImageFromFile', 'mmwsss.LoadImageLabels', 'mmwsss.PackWSSSInputs']
+    written = [(e.type, e.output_dir) for e in cfg.test_evaluator]
+    assert written == [('mmwsss.CAMStoreWriter', 'a'), ('mmwsss.PseudoMaskWriter', 'b')]
+
+
+def test_without_a_word_the_writers_of_the_config_write_as_it_says():
+    cfg = load('wsss/psa_mini_cam')
+    set_prediction(cfg)
+    assert [e.type for e in cfg.test_evaluator] == ['mmwsss.CAMStoreWriter']
+    assert cfg.test_dataloader.dataset.split == 'train'
+    assert cfg.model.test_cfg.to_dict() == load('wsss/psa_mini_cam').model.test_cfg.to_dict()
+
+
+def test_segmentations_are_written_with_views_and_crf():
+    cfg = load('wsss/afa_mini')
+    set_prediction(cfg, dict(masks='m'), predict='seg', tta=True, crf='afa')
+    test_cfg = cfg.model.test_cfg
+    assert (test_cfg.predict, test_cfg.flip, test_cfg.crf) == ('seg', True, dict(preset='afa'))
+    cfg = load('segmentation/deeplabv1_resnet38_voc')
+    set_prediction(cfg, dict(masks='m'), 'train_aug', tta=True, crf='deeplabv1')
+    assert cfg.model.test_cfg.predict == 'seg' and len(cfg.model.test_cfg.scales) == 6
+    cfg = load('segmentation/deeplabv3plus_r50_pseudo_voc')
+    set_prediction(cfg, dict(masks='m'), 'train_aug', crf='deeplabv1')
+    assert (cfg.model.type, cfg.model.scores) == ('mmwsss.DenseCRFModel', 'logits')
+    assert 'predict' not in cfg.model.module.test_cfg
+
+
+def test_masks_of_own_data_are_out_of_reach_too():
+    own = dict(type='mmwsss.ImageLabelDataset', data_prefix=dict(img_path='i', seg_map_path='m'))
+    cfg = load('wsss/weclip_voc')
+    cfg.test_dataloader.dataset = dict(own, pipeline=cfg.test_pipeline)
+    set_prediction(cfg, dict(masks='m'))
+    assert cfg.test_dataloader.dataset.data_prefix == dict(img_path='i')
+    with pytest.raises(ValueError, match=r"has no split 'train'; it has none\. Own data"):
+        set_prediction(cfg, dict(masks='m'), 'train')
+
+
+@pytest.mark.parametrize(
+    ('name', 'arguments', 'message'),
+    [
+        ('wsss/afa_mini', dict(), 'holds no writer .* say what to write'),
+        ('wsss/afa_mini', dict(write=dict(mask='m')), "write must be .*did you mean 'masks'"),
+        ('wsss/afa_mini', dict(write=dict(masks='m'), split='train_aug'), 'it has train, val'),
+        ('wsss/afa_mini', dict(write=dict(masks='m'), tta=True), r'scales, flip \(--tta, --crf\)'),
+        ('wsss/afa_mini', dict(write=dict(masks='m'), crf='psa'), 'run tools/dense_crf.py'),
+        ('wsss/afa_mini', dict(write=dict(masks='m'), crf='pas'), 'presets are'),
+        ('wsss/afa_mini', dict(write=dict(cams='m'), predict='seg'), "predict='cam' only"),
+        (
+            'segmentation/deeplabv1_resnet38_voc',
+            dict(write=dict(masks='m'), predict='cam'),
+            'predict of mmwsss.DeepLab must be one of seg',
+        ),
+        (
+            'segmentation/deeplabv3plus_r50_pseudo_voc',
+            dict(write=dict(masks='m'), tta=True),
+            'neither tta_cfg',
+        ),
+    ],
+)
+def test_what_does_not_suit_a_config_is_refused_before_anything_runs(name, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        set_prediction(load(name), **arguments)
+
+
+def run(folder: Path, checkpoint: str = 'first.pth', **arguments) -> dict[str, str]:
+    launch = Launch(tools=folder)
+    return make_pseudo_masks('one.py', checkpoint, out='out', launch=launch, **arguments)
+
+
+@pytest.fixture
+def checkpoints(folder):
+    for name in ('first', 'second'):
+        (folder / f'{name}.pth').write_text(name)
+    return folder
+
+
+def test_files_that_are_there_are_not_made_again(checkpoints):
+    assert run(checkpoints) == {'masks': 'out/masks'}
+    log = checkpoints / 'out/masks/log'
+    assert log.read_text() == 'a.png b.png c.png '
+    (checkpoints / 'out/masks/b.png').unlink()
+    run(checkpoints)
+    assert log.read_text() == 'a.png b.png c.png b.png '
+    record = json.loads((checkpoints / 'out/masks/made_from.json').read_text())
+    assert set(record['files']) == set('abc') and record['settings']['model']
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(checkpoint='second.pth'), 'other settings: weights'),
+        (dict(cfg_options={'model.pretrained': 'x'}), 'other settings: model.pretrained'),
+        (dict(crf='psa'), 'other settings: model'),
+    ],
+)
+def test_files_of_another_run_are_refused_and_kept(checkpoints, changes, message):
+    run(checkpoints)
+    with pytest.raises(ChangedError, match=message):
+        run(checkpoints, **changes)
+    log = checkpoints / 'out/masks/log'
+    assert log.read_text() == 'a.png b.png c.png '
+    run(checkpoints, **changes, restart=True)
+    assert log.read_text() == 'a.png b.png c.png ' * 2
+
+
+def test_files_of_unknown_origin_are_refused(checkpoints):
+    masks = checkpoints / 'out/masks'
+    masks.mkdir(parents=True)
+    (masks / 'a.png').write_bytes(Path('mask.png').read_bytes())
+    with pytest.raises(ChangedError, match='not known what they were made from'):
+        run(checkpoints, restart=True)
+
+
+def test_mistakes_are_named(checkpoints, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r'Checkpoint third\.pth does not exist'):
+        run(checkpoints, 'third.pth')
+    monkeypatch.setenv('LOSE', 'b')
+    with pytest.raises(RuntimeError, match=r'has left no \.png file in out/masks for 1 of 3 .*: b'):
+        run(checkpoints)
