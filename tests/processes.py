@@ -16,7 +16,8 @@ TOOLS = Path(__file__).parents[1] / 'tools'
 FORKS = 'forkserver' in multiprocessing.get_all_start_methods()
 SERVER = multiprocessing.get_context('forkserver' if FORKS else 'spawn')
 if FORKS:
-    SERVER.set_forkserver_preload(['pytest', 'mmseg.apis', 'mmwsss.apis', 'mmwsss.testing'])
+    heavy = ['pytest', 'matplotlib.pyplot', 'mmseg.apis', 'mmwsss.apis', 'mmwsss.testing']
+    SERVER.set_forkserver_preload(heavy)
 
 
 @dataclass
@@ -32,13 +33,18 @@ def start(function, *args) -> BaseProcess:
     """Call a function of a module in a process of its own, with one thread for PyTorch."""
     before = os.environ.get('OMP_NUM_THREADS')
     os.environ['OMP_NUM_THREADS'] = '1'  # read when the server imports PyTorch
-    process = SERVER.Process(target=function, args=args)
+    process = SERVER.Process(target=_call, args=(function, *args))
     try:
         process.start()
     finally:
         del os.environ['OMP_NUM_THREADS']
         os.environ.update({} if before is None else {'OMP_NUM_THREADS': before})
     return process
+
+
+def _call(function, *args) -> None:
+    multiprocessing.set_start_method(None, force=True)  # its own children: Python's default
+    function(*args)
 
 
 def run_ranks(function, *args, processes: int = 2, timeout: float = 300) -> None:
