@@ -80,14 +80,15 @@ def _completed(
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                     yield waiting.pop(future), future.result()
                     done += 1
-        except BrokenProcessPool:
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if not isinstance(error, BrokenProcessPool):
+                raise
             raise RuntimeError(
                 f'a worker process was killed after {done} of {len(chunks)} pieces of work, most '
                 'likely because the memory was used up. What is done is kept: give the same '
                 f'command again, with fewer processes than {processes}.'
             ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _run_chunk(function: Callable, chunk: Sequence[Any]) -> list[Any]:

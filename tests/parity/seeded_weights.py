@@ -12,6 +12,7 @@ import json
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,14 @@ def seeded_state_dict(
     manifest: Mapping[str, Sequence[int]], seed: int = 0
 ) -> OrderedDict[str, torch.Tensor]:
     """A state dict for every ``key: shape`` of ``manifest``, in its order."""
-    return OrderedDict((key, seeded_tensor(key, shape, seed)) for key, shape in manifest.items())
+    shapes = tuple((key, tuple(shape)) for key, shape in manifest.items())
+    return OrderedDict((key, value.clone()) for key, value in _drawn(shapes, seed))
+
+
+@lru_cache(maxsize=1)
+def _drawn(shapes: tuple, seed: int) -> list[tuple[str, torch.Tensor]]:
+    """Cases that follow one another often have one network; drawing it takes seconds."""
+    return [(key, seeded_tensor(key, shape, seed)) for key, shape in shapes]
 
 
 def load_manifest(path: str | Path) -> OrderedDict[str, list[int]]:

@@ -1,9 +1,8 @@
 """The commands of docs/ten_minutes.md run, on a few images and for a few iterations."""
 
-import os
 import re
+import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -37,29 +36,35 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def run(command: list[str] | str, folder: Path) -> str:
-    path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
-    done = subprocess.run(
-        ['bash', '-e', '-c', command] if isinstance(command, str) else command,
-        cwd=folder,
-        env={**os.environ, 'PATH': path, 'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, f'{command}\n{done.stdout}\n{done.stderr}'
-    return done.stdout
+@pytest.fixture
+def run(folder, run_tool):
+    """Run a command line in the folder; a script of Python in a process that has PyTorch."""
+
+    def run(command: str) -> str:
+        words = shlex.split(command)
+        if words[0] == 'python':
+            done = run_tool(folder / words[1], *words[2:], cwd=folder)
+        else:
+            bash = ['bash', '-e', '-c', command]
+            done = subprocess.run(bash, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, f'{command}\n{done.stdout}\n{done.stderr}'
+        return done.stdout
+
+    return run
 
 
-def test_the_commands_of_the_page(folder):
+def test_the_commands_of_the_page(folder, run):
     blocks = re.findall(r'```shell\n(.*?)```', PAGE, flags=re.DOTALL)
     assert len(blocks) == 6
     commands = ''.join(blocks)
     for old, new in SHORTER.items():
         assert commands.count(old) == 1, old
         commands = commands.replace(old, new)
-    output = run(commands, folder)
+    lines = commands.replace('\\\n', ' ').splitlines()
+    output = ''.join(run(line) for line in lines)
     (code,) = re.findall(r'```python\n(.*?)```', PAGE, flags=re.DOTALL)
-    assert "['bird']" in run([sys.executable, '-c', code], folder)
+    (folder / 'code.py').write_text(code)
+    assert "['bird']" in run('python code.py')
 
     assert (folder / 'first_look/vis/train_0000.png').is_file()
     mine = folder / 'data/mine'

@@ -6,7 +6,6 @@ from datetime import timedelta
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
@@ -17,6 +16,8 @@ from PIL import Image
 
 from mmwsss.evaluation import WSSSIoUMetric
 from mmwsss.visualization.curve import draw_sweep
+
+from ..processes import SERVER, run_ranks
 
 CLASSES = ('background', 'boat', 'car', 'cow')
 
@@ -246,8 +247,8 @@ def _worker(rank, world_size, num_images, init_file, queue):
 
 def test_two_processes_with_a_padded_sampler_equal_one(tmp_path):
     num_images = 5
-    queue = mp.get_context('spawn').SimpleQueue()
-    mp.spawn(_worker, args=(2, num_images, str(tmp_path / 'rendezvous'), queue), nprocs=2)
+    queue = SERVER.SimpleQueue()
+    run_ranks(_worker, 2, num_images, str(tmp_path / 'rendezvous'), queue)
     messages = [queue.get() for _ in range(6)]
     results = [m for m in messages if isinstance(m, tuple)]
     expected = judge_shard(range(num_images), num_images)

@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from mmwsss.stages import Launch, Pipeline
 from mmwsss.stores.cam_store import save_cam
 from mmwsss.utils.io import read_mask, write_mask
 
+from ..processes import start
 from .conftest import CONFIG
 
 PIPELINE = """
@@ -77,10 +76,12 @@ def test_other_settings_are_refused(folder):
         pipeline(folder).run()
 
 
-RUN = (
-    'import sys; from pathlib import Path; from mmwsss.stages import Launch, Pipeline; '
-    'Pipeline("pipe.py", launch=Launch(tools=Path("."))).run()'
-)
+def run_slowly(folder):
+    """For a process of its own."""
+    os.setsid()
+    os.chdir(folder)
+    os.environ['PAUSE'] = '0.3'
+    pipeline(folder).run()
 
 
 @pytest.mark.parametrize(
@@ -93,19 +94,18 @@ RUN = (
 )
 def test_goes_on_after_a_kill(folder, appears, log, whole):
     """SIGKILL in the middle of a stage: its child dies too, and nothing is done twice."""
-    env = {**os.environ, 'PAUSE': '0.4'}
-    process = subprocess.Popen([sys.executable, '-c', RUN], env=env, start_new_session=True)
+    process = start(run_slowly, folder)
     path = folder / 'work_dirs' / appears
     deadline = time.time() + 120
     while not path.exists() and time.time() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     time.sleep(0.2)
     log = folder / 'work_dirs' / log
     before = log.read_text()
     assert before != whole
-    time.sleep(1)
+    time.sleep(0.8)
     assert log.read_text() == before, 'the stage lives on without its pipeline'
     results = pipeline(folder).run()
     assert log.read_text() == whole

@@ -1,22 +1,21 @@
 """Two gloo processes on the CPU train and test like one process."""
 
 import json
-import socket
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from ddp_step import train, train_in_process
-from tiny_run import write_mini_run, write_tiny_run
 
 from mmwsss.apis import load_config, test_from_cfg, train_from_cfg
+from mmwsss.testing import few_mini_images
 from mmwsss.utils import load_checkpoint_file
 
-
-def free_port() -> str:
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        return str(sock.getsockname()[1])
+from ..processes import TOOLS, free_port, run_ranks
+from .ddp_step import train, train_in_process
+from .tiny_run import write_mini_run, write_tiny_run
 
 
 def metrics_of(work_dir: Path) -> list[dict]:
@@ -29,16 +28,49 @@ def metrics_of(work_dir: Path) -> list[dict]:
     return [line for line in lines if 'mIoU' in line]
 
 
+def run_sh(name: str, *args: object, cwd: Path, python: Path = Path(sys.executable)) -> None:
+    """A script of tools/ that starts torchrun."""
+    path = f'{python.parent}{os.pathsep}{os.environ["PATH"]}'
+    done = subprocess.run(
+        ['bash', str(TOOLS / name), *map(str, args)],
+        cwd=cwd,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PATH': path, 'PORT': free_port()},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize(
+    ('name', 'given'),
+    [
+        ('dist_train.sh', ['own.py', '3', '--work-dir', 'a b']),
+        ('dist_test.sh', ['own.py', 'none', '3', '--work-dir', 'a b']),
+    ],
+)
+def test_scripts_hand_their_arguments_on(tmp_path, name, given):
+    python = tmp_path / 'bin' / 'python'
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\nfor word in "$@"; do echo "$word"; done > words\n')
+    python.chmod(0o755)
+    run_sh(name, *given, cwd=tmp_path, python=python)
+    words = (tmp_path / 'words').read_text().splitlines()
+    assert words[:2] == ['-m', 'torch.distributed.run'] and '--nproc_per_node=3' in words
+    tool, *rest = words[[word.endswith('.py') for word in words].index(True) :]
+    assert Path(tool) == TOOLS / f'{name[5:-3]}.py'
+    assert rest == [*given[: given.index('3')], '--launcher', 'pytorch', '--work-dir', 'a b']
+
+
 def test_two_processes_train_like_one(tmp_path, run_tool):
     no_dropout = 'model.decode_head.dropout_ratio=0.0'
     config = write_tiny_run(tmp_path, batch_size=2)
     cfg = load_config(config, {'model.decode_head.dropout_ratio': 0.0}, tmp_path / 'one')
     train_from_cfg(cfg)
 
-    halves = ('--cfg-options', no_dropout, 'train_dataloader.batch_size=1')
-    done = run_tool(
-        'dist_train.sh', config, 2, '--work-dir=two', *halves, cwd=tmp_path, PORT=free_port()
-    )
+    options = ('--launcher=pytorch', '--work-dir=two', '--cfg-options', no_dropout)
+    halves = 'train_dataloader.batch_size=1'
+    done = run_tool('train.py', config, *options, halves, cwd=tmp_path, processes=2)
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = (load_checkpoint_file(tmp_path / run / 'iter_30.pth') for run in ('one', 'two'))
     for name, weight in one['state_dict'].items():
@@ -51,14 +83,10 @@ def test_two_processes_train_like_one(tmp_path, run_tool):
 def test_weclip_trains_and_tests_in_two_processes(tmp_path, run_tool):
     """Seven images for two processes: one image is dealt twice and must count once."""
     config = write_mini_run(tmp_path)
-    short = ('--cfg-options', 'train_cfg.max_iters=3', '--work-dir', tmp_path / 'two')
-    done = run_tool('dist_train.sh', config, 2, *short, cwd=tmp_path, PORT=free_port())
-    assert done.returncode == 0, done.stderr[-3000:]
-
+    run_sh('dist_train.sh', config, 2, '--work-dir=two', cwd=tmp_path)
     checkpoint = tmp_path / 'two' / 'iter_3.pth'
-    done = run_tool(
-        'dist_test.sh', config, checkpoint, 2, '--work-dir=tested', cwd=tmp_path, PORT=free_port()
-    )
+    options = ('--launcher=pytorch', '--work-dir=tested')
+    done = run_tool('test.py', config, checkpoint, *options, cwd=tmp_path, processes=2)
     assert done.returncode == 0, done.stderr[-3000:]
     single = test_from_cfg(load_config(config, work_dir=tmp_path / 'single'), checkpoint)
     both = metrics_of(tmp_path / 'tested')[-1]
@@ -75,12 +103,11 @@ def test_a_model_without_trainable_weights_runs_in_two_processes(tmp_path, run_t
         'test_dataloader.batch_size': 1,
         'test_evaluator.0.output_dir': str(tmp_path / 'cams'),
     }
+    few_mini_images(tmp_path / 'data', train=5)
     single = test_from_cfg(load_config(config, options, tmp_path / 'one'), None)
-    pairs = (f'{key}={value}' for key, value in options.items())
-    done = run_tool(
-        'dist_test.sh', config, 'none', 2, '--work-dir=two', '--cfg-options', *pairs,
-        cwd=tmp_path, PORT=free_port(),
-    )  # fmt: skip
+    arguments = ['none', '--launcher=pytorch', '--work-dir=two', '--cfg-options']
+    arguments += [f'{key}={value}' for key, value in options.items()]
+    done = run_tool('test.py', config, *arguments, cwd=tmp_path, processes=2)
     assert done.returncode == 0, done.stderr[-3000:]
     assert metrics_of(tmp_path / 'two')[-1]['mIoU'] == pytest.approx(single['mIoU'], abs=1e-4)
     assert len(list((tmp_path / 'cams').glob('*.npz'))) == 5
@@ -88,8 +115,7 @@ def test_a_model_without_trainable_weights_runs_in_two_processes(tmp_path, run_t
 
 def in_two_processes(folder: Path, method: str, iterations: list[int]) -> list[dict]:
     """Results of the processes, which must have the same weights."""
-    arguments = (2, free_port(), method, iterations, str(folder))
-    torch.multiprocessing.spawn(train_in_process, arguments, nprocs=2)
+    run_ranks(train_in_process, 2, free_port(), method, iterations, str(folder))
     both = [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(2)]
     for name, weight in both[0]['weights'].items():
         assert torch.equal(weight, both[1]['weights'][name]), name

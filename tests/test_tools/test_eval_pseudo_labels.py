@@ -2,15 +2,12 @@
 
 import importlib.util
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from test_distributed import free_port
 
 from mmwsss.stages.evaluate import CONVENTIONS, PredictionFolder, eval_folder
 from mmwsss.stores.cam_store import save_cam
@@ -119,17 +116,16 @@ def test_small_maps_are_brought_to_the_size_of_the_truth(tmp_path):
     assert eval_folder(predictions, CLASSES[:2], [[0.5]])['mIoU'] == 100
 
 
-def test_command_line_in_one_and_in_two_processes(tmp_path):
+def test_command_line_in_one_and_in_two_processes(tmp_path, run_tool):
     write_split(tmp_path)
     (tmp_path / 'truth' / 'meta.json').write_text('{"overlap": "small"}')  # of the COCO converter
     options = ['store', 'truth', '--split', 'split.txt', '--classes', 'classes.txt']
     options += ['--background', 'range:0:1:0.05', 'power:[1,2,4]', '--convention', 'seam']
-    torchrun = ['-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={free_port()}']
     reports = []
-    for out, before, after in (('one', [], []), ('two', torchrun, ['--launcher', 'pytorch'])):
-        command = [sys.executable, *before, TOOL, *options, '--out', out, *after]
-        env = {**os.environ, 'OMP_NUM_THREADS': '1'}
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    for processes, launcher in ((1, 'none'), (2, 'pytorch')):
+        out = launcher
+        arguments = [*options, '--out', out, '--launcher', launcher]
+        done = run_tool(TOOL, *arguments, cwd=tmp_path, processes=processes)
         assert done.returncode == 0, done.stderr[-3000:]
         assert 'range/best_mIoU: ' in done.stdout and 'power/best_power: ' in done.stdout
         for kind in ('range', 'power'):

@@ -1,12 +1,19 @@
 """All stages of PSA with the real tools, a few images and iterations."""
 
 import json
+import runpy
+import shutil
+import sys
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
 
-from mmwsss.datasets.mini_render import write_mini
+from mmwsss.testing import few_mini_images
+
+from ..processes import TOOLS, run_script
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 FEW = {
@@ -26,10 +33,9 @@ FEW = {
 
 @pytest.fixture
 def folder(tmp_path):
-    """The mini data with a split of four images, and the pipeline on it."""
-    write_mini(tmp_path / 'data/mini')
-    ids = (tmp_path / 'data/mini/ImageSets/Segmentation/train.txt').read_text().split()[:4]
-    (tmp_path / 'few.txt').write_text('\n'.join(ids) + '\n')
+    """A few of the mini data, and the pipeline on them."""
+    data = few_mini_images(tmp_path / 'data/mini')
+    shutil.copy(data / 'ImageSets/Segmentation/train.txt', tmp_path / 'few.txt')
     stages = Config.fromfile(CONFIGS / 'pipelines/psa_mini.py').stages
     for stage in stages:
         if 'config' in stage:
@@ -41,13 +47,34 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_psa_from_nothing_to_val(folder, run_tool):
-    done = run_tool('run_pipeline.py', 'psa_few.py', cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.fixture
+def run_pipeline(folder, monkeypatch, capfd):
+    """The tool, here; its stages are the real tools in processes of their own."""
+    numbers = count()
+
+    def run_stage(command, **_):
+        assert command[0] == sys.executable
+        out = folder / f'stage{next(numbers)}'
+        (done,) = run_script(Path(command[1]), *command[2:], cwd=folder, out=out)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def run(config):
+        monkeypatch.setattr(sys, 'argv', ['run_pipeline.py', config])
+        runpy.run_path(str(TOOLS / 'run_pipeline.py'), run_name='__main__')
+        return capfd.readouterr().out
+
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(TOOLS)
+    monkeypatch.setattr('mmwsss.stages.stage.subprocess', SimpleNamespace(run=run_stage))
+    return run
+
+
+def test_psa_from_nothing_to_val(folder, run_pipeline):
+    run_pipeline('psa_few.py')
     report = json.loads((folder / 'work_dirs/psa_few/report.json').read_text())
     scores = {name: r['metrics']['mIoU'] for name, r in report.items() if r['metrics']}
     assert list(scores) == ['seed', 'mask', 'val', 'val_crf']
     assert all(0 <= score <= 100 for score in scores.values())
     assert len(list((folder / 'work_dirs/psa_mini_affinity/masks').glob('*.png'))) == 4
-    again = run_tool('run_pipeline.py', 'psa_few.py', cwd=folder)
-    assert again.stdout.count('finished before') == len(report)
+    assert run_pipeline('psa_few.py').count('finished before') == len(report)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_run import write_mini_run, write_tiny_run
 
 from mmwsss.apis import load_config, train_from_cfg
 from mmwsss.utils import load_checkpoint_file
+
+from .tiny_run import write_mini_run, write_tiny_run
 
 KILLER = """
 import os, signal
@@ -18,7 +19,7 @@ from mmengine.registry import HOOKS
 @HOOKS.register_module()
 class Killer(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if batch_idx == 14 and 'KILL' in os.environ:
+        if str(batch_idx) == os.environ.get('KILL'):
             os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -53,31 +54,33 @@ def one_thread():
 @pytest.mark.parametrize('case', ['no worker', 'two workers', 'weclip'])
 def test_killed_and_resumed_equals_uninterrupted(tmp_path, run_tool, case, monkeypatch):
     if case == 'weclip':
-        config = write_mini_run(tmp_path)
+        config, first, last = write_mini_run(tmp_path, 9), 'iter_3.pth', 'iter_9.pth'
     else:
         config = write_tiny_run(tmp_path, workers=2 if case == 'two workers' else 0)
+        first, last = 'iter_10.pth', 'iter_30.pth'
+    at = '4' if case == 'weclip' else '14'
     train(config, tmp_path / 'straight')
 
     (tmp_path / 'killer.py').write_text(KILLER)
     doomed = tmp_path / 'doomed.py'
     doomed.write_text(DOOMED.format(config.name))
     killed = run_tool(
-        'train.py', doomed, '--work-dir=killed', cwd=tmp_path, PYTHONPATH=str(tmp_path), KILL='1'
+        'train.py', doomed, '--work-dir=killed', cwd=tmp_path, PYTHONPATH=str(tmp_path), KILL=at
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
-    assert sorted(path.name for path in (tmp_path / 'killed').glob('*.pth')) == ['iter_10.pth']
+    assert sorted(path.name for path in (tmp_path / 'killed').glob('*.pth')) == [first]
 
-    start = load_checkpoint_file(tmp_path / 'killed' / 'iter_10.pth')
+    start = load_checkpoint_file(tmp_path / 'killed' / first)
     monkeypatch.syspath_prepend(tmp_path)
     train(doomed, tmp_path / 'killed', resume='auto')
-    straight = load_checkpoint_file(tmp_path / 'straight' / 'iter_30.pth')
-    resumed = load_checkpoint_file(tmp_path / 'killed' / 'iter_30.pth')
+    straight = load_checkpoint_file(tmp_path / 'straight' / last)
+    resumed = load_checkpoint_file(tmp_path / 'killed' / last)
     moved = 0.0
     for name, weight in straight['state_dict'].items():
         torch.testing.assert_close(resumed['state_dict'][name], weight, rtol=0, atol=1e-5)
         moved = max(moved, (weight - start['state_dict'][name]).abs().max().item())
     assert moved > 1e-3
-    assert (tmp_path / 'killed' / 'last_checkpoint').read_text().endswith('iter_30.pth')
+    assert (tmp_path / 'killed' / 'last_checkpoint').read_text().endswith(last)
 
 
 def tiny(config: Path, work_dir: Path, options: dict | None = None, **kwargs) -> None:

@@ -6,17 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmwsss.testing import few_mini_images
+
 CONFIG = Path(__file__).parents[2] / 'configs/segmentation/deeplabv1_resnet38_mini.py'
 
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
     """A working directory with the mini data and masks for its training images."""
-    from mmwsss.datasets.mini_render import write_mini
-
     folder = tmp_path_factory.mktemp('retraining')
-    data = folder / 'data/mini'
-    write_mini(data)
+    data = few_mini_images(folder / 'data/mini', val=3)
     masks = folder / 'work_dirs/psa_mini_affinity/masks'
     masks.mkdir(parents=True)
     # any label maps serve; these happen to exist
@@ -34,8 +33,6 @@ OPTIONS = [
     'train_dataloader.num_workers=0',
     'train_dataloader.persistent_workers=False',
     'train_dataloader.batch_size=2',
-    'val_dataloader.dataset.indices=3',
-    'test_dataloader.dataset.indices=3',
 ]
 
 
@@ -57,7 +54,7 @@ def test_missing_masks_stop_the_run_before_it_starts(folder, run_tool):
     option = f'train_dataloader.dataset.mask_dir={masks.name}'
     done = run_tool('train.py', CONFIG, *OPTIONS, option, cwd=folder)
     assert done.returncode != 0
-    assert '400 of 400 images' in done.stderr
+    assert '4 of 4 images' in done.stderr
     assert masks.name in done.stderr
 
 

@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,14 @@ import torch
 from mmengine.config import Config
 from mmseg.apis import init_model
 from PIL import Image
-from tiny_run import write_tiny_run
 
 import mmwsss.apis.test
 import mmwsss.apis.train
 from mmwsss.apis import load_config, test_from_cfg, train_from_cfg
 from mmwsss.utils import load_checkpoint_file
+
+from ..processes import TOOLS
+from .tiny_run import write_tiny_run
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 SHORT = {'train_cfg.max_iters': 1, 'train_cfg.val_interval': 5}
@@ -53,10 +57,11 @@ def capture(monkeypatch):
 
 
 @pytest.mark.parametrize('script', ['train.py', 'test.py'])
-def test_help_needs_no_heavy_import(script, tmp_path, run_tool):
+def test_help_needs_no_heavy_import(script, tmp_path):
     for heavy in ('torch', 'mmengine', 'mmwsss'):
         (tmp_path / f'{heavy}.py').write_text(f'raise ImportError("{heavy} imported for -h")')
-    done = run_tool(script, '-h', cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    command, env = [sys.executable, TOOLS / script, '-h'], {**os.environ, 'PYTHONPATH': tmp_path}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for option in ('--work-dir', '--cfg-options', '--launcher'):
         assert option in done.stdout

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mmwsss.testing import few_mini_images
+
 CONFIG = """
 default_scope = 'mmseg'
 dataset = dict(
@@ -57,19 +59,25 @@ test_dataloader = dict(dataset=dict(data_root=data_root, indices=7))
 val_dataloader = None
 val_evaluator = None
 val_cfg = None
-train_cfg = dict(max_iters=30)
-default_hooks = dict(checkpoint=dict(interval=10))
+train_cfg = dict(max_iters={iterations})
+default_hooks = dict(checkpoint=dict(interval={iterations} // 3))
 randomness = dict(seed=3)
 work_dir = {work_dir!r}
 """
 
 
-def write_mini_run(folder: Path) -> Path:
+def write_mini_run(folder: Path, iterations: int = 3) -> Path:
     """Write a config of the shipped mini WeCLIP: short, without validation, tests 7 images."""
+    few_mini_images(folder / 'data', train=8, val=7)
     config = folder / 'mini.py'
     base = str(CONFIGS / 'wsss' / 'weclip_mini.py')
     config.write_text(
-        MINI.format(base=base, root=str(folder / 'data'), work_dir=str(folder / 'work'))
+        MINI.format(
+            base=base,
+            root=str(folder / 'data'),
+            work_dir=str(folder / 'work'),
+            iterations=iterations,
+        )
     )
     return config
 

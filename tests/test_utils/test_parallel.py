@@ -65,6 +65,18 @@ def test_an_error_of_a_task_is_raised(processes):
         map_parallel(fail_at_three, range(100), processes)
 
 
+def square_some() -> None:
+    assert map_parallel(square, range(8), 2) == [i * i for i in range(8)]
+
+
+def test_it_can_be_used_in_a_process_of_multiprocessing():
+    process = get_context('fork').Process(target=square_some)
+    process.start()
+    process.join(20)
+    process.kill()
+    assert process.exitcode == 0
+
+
 def test_a_killed_process_is_noticed():
     start = time.monotonic()
     with pytest.raises(RuntimeError, match=r'was killed after \d+ of 100 pieces .*memory.*again'):

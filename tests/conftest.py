@@ -1,0 +1,18 @@
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+
+from .processes import TOOLS, Done, run_script
+
+
+@pytest.fixture
+def run_tool(tmp_path_factory) -> Callable[..., Done]:
+    """Run a script of tools/ in a process of its own, one thread, in a given folder."""
+    numbers = count()
+
+    def run(name: str, *args: object, **options) -> Done:
+        out = tmp_path_factory.mktemp('output') / str(next(numbers))
+        return run_script(TOOLS / name, *args, out=out, **options)[0]
+
+    return run
