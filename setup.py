@@ -24,6 +24,7 @@ REQUIRES = [
     'regex',
     'safetensors>=0.4',
     'scipy>=1.11',
+    'timm>=1.0',
     'torch>=2.6',
     'torchvision>=0.21',
 ]
@@ -39,7 +40,6 @@ EXTRAS = {
         'ruff>=0.9',
         'scikit-image>=0.22',
         'setuptools>=70.1',
-        'timm>=1.0',
     ],
     'docs': ['mkdocs>=1.6'],
 }
