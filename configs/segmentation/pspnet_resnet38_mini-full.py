@@ -1,8 +1,3 @@
 # Upper bound of pspnet_resnet38_mini.py: the same training on the true masks.
 _base_ = './pspnet_resnet38_mini.py'
-train_dataloader = dict(
-    dataset=dict(
-        mask_dir=None,
-        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
-    )
-)
+train_dataloader = dict(dataset=dict(mask_dir=None, masks=True))

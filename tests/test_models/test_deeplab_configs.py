@@ -99,12 +99,9 @@ def test_training_samples(path, size, tmp_path):
 @pytest.mark.parametrize('path', BOUNDS, ids=lambda p: p.stem)
 def test_upper_bounds_differ_in_their_masks_alone(path):
     cfg, full = (Config.fromfile(p) for p in (path, FOLDER / f'{path.stem}-full.py'))
-    dataset = full.train_dataloader.dataset
-    assert dataset.mask_dir is None
-    assert dataset.data_prefix.seg_map_path == 'SegmentationClass'
-    for config in (cfg, full):
-        for key in ('mask_dir', 'data_prefix'):
-            del config.train_dataloader.dataset[key]
+    theirs, dataset = cfg.train_dataloader.dataset, full.train_dataloader.dataset
+    assert dataset.pop('mask_dir') is None and dataset.pop('masks') is True
+    assert theirs.pop('mask_dir') and not theirs.pop('masks', False)
     assert cfg.to_dict() == full.to_dict()
 
 
