@@ -190,7 +190,7 @@ def scope():
 def test_mentions_are_found():
     found = {(m.where, m.options[0][0]) for m in MENTIONS}
     assert found >= {
-        ('README.md', 'test_dataloader.dataset.split'),
+        ('docs/model_zoo.md', 'test_dataloader.dataset.split'),
         ('docs/psa.md', 'model.test_cfg.alpha'),
         ('docs/psa.md', 'train_dataloader.dataset.score_dir'),
         ('docs/pipelines.md', 'randomness.seed'),
