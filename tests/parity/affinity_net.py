@@ -9,7 +9,7 @@ from mmengine.structures import BaseDataElement
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmwsss.models.segmentors.affinity_net import AffinityNet
+from mmwsss.models.segmentors.affinity_net import AffinityNet, with_background
 from mmwsss.ops.pixel_affinity import dense_affinity, pair_indices
 
 
@@ -54,7 +54,7 @@ def pairs_of(matrix: Tensor, grid: tuple[int, int], radius: int) -> Tensor:
 @torch.no_grad()
 def walked_scores(model: AffinityNet, cam: Tensor) -> Tensor:
     """Background and maps ``(K, H, W)`` after the walk, at the size padded to multiples of 8."""
-    scores = model.add_background(cam[None])
+    scores = with_background(cam[None], **model.settings.one_background)
     scores = F.pad(scores, (0, -cam.shape[-1] % 8, 0, -cam.shape[-2] % 8))
     return model.walk(scores.new_zeros(1, 3, *scores.shape[-2:]), scores)[0]
 

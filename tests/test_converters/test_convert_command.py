@@ -74,7 +74,7 @@ def test_every_method_converts_a_file(method, wrapped, command, tmp_path):
     state = state_of(keys)
     torch.save(dict(state_dict=state, epoch=3) if wrapped else state, src)
     (line,) = command.convert(method, str(src), str(dst))
-    whole = any('_head.' in name or name.startswith('backbone.') for name in names)
+    whole = any(name.startswith(('backbone.', 'decode_head.')) for name in names)
     what = 'a whole network' if whole else 'weights of a backbone'
     if command.METHODS[method].frozen_backbone:
         what = 'what is trained of a network'

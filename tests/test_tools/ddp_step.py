@@ -41,7 +41,7 @@ def build(method: str) -> nn.Module:
     register_all_modules()
     cfg = Config.fromfile(CONFIGS / f'{method}_mini.py')
     cfg.merge_from_dict({f'model.{key}': value for key, value in CHANGES[method].items()})
-    cfg.model.data_preprocessor = dict(cfg.data_preprocessor, size=(CROP, CROP))
+    cfg.model.data_preprocessor = dict(cfg.data_preprocessor, size=(CROP, CROP), size_divisor=None)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
     model.init_weights()

@@ -23,11 +23,8 @@ FEW = {
     'train_dataloader.num_workers': 0,
     'train_dataloader.persistent_workers': False,
     'train_dataloader.batch_size': 2,
-    'train_dataloader.dataset.ids': 'few.txt',
-    'val_dataloader.dataset.ids': 'few.txt',
     'test_dataloader.num_workers': 0,
     'test_dataloader.persistent_workers': False,
-    'test_dataloader.dataset.ids': 'few.txt',
 }
 
 
@@ -66,7 +63,7 @@ def run_pipeline(folder, monkeypatch, capfd):
 
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(TOOLS)
-    monkeypatch.setattr('mmwsss.stages.stage.subprocess', SimpleNamespace(run=run_stage))
+    monkeypatch.setattr('mmwsss.stages.launch.subprocess', SimpleNamespace(run=run_stage))
     return run
 
 

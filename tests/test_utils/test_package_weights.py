@@ -39,5 +39,7 @@ def test_mini_mit_loads_and_is_trained():
 
 def test_unknown_name_lists_what_there_is():
     install_safe_loader()
-    with pytest.raises(FileNotFoundError, match='are mini_clip, mini_mit, mini_resnet38'):
+    with pytest.raises(
+        FileNotFoundError, match='are mini_clip, mini_dino, mini_mit, mini_resnet38'
+    ):
         CheckpointLoader.load_checkpoint('mmwsss://resnet', map_location='cpu')
