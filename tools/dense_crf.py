@@ -34,6 +34,13 @@ def parse_args() -> argparse.Namespace:
         help='masks -> masks: labels of the CRF, absent ones too (default: those of each mask)',
     )
     parser.add_argument(
+        '--stride',
+        type=int,
+        default=1,
+        metavar='N',
+        help='maps -> scores: store averages over N x N pixels (default: 1, all pixels)',
+    )
+    parser.add_argument(
         '--confidence', type=float, help='maps -> masks: 255 where the posterior is below this'
     )
     parser.add_argument(
@@ -65,9 +72,11 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError('--image belongs to --power and --background')
     if args.num_labels is not None and args.gt_prob is None:
         raise ValueError('--num-labels belongs to --gt-prob')
+    if args.stride != 1 and not args.low_high:
+        raise ValueError('--stride belongs to --low-high')
     crf = dict(preset=args.preset)
     if args.low_high:
-        task = LowHighFromCAMs(*args.low_high, crf)
+        task = LowHighFromCAMs(*args.low_high, crf, args.stride)
     elif args.gt_prob is not None:
         task = MasksFromMasks(args.gt_prob, crf, num_labels=args.num_labels)
     else:

@@ -16,6 +16,7 @@ stages = [
         images=f'{data_root}/train2014',
         out='work_dirs/psa_coco_cam/crf',
         low_high=(4, 32),
+        stride=4,
     ),
     dict(name='affinity', run='train', config=affinity),
     dict(name='walk', run='predict', config=affinity, checkpoint='affinity'),

@@ -13,5 +13,8 @@ model = dict(
 train_dataloader = val_dataloader = val_evaluator = None
 test_dataloader = dict(batch_size=4)
 test_evaluator = dict(
-    _delete_=True, type='mmwsss.CAMStoreWriter', output_dir='work_dirs/clip_es_coco/cams'
+    _delete_=True,
+    type='mmwsss.CAMStoreWriter',
+    output_dir='work_dirs/clip_es_coco/cams',
+    stride=4,  # at the full size the maps take 90 GB
 )

@@ -9,5 +9,8 @@ model = dict(decode_head=dict(num_classes=80))
 train_cfg = dict(max_iters=25650, val_interval=25650)
 
 test_evaluator = dict(
-    _delete_=True, type='mmwsss.CAMStoreWriter', output_dir='work_dirs/psa_coco_cam/cams'
+    _delete_=True,
+    type='mmwsss.CAMStoreWriter',
+    output_dir='work_dirs/psa_coco_cam/cams',
+    stride=4,  # at the full size the maps take 90 GB
 )

@@ -23,7 +23,7 @@ from .stage import Stage, check_folders, register_stage
 _CRF_KINDS = {
     'power': {'confidence', 'image'},
     'background': {'confidence', 'image'},
-    'low_high': set(),
+    'low_high': {'stride'},
     'gt_prob': {'num_labels'},
 }
 _BACKGROUNDS = 'range:0:1:0.01'
@@ -84,8 +84,8 @@ class DenseCRFStage(FolderStage):
     """The CRF tasks by the words of ``tools/dense_crf.py``.
 
     ``preset`` and one of ``power``, ``background`` (both may have ``confidence`` and ``image``),
-    ``low_high`` and ``gt_prob`` (may have ``num_labels``), see :mod:`mmwsss.stages.crf`.
-    ``background='best of NAME'`` and ``power='best of NAME'`` take the best value that the
+    ``low_high`` (may have ``stride``) and ``gt_prob`` (may have ``num_labels``), see
+    :mod:`mmwsss.stages.crf`. ``background='best of NAME'`` and ``power='best of NAME'`` take the best value that the
     ``evaluate`` stage NAME has found.
     """
 
@@ -106,7 +106,8 @@ class DenseCRFStage(FolderStage):
         crf = dict(preset=self.spec.get('preset', 'psa'))
         if 'low_high' in self.spec:
             low, high = self.spec['low_high']
-            return dict(type='mmwsss.LowHighFromCAMs', low=low, high=high, crf=crf)
+            stride = self.spec.get('stride', 1)
+            return dict(type='mmwsss.LowHighFromCAMs', low=low, high=high, crf=crf, stride=stride)
         if 'gt_prob' in self.spec:
             given = {key: self.spec[key] for key in ('gt_prob', 'num_labels') if key in self.spec}
             return dict(type='mmwsss.MasksFromMasks', crf=crf, **given)

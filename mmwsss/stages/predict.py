@@ -21,6 +21,7 @@ from .launch import Launch, load_config
 
 WRITERS = {'cams': 'mmwsss.CAMStoreWriter', 'masks': 'mmwsss.PseudoMaskWriter'}
 NO_CHECKPOINT = 'none'
+_NO_SETTINGS = ('type', 'output_dir', 'prefix', 'claimed')  # of writers; the rest shapes the files
 _WHAT = 'writing pseudo masks'
 
 
@@ -126,7 +127,11 @@ def set_prediction(
 def _set_writers(cfg: Config, write: Mapping[str, str]) -> None:
     for kind in write:
         check_choice('write', kind, WRITERS)
-    cfg.test_evaluator = [dict(type=WRITERS[kind], output_dir=write[kind]) for kind in write]
+    given = {evaluator['type']: evaluator for evaluator in as_list(cfg.test_evaluator)}
+    cfg.test_evaluator = [
+        {**given.get(WRITERS[kind], {}), 'type': WRITERS[kind], 'output_dir': write[kind]}
+        for kind in write
+    ]
 
 
 def _set_predict(cfg: Config, predict: str | None, write: Mapping[str, str]) -> None:
@@ -249,8 +254,10 @@ def write_missing(
     dataset = build_dataset(cfg.test_dataloader.dataset)
     images = image_inputs(dataset)
     left = set()
-    for folder, suffix in outputs(cfg).items():
-        left |= set(images) - claim(folder, suffix, settings, images, restart)
+    for writer in cfg.test_evaluator:
+        folder, suffix = writer['output_dir'], METRICS.get(writer['type']).extension
+        own = {key: value for key, value in writer.items() if key not in _NO_SETTINGS}
+        left |= set(images) - claim(folder, suffix, {**settings, **own}, images, restart)
     if left:
         narrow(cfg.test_dataloader.dataset, dataset, left, left_list)
         for writer in cfg.test_evaluator:

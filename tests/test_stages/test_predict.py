@@ -31,6 +31,12 @@ def test_a_config_that_trains_and_judges_becomes_one_that_writes():
     assert written == [('mmwsss.CAMStoreWriter', 'a'), ('mmwsss.PseudoMaskWriter', 'b')]
 
 
+def test_writers_keep_their_settings():
+    cfg = load('wsss/psa_coco_cam')
+    set_prediction(cfg, dict(cams='a', masks='b'))
+    assert [e.get('stride') for e in cfg.test_evaluator] == [4, None]
+
+
 def test_without_a_word_the_writers_of_the_config_write_as_it_says():
     cfg = load('wsss/psa_mini_cam')
     set_prediction(cfg)
@@ -119,6 +125,10 @@ def test_files_that_are_there_are_not_made_again(checkpoints):
         (dict(checkpoint='second.pth'), 'other settings: weights'),
         (dict(cfg_options={'model.pretrained': 'x'}), 'other settings: model.pretrained'),
         (dict(crf='psa'), 'other settings: model'),
+        (
+            dict(cfg_options={'test_evaluator.0.field': 'pred_pseudo_mask'}),
+            'other settings: field',
+        ),
     ],
 )
 def test_files_of_another_run_are_refused_and_kept(checkpoints, changes, message):
