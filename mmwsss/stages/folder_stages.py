@@ -85,8 +85,8 @@ class DenseCRFStage(FolderStage):
 
     ``preset`` and one of ``power``, ``background`` (both may have ``confidence`` and ``image``),
     ``low_high`` (may have ``stride``) and ``gt_prob`` (may have ``num_labels``), see
-    :mod:`mmwsss.stages.crf`. ``background='best of NAME'`` and ``power='best of NAME'`` take the best value that the
-    ``evaluate`` stage NAME has found.
+    :mod:`mmwsss.stages.crf`. ``background='best of NAME'`` and ``power='best of NAME'`` take the
+    best value that the ``evaluate`` stage NAME has found.
     """
 
     needed = frozenset({'source', 'images', 'out'})
