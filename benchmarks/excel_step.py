@@ -126,7 +126,8 @@ def step(model: ExCEL, image: Tensor, labels: Tensor, calibrated: bool) -> None:
     logits, affinity = model.decode_head.decode(fused), model.decode_head.predict_affinity(fused)
     maps = model.patch_text_maps(features, fused if calibrated else None)
     refined = model.refine(maps, features, labels, affinity if calibrated else None)
-    label = model.make_pseudo_label(model.pixels(image), refined, labels).label
+    size = image.shape[-2:]
+    label = model.make_pseudo_label(model.pixels(image), refined, labels, size).label
     sum(model.decode_head.loss_by_feat(logits, affinity, label).values()).backward()
 
 
@@ -176,7 +177,7 @@ def main() -> None:
     patches = model.backbone.patch_features(features)
     text = F.normalize(torch.randn(103, patches.shape[-1]), dim=-1)
     report.compare(
-        f'maps of {len(text)} texts, {size}',
+        f'maps of {len(text)} texts, one crop of {crop}, ViT-B/16 size',
         'product of patches, texts and channels',
         partial(product_maps, patches[:1], text, 80),
         partial(localization_maps, patches[:1], text, 80),

@@ -1,9 +1,18 @@
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from itertools import count
 
 import pytest
 
 from .processes import TOOLS, Done, run_script
+
+
+@pytest.fixture(autouse=True, scope='session')
+def nothing_remembered(tmp_path_factory) -> Iterator[None]:
+    """Embeddings of texts are not those of earlier code."""
+    os.environ['MMWSSS_CACHE_DIR'] = str(tmp_path_factory.mktemp('cache'))
+    yield
+    del os.environ['MMWSSS_CACHE_DIR']
 
 
 @pytest.fixture

@@ -45,7 +45,9 @@ def run(args: argparse.Namespace) -> None:
     sentences = read_descriptions(args.descriptions, classes)
     clip = FrozenCLIP(args.clip)
     bank, flags = build_bank(clip, classes, sentences, args.num_attributes, args.seed)
-    save_bank(args.out, bank, classes=classes, clip=clip.digest.item(), seed=args.seed, flags=flags)
+    texts = [sentence for of_class in sentences for sentence in of_class]
+    about = dict(classes=classes, sentences=texts, clip=clip.digest.item(), seed=args.seed)
+    save_bank(args.out, bank, flags=flags, **about)
     print(f'{args.out}: {bank.shape[1]} attributes of {len(classes)} classes')
 
 

@@ -11,7 +11,7 @@ model = dict(
     text={{_base_.texts}},
     refiner=dict(gated_last=8, box_threshold=0.7),
     cam_source=-1,
-    relabel_start=40000,
+    relabel_start=40001,
 )
 train_dataloader = dict(batch_size=8)
 

@@ -10,7 +10,7 @@ model = dict(
     text={{_base_.texts}},
     refiner=dict(gated_last=6, box_threshold=None),
     cam_source=-2,
-    relabel_start=18000,
+    relabel_start=18001,
 )
 
 # the official 2e-5 is multiplied by 10 for all that is trained

@@ -24,10 +24,10 @@ from torch import Tensor, nn
 
 import mmwsss
 
+from ..models.backbones.clip_vit import CLIPRequest
 from ..models.text_encoders.attribute_bank import PLAIN
 from ..models.text_encoders.text_bank import check_templates
 from ..models.utils.clip_weights import find_clip_file
-from ..ops.clip.vit import run_block
 from ..ops.multi_view import resize_to_multiple
 from ..ops.resize import upsample
 from ..registry import DATASETS, MODELS
@@ -230,7 +230,9 @@ class WSSSInferencer:
         check_palette(palette, 1 + len(prompts))
         text.class_names = list(prompts.values())
         text.background_names = background_prompts(background, prompts)
-        if classes is not None and 'bank' in text:
+        if bank is not None and 'bank' not in text:
+            raise ValueError('bank is for ExCEL: the texts of this config have no attributes')
+        if bank is not None or (classes is not None and 'bank' in text):
             bank = PLAIN if bank is None else str(bank)
             text.update(bank=bank, described_as=list(prompts), num_attributes=None)
         if templates is not None:
@@ -474,10 +476,8 @@ def class_scores(clip: nn.Module, text: nn.Module, inputs: Tensor) -> Tensor:
     Returns:
         ``(B, C)``.
     """
-    tokens = clip.encode(inputs).tokens[-1]
-    visual = clip.visual
-    last = run_block(visual.transformer.resblocks[-1], tokens, half=clip.half_rounding).tokens
-    feature = F.normalize(visual.ln_post(last[:, 0]) @ visual.proj, dim=-1)
+    features = clip.encode(inputs, CLIPRequest(last=True, projected=True))
+    feature = F.normalize(features.projected[:, 0], dim=-1)
     logits = clip.logit_scale * feature @ text.embeddings.T
     return logits.softmax(dim=1)[:, : text.num_classes]
 

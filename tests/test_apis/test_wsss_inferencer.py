@@ -155,6 +155,10 @@ def test_excel_without_training_takes_any_classes(scenes, tmp_path):
     path.write_text(json.dumps({n: [f'a {n} on {g}.' for g in GROUNDS] for n in ('boat', 'cow')}))
     inferencer.set_classes(['boat', 'cow'], GROUNDS, bank=path)
     assert not torch.equal(inferencer.model.text.enriched, inferencer.model.text.embeddings)
+    inferencer.set_classes(bank='mini')  # of the config's own classes
+    assert not torch.equal(inferencer.model.text.enriched, inferencer.model.text.embeddings)
+    with pytest.raises(ValueError, match='bank is for ExCEL'):
+        WSSSInferencer(CONFIG, ['boat'], GROUNDS, device='cpu', bank=path)
     with pytest.raises(ValueError, match='has a decode_head'):
         WSSSInferencer(str(CONFIG).replace('clip_es_mini', 'excel_mini'))
 

@@ -1,15 +1,26 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.logging import MessageHub
 
 from mmwsss.models import ExCEL, ExCELFree, FrozenCLIP
 from mmwsss.models.segmentors import single_stage
-from mmwsss.models.text_encoders.attribute_bank import build_bank, load_bank, save_bank
+from mmwsss.models.text_encoders.attribute_bank import (
+    SHIPPED,
+    build_bank,
+    load_bank,
+    read_descriptions,
+    save_bank,
+)
+from mmwsss.models.text_encoders.text_features import cut_to_context
 from mmwsss.testing import labelled_samples, tiny_clip_state
 
 from .conftest import CLASSES
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
 def free_config() -> dict:
@@ -132,7 +143,10 @@ def test_maps_do_not_depend_on_the_other_images_of_the_batch(model, images):
 
 def test_training_free_maps(images):
     torch.manual_seed(0)
-    model = ExCELFree(**free_config()).eval()
+    static = dict(
+        type='mmwsss.CLIPAffinityRefiner', static_last=3, gated_last=None, gated_start=None
+    )
+    model = ExCELFree(**{**free_config(), 'refiner': static}).eval()
     assert not any(p.requires_grad for p in model.parameters())
     result = model.predict(images, labelled_samples((0,), (1, 2), ()))
     for sample, allowed in zip(result, ({0, 1}, {0, 2, 3}, {0}), strict=True):
@@ -142,6 +156,16 @@ def test_training_free_maps(images):
     assert not torch.equal(plain[0].pred_cam.cam, result[0].pred_cam.cam)
     with pytest.raises(ValueError, match=r'test_cfg\.predict must be one of cam'):
         model.test_cfg = dict(predict='seg')
+
+
+def test_colours_that_refine_maps_are_those_of_the_view(model, images):
+    seen = []
+    par = model.eval().par
+    model.par = lambda image, scores: seen.append((image, scores.shape)) or par(image, scores)
+    model.predict_maps(images, torch.tensor([[1.0, 0, 0], [0, 1, 1], [0, 0, 0]]))
+    view = torch.nn.functional.interpolate(images, size=(40, 40), mode='bilinear')
+    (found, shape), *others = seen
+    assert not others and torch.equal(found, view) and shape[-2:] == (40, 56)
 
 
 def test_first_view_without_its_mirror_image(model):
@@ -166,6 +190,13 @@ def test_first_view_without_its_mirror_image(model):
         (dict(refiner=dict(type='mmwsss.CLIPAffinityRefiner', static_last=6)), 'has 4 blocks'),
         (dict(test_cfg=dict(merge_scale=0)), 'merge_scale'),
         (dict(test_cfg=dict(scales=(1.0, 0.5))), 'scales'),
+        (dict(test_cfg=dict(side=40, sizes=(40,), first_unflipped=True)), 'needs .*flip=True'),
+        (
+            dict(
+                refiner=dict(type='mmwsss.CLIPAffinityRefiner', static_last=None, gated_start=None)
+            ),
+            'static_last is None, but the method has a static phase',
+        ),
     ],
 )
 def test_parts_that_do_not_fit(changes, message):
@@ -221,6 +252,48 @@ def test_bank_of_other_classes_or_another_clip(tmp_path):
         tiny_excel(**text(bank=str(path)))
     with pytest.raises(ValueError, match='of 8 numbers, the CLIP makes texts of 16'):
         tiny_excel(**text(bank=torch.randn(8, 12)))
+
+
+def test_official_files(tmp_path):
+    """Sentences begin with the class already; flags tell how many classes there were."""
+    clip = FrozenCLIP(tiny_clip_state(), quick_gelu=True)
+    plain = [[f'It is {i}.' for i in range(3)]] * 3
+    official = [[f'a clean origami {n}. it is {i}.' for i in range(3)] for n in CLASSES]
+    banks = [build_bank(clip, CLASSES, sentences, 4)[0] for sentences in (plain, official)]
+    assert torch.equal(*banks)
+    bank = torch.randn(16, 12)
+    torch.save([bank, torch.zeros(80, 12)], tmp_path / 'coco.pth')
+    with pytest.raises(ValueError, match=r'coco\.pth was made for 80 classes, there are 3'):
+        tiny_excel(**text(bank=str(tmp_path / 'coco.pth')))
+    torch.save([bank, torch.zeros(3, 12)], tmp_path / 'own.pth')
+    model = tiny_excel(**text(bank=str(tmp_path / 'own.pth')))
+    assert torch.equal(model.text.enriched, tiny_excel(**text(bank=bank)).text.enriched)
+
+
+def test_long_descriptions_are_cut_at_a_word():
+    texts = ['it is red.', 'very ' * 90 + 'red.']
+    assert cut_to_context(texts) == ['it is red.', ' '.join(['very'] * 75)]
+
+
+@pytest.mark.parametrize(('name', 'count'), [('voc12', 20), ('coco14', 80)])
+def test_shipped_descriptions_know_every_class(name, count):
+    texts = Config.fromfile(CONFIGS / f'_base_/prompts/clip_es_{name}.py').texts
+    names = texts.get('described_as') or texts['class_names']
+    sentences = read_descriptions(SHIPPED['shipped'], names)
+    assert [len(of_class) for of_class in sentences] == [20] * count
+    assert len({s for of_class in sentences for s in of_class}) == 20 * count
+
+
+def test_bank_builder(tmp_path, run_tool):
+    path = tmp_path / 'd.json'
+    grounds = ('grass', 'sky', 'water')
+    path.write_text(json.dumps({n: [f'a {n} on {g}.' for g in grounds] for n in ('boat', 'cow')}))
+    options = ('--clip', 'mini', '--num-attributes', 4)
+    done = run_tool('build_attribute_bank.py', path, tmp_path / 'b.npz', *options)
+    assert done.returncode == 0, done.stderr[-2000:]
+    bank, about = load_bank(tmp_path / 'b.npz')
+    assert bank.shape[1] == 4 and about['flags'].shape == (2, 4)
+    assert about['classes'].tolist() == ['boat', 'cow'] and len(about['sentences']) == 6
 
 
 def test_official_bank_and_what_is_none(tmp_path):

@@ -3,7 +3,7 @@ import torch
 from open_clip.model import CLIP
 
 from mmwsss.models import FrozenCLIP, TextBank
-from mmwsss.models.text_encoders.text_bank import text_features
+from mmwsss.models.text_encoders.text_features import cached_text_features, text_features
 from mmwsss.models.utils.clip_weights import build_clip
 from mmwsss.testing import tiny_clip_state
 
@@ -74,3 +74,30 @@ def test_templates_need_a_place_for_the_name(clip, templates):
 def test_prompts_longer_than_the_context(clip):
     with pytest.raises(ValueError, match=r'has \d+ tokens, CLIP reads at most 77'):
         text_features(clip, ['cat ' * 80], ['a {}.'])
+
+
+def test_texts_are_encoded_once(clip, monkeypatch, tmp_path):
+    monkeypatch.setenv('MMWSSS_CACHE_DIR', str(tmp_path))
+    names, templates = ['cat', 'sea lion'], ['a {}.', 'the {}']
+    first = cached_text_features(clip, names, templates)
+    assert torch.equal(first, text_features(clip, names, templates))
+    clip.drop_text()
+    assert torch.equal(cached_text_features(clip, names, templates), first)
+    assert clip.text_tower is None  # not even read
+    (path,) = tmp_path.rglob('*.npy')
+    path.write_bytes(path.read_bytes()[:-40])
+    torch.testing.assert_close(cached_text_features(clip, names, templates), first)
+    other = FrozenCLIP(tiny_clip_state(seed=1), quick_gelu=True)
+    for features in (
+        cached_text_features(other, names, templates),
+        cached_text_features(clip, names, templates[:1]),
+        cached_text_features(clip, names[::-1], templates),
+    ):
+        assert not torch.allclose(features, first, atol=1e-3)
+    assert len(list(tmp_path.rglob('*.npy'))) == 4
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(clip, monkeypatch, tmp_path):
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('MMWSSS_CACHE_DIR', str(tmp_path / 'file'))
+    assert cached_text_features(clip, ['cat'], ['a {}.']).shape == (1, 16)

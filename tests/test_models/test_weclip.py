@@ -178,3 +178,7 @@ def test_more_attention_maps_than_blocks():
     refiner = dict(type='mmwsss.CLIPAffinityRefiner', static_last=8, gated_last=2)
     with pytest.raises(ValueError, match=r'static_last is 8, but the CLIP has 4 blocks'):
         tiny_weclip(refiner=refiner)
+    refiner = dict(type='mmwsss.CLIPAffinityRefiner', static_last=3, gated_last=2)
+    for changes in (dict(gated_start=None), dict(static_last=None), dict(gated_start=-1)):
+        with pytest.raises(ValueError, match=r'refiner\.gated_start'):
+            tiny_weclip(refiner={**refiner, **changes})

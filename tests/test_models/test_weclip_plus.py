@@ -27,7 +27,11 @@ def tiny_plus(**changes) -> WeCLIPPlus:
         ),
         text=dict(type='mmwsss.TextBank', class_names=CLASSES, background_names=['grass', 'sky']),
         refiner=dict(
-            type='mmwsss.CLIPAffinityRefiner', static_last=2, gated_last=2, box_threshold=None
+            type='mmwsss.CLIPAffinityRefiner',
+            static_last=None,
+            gated_last=2,
+            box_threshold=None,
+            gated_start=None,
         ),
         par=dict(type='mmwsss.PAR', dilations=(1, 2), iterations=3),
         relabel_start=5,

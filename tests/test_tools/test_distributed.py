@@ -80,9 +80,10 @@ def test_two_processes_train_like_one(tmp_path, run_tool):
     assert trained[1] == pytest.approx(trained[0], abs=0.5)
 
 
-def test_weclip_trains_and_tests_in_two_processes(tmp_path, run_tool):
+@pytest.mark.parametrize('method', ['weclip', 'excel', 'weclip_plus'])
+def test_methods_train_and_test_in_two_processes(tmp_path, run_tool, method):
     """Seven images for two processes: one image is dealt twice and must count once."""
-    config = write_mini_run(tmp_path)
+    config = write_mini_run(tmp_path, method=method)
     run_sh('dist_train.sh', config, 2, '--work-dir=two', cwd=tmp_path)
     checkpoint = tmp_path / 'two' / 'iter_3.pth'
     options = ('--launcher=pytorch', '--work-dir=tested')

@@ -51,14 +51,15 @@ def one_thread():
 
 
 @pytest.mark.usefixtures('one_thread')
-@pytest.mark.parametrize('case', ['no worker', 'two workers', 'weclip'])
+@pytest.mark.parametrize('case', ['no worker', 'two workers', 'weclip', 'excel', 'weclip_plus'])
 def test_killed_and_resumed_equals_uninterrupted(tmp_path, run_tool, case, monkeypatch):
-    if case == 'weclip':
-        config, first, last = write_mini_run(tmp_path, 9), 'iter_3.pth', 'iter_9.pth'
+    mini = not case.endswith(('worker', 'workers'))
+    if mini:
+        config, first, last = write_mini_run(tmp_path, 9, case), 'iter_3.pth', 'iter_9.pth'
     else:
         config = write_tiny_run(tmp_path, workers=2 if case == 'two workers' else 0)
         first, last = 'iter_10.pth', 'iter_30.pth'
-    at = '4' if case == 'weclip' else '14'
+    at = '4' if mini else '14'
     train(config, tmp_path / 'straight')
 
     (tmp_path / 'killer.py').write_text(KILLER)

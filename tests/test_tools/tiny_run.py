@@ -1,4 +1,4 @@
-"""Runs small enough to train in seconds: a stock network with dropout, and the mini WeCLIP."""
+"""Runs small enough to train in seconds: a stock network with dropout, and mini methods."""
 
 from pathlib import Path
 
@@ -66,11 +66,11 @@ work_dir = {work_dir!r}
 """
 
 
-def write_mini_run(folder: Path, iterations: int = 3) -> Path:
-    """Write a config of the shipped mini WeCLIP: short, without validation, tests 7 images."""
+def write_mini_run(folder: Path, iterations: int = 3, method: str = 'weclip') -> Path:
+    """Write a config of a shipped mini method: short, without validation, tests 7 images."""
     few_mini_images(folder / 'data', train=8, val=7)
     config = folder / 'mini.py'
-    base = str(CONFIGS / 'wsss' / 'weclip_mini.py')
+    base = str(CONFIGS / 'wsss' / f'{method}_mini.py')
     config.write_text(
         MINI.format(
             base=base,

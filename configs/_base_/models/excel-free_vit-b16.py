@@ -10,7 +10,9 @@ model = dict(
     ),
     backbone=dict(type='mmwsss.SurgeryCLIP', checkpoint='openai', num_surgery=5),
     text=dict(type='mmwsss.AttributeTextBank', class_names=[], background_names=[], bank='shipped'),
-    refiner=dict(type='mmwsss.CLIPAffinityRefiner', static_last=6, gated_last=6),
+    refiner=dict(
+        type='mmwsss.CLIPAffinityRefiner', static_last=6, gated_last=None, gated_start=None
+    ),
     par=dict(type='mmwsss.PAR', dilations=(1, 2, 4, 8, 12, 24), iterations=20),
     test_cfg=dict(predict='cam', side=320),
 )

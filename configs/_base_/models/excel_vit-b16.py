@@ -3,6 +3,7 @@ _base_ = ['./excel-free_vit-b16.py', './imagenet_rgb.py']
 model = dict(
     type='mmwsss.ExCEL',
     data_preprocessor={{_base_.data_preprocessor}},
+    refiner=dict(gated_last=6),
     decode_head=dict(
         type='mmwsss.WeCLIPHead',
         in_channels=768,

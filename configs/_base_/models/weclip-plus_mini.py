@@ -11,7 +11,7 @@ model = dict(
         num_heads=4,
         affinity_radius=8,
     ),
-    refiner=dict(static_last=3, gated_last=3),
+    refiner=dict(gated_last=3),
     # a third of VOC's crop: a third of its reach
     par=dict(dilations=(1, 2, 4, 8), iterations=10),
     test_cfg=dict(long_side=None),

@@ -19,6 +19,7 @@ model = dict(
         loss_seg=dict(type='mmwsss.BalancedCrossEntropy'),
         loss_affinity=dict(type='mmwsss.AffinityLoss', loss_weight=0.1),
     ),
+    refiner=dict(static_last=None, gated_start=None),  # gated from the first iteration
 )
 
 # test.py --tta: the published protocol

@@ -73,8 +73,8 @@ class CLIPFeatures:
 class FrozenCLIP(FrozenBackbone):
     """CLIP ViT that is never trained: tokens and attention of every block, and Grad-CAM.
 
-    All blocks but the last run in :meth:`encode`; :meth:`gradcam` runs the last one. Position
-    embeddings are resized bilinearly to any image size.
+    :meth:`encode` runs all blocks but the last, or all if asked to; :meth:`gradcam` runs the last.
+    Position embeddings are resized bilinearly to any image size.
 
     Checkpoints do not hold the frozen weights but a digest of them, and loading a checkpoint that
     was made with another CLIP is an error.
@@ -104,6 +104,7 @@ class FrozenCLIP(FrozenBackbone):
         self.register_buffer('logit_scale', clip.logit_scale.detach().exp(), persistent=False)
         self.half_rounding = half_rounding
         self._checkpoint, self._quick_gelu = checkpoint, quick_gelu
+        self._text_digest: int | None = None
         self.freeze()
 
     @property
@@ -133,6 +134,12 @@ class FrozenCLIP(FrozenBackbone):
                 raise ValueError(f'{self._source} does not hold the CLIP any more that was loaded')
             self.text_tower = CLIPText(clip).to(self.digest.device)
         return self.text_tower
+
+    def text_digest(self) -> int:
+        """Digest of the weights of the text tower, which is not read again for it."""
+        if self._text_digest is None:
+            self._text_digest = digest(self.text().state_dict()).item()
+        return self._text_digest
 
     def drop_text(self) -> None:
         """Free the text tower once all texts are encoded."""

@@ -66,5 +66,5 @@ def digest(state: Mapping[str, Tensor]) -> Tensor:
     sha = hashlib.sha256()
     for key in sorted(state):
         sha.update(key.encode())
-        sha.update(state[key].contiguous().numpy().tobytes())
+        sha.update(state[key].contiguous().cpu().numpy().tobytes())
     return torch.tensor(int.from_bytes(sha.digest()[:8], 'big') >> 1)

@@ -1,5 +1,7 @@
 """Refinement of cams with CLIP's own attention."""
 
+from collections.abc import Sequence
+
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor
@@ -7,6 +9,7 @@ from torch import Tensor
 from mmwsss.ops.affinity import gated_attention, mean_attention
 from mmwsss.ops.affinity.caa import class_aware_affinity
 from mmwsss.registry import MODELS
+from mmwsss.utils.checks import check_range
 
 
 @MODELS.register_module()
@@ -18,35 +21,55 @@ class CLIPAffinityRefiner(BaseModule):
     has learned, it is the attention of the trustworthy layers gated by the decoder's affinity.
 
     Args:
-        static_last: Attention maps averaged in the static phase.
-        gated_last: Maps to choose from in the gated phase: 6 (VOC), 10 (COCO).
-        box_threshold: See :func:`mmwsss.ops.affinity.box_mask.box_mask`: 0.4 (VOC), 0.7 (COCO);
-            None: no boxes.
-        gated_start: Training iterations of the static phase. The published VOC numbers were made
-            with 9144: the official counter also counts the validation images seen between.
-            Evaluation is always gated.
+        static_last: Attention maps averaged in the static phase; None: there is none.
+        gated_last: Maps to choose from in the gated phase; None: there is none.
+        box_threshold: See :func:`mmwsss.ops.affinity.box_mask.box_mask`; None: no boxes.
+        gated_start: Training iterations of the static phase, for methods with both; None: there
+            is one phase. Evaluation is gated if there is a gated phase.
+
+    Raises:
+        ValueError: ``gated_start`` does not suit the phases.
     """
 
     def __init__(
         self,
-        static_last: int = 8,
-        gated_last: int = 6,
+        static_last: int | None = 8,
+        gated_last: int | None = 6,
         box_threshold: float | None = 0.4,
-        gated_start: int = 15000,
+        gated_start: int | None = 15000,
     ) -> None:
         super().__init__()
+        check_range('refiner.gated_start', gated_start, 0, integer=True)
+        if (gated_start is not None) != (None not in (static_last, gated_last)):
+            raise ValueError(
+                'refiner.gated_start is where the static phase ends: give it if static_last and '
+                'gated_last are both given, and None if one of them is None'
+            )
         self.static_last = static_last
         self.gated_last = gated_last
         self.box_threshold = box_threshold
         self.gated_start = gated_start
 
-    def check_blocks(self, num_layers: int) -> None:
-        """Raise ValueError if a phase wants attention maps of more blocks than there are."""
-        for name in ('static_last', 'gated_last'):
-            if not 1 <= getattr(self, name) <= num_layers:
+    def check(self, num_layers: int, phases: Sequence[str] = ('static', 'gated')) -> None:
+        """Check that the phases are those of a method, and that there are blocks for them.
+
+        Args:
+            num_layers: Blocks of the CLIP.
+            phases: What the method has of ``'static'`` and ``'gated'``.
+
+        Raises:
+            ValueError: A phase is missing or has no use, or wants attention maps of more blocks
+                than there are.
+        """
+        for phase in ('static', 'gated'):
+            name, last = f'refiner.{phase}_last', getattr(self, f'{phase}_last')
+            if (phase in phases) != (last is not None):
                 raise ValueError(
-                    f'refiner.{name} is {getattr(self, name)}, but the CLIP has {num_layers} blocks'
+                    f'{name} is {last}, but the method has '
+                    + (f'a {phase} phase' if phase in phases else f'no {phase} phase: set it None')
                 )
+            if last is not None and not 1 <= last <= num_layers:
+                raise ValueError(f'{name} is {last}, but the CLIP has {num_layers} blocks')
 
     def num_attn(self, gated: bool) -> int:
         """Attention maps that a phase needs, the last block's included."""

@@ -8,12 +8,14 @@ from .deeplab import DeepLab
 from .dense_crf_model import DenseCRFModel
 from .excel import ExCEL
 from .excel_free import ExCELFree
+from .excel_supervised import ExCELSupervised
 from .map_classifier import MapClassifier
 from .one_stage import OneStage
 from .one_stage_supervised import OneStageSupervised
 from .single_stage import SingleStageWSSS
 from .weclip import WeCLIP
 from .weclip_plus import WeCLIPPlus
+from .weclip_plus_supervised import WeCLIPPlusSupervised
 
 __all__ = [
     'AFA',
@@ -25,6 +27,7 @@ __all__ = [
     'DenseCRFModel',
     'ExCEL',
     'ExCELFree',
+    'ExCELSupervised',
     'MapClassifier',
     'OneStage',
     'OneStageSupervised',
@@ -33,4 +36,5 @@ __all__ = [
     'WSSSSegmentor',
     'WeCLIP',
     'WeCLIPPlus',
+    'WeCLIPPlusSupervised',
 ]

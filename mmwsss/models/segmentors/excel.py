@@ -1,7 +1,7 @@
 """ExCEL: patch-text alignment with a frozen CLIP."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -43,6 +43,8 @@ class ExCELSettings(PatchTextSettings):
         super().__post_init__()
         check_range('test_cfg.merge_scale', self.merge_scale, 0, 1, open_low=True)
         check_flag('test_cfg.first_unflipped', self.first_unflipped)
+        if self.first_unflipped and not self.flip:
+            raise ValueError('test_cfg.first_unflipped needs test_cfg.flip=True')
 
 
 @MODELS.register_module()
@@ -113,11 +115,12 @@ class ExCEL(SingleStageWSSS, PatchTextMaps):
         affinity = self.decode_head.predict_affinity(fused)
         maps = self.patch_text_maps(features, fused if calibrated else None)
         refined = self.refine(maps, features, image_labels, affinity if calibrated else None)
-        pseudo_label = self.make_pseudo_label(self.pixels(inputs), refined, image_labels).label
+        size = inputs.shape[-2:]
+        label = self.make_pseudo_label(self.pixels(inputs), refined, image_labels, size).label
         source = None
         if self.self_target_start is not None and self.phase(self.self_target_start):
-            source = upsample(seg_logits.detach(), inputs.shape[-2:]).argmax(dim=1)
-        losses = self.decode_head.loss_by_feat(seg_logits, affinity, pseudo_label, source)
+            source = upsample(seg_logits.detach(), size).argmax(dim=1)
+        losses = self.decode_head.loss_by_feat(seg_logits, affinity, label, source)
         return self.weigh_losses(losses)
 
     def maps_of_view(self, view: Tensor, image_labels: Tensor) -> Tensor:
@@ -128,9 +131,9 @@ class ExCEL(SingleStageWSSS, PatchTextMaps):
         maps = flip_max(self.patch_text_maps(features, fused))
         if self.settings.maps == 'plain':
             return maps[0, image_labels[0] > 0]
-        features.attn = features.attn[:, :1]
         affinity = self.decode_head.predict_affinity(fused[:1])
-        return self.refine(maps, features, image_labels, affinity)
+        upright = replace(features, attn=features.attn[:, :1])
+        return self.refine(maps, upright, image_labels, affinity)
 
     def merged_logits(self, inputs: Tensor) -> Tensor:
         """Mean of the logits of all views at ``merge_scale`` of the size of the image."""

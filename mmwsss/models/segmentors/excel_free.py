@@ -31,7 +31,8 @@ class ExCELFree(PatchTextMaps):
     Args:
         backbone: :class:`mmwsss.models.backbones.SurgeryCLIP`.
         text: :class:`mmwsss.models.text_encoders.AttributeTextBank`.
-        refiner: :class:`mmwsss.models.refiners.CLIPAffinityRefiner`; static.
+        refiner: :class:`mmwsss.models.refiners.CLIPAffinityRefiner` with a static
+            phase alone.
         par: :class:`mmwsss.models.refiners.PAR`.
         kwargs: Arguments of :class:`WSSSSegmentor`; ``test_cfg``: :class:`ExCELFreeSettings`.
             ``maps='plain'`` are the patch-text maps.
@@ -41,6 +42,7 @@ class ExCELFree(PatchTextMaps):
     """
 
     settings_type = ExCELFreeSettings
+    refiner_phases = ('static',)
     crf_in_test_cfg = False  # it has maps; tools/dense_crf.py refines a folder of them
 
     def __init__(self, backbone: dict, text: dict, refiner: dict, par: dict, **kwargs) -> None:

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -40,15 +41,16 @@ class PatchTextMaps(WSSSSegmentor):
     """
 
     settings_type = PatchTextSettings
+    refiner_phases: ClassVar[tuple[str, ...]] = ('static', 'gated')
 
     def prepare(self, sides: Sequence[int]) -> None:
         """Encode the texts, and check that the parts fit.
 
         Raises:
-            ValueError: The refiner wants more blocks than CLIP has, or patches do not fill a view
-                of one of these ``sides``.
+            ValueError: The refiner has other phases or wants more blocks than CLIP has, or patches
+                do not fill a view of one of these ``sides``.
         """
-        self.refiner.check_blocks(self.backbone.num_layers)
+        self.refiner.check(self.backbone.num_layers, self.refiner_phases)
         self.check_sides(sides)
         self.text.encode(self.backbone)
         self.backbone.drop_text()
@@ -110,16 +112,19 @@ class PatchTextMaps(WSSSSegmentor):
             chosen = maps[image_index, labels].float()
             return self.refiner(chosen, features.attn, affinity, image_index, gated)
 
-    def make_pseudo_label(self, image: Tensor, maps: Tensor, image_labels: Tensor) -> Maps:
-        """Maps and pseudo label at the size of the image; see :func:`label_of_pairs`.
+    def make_pseudo_label(
+        self, image: Tensor, maps: Tensor, image_labels: Tensor, size: tuple[int, int]
+    ) -> Maps:
+        """Full-size maps and pseudo label; see :func:`label_of_pairs`.
 
         Args:
-            image: What PAR sees ``(B, 3, H, W)``.
+            image: What PAR sees, of any size.
             maps: ``(P, h, w)``, see :meth:`refine`.
             image_labels: Multi-hot ``(B, C_fg)``.
+            size: Height and width of the result.
         """
         image_index, labels = image_labels.nonzero(as_tuple=True)
-        return label_of_pairs(self.par, image, maps, labels, image_index, image.shape[-2:])
+        return label_of_pairs(self.par, image, maps, labels, image_index, size)
 
     def predict_maps(self, inputs: Tensor, image_labels: Tensor) -> Maps:
         """Patch-text maps or their refinement, and the pseudo mask that PAR makes of it."""
@@ -128,7 +133,7 @@ class PatchTextMaps(WSSSSegmentor):
         # calibration depends on the batch: as published, that is an image and its mirror image
         ones = zip(view.split(1), image_labels.split(1), strict=True)
         maps = torch.cat([self.maps_of_view(*one) for one in ones])
-        return self.make_pseudo_label(inputs, maps, image_labels)
+        return self.make_pseudo_label(view, maps, image_labels, inputs.shape[-2:])
 
     @abstractmethod
     def maps_of_view(self, view: Tensor, image_labels: Tensor) -> Tensor:

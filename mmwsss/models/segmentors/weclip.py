@@ -57,7 +57,7 @@ class WeCLIP(SingleStageWSSS):
         check_text_classes(self.decode_head, self.text.num_classes)
         self.text.encode(self.backbone)
         self.backbone.drop_text()
-        self.refiner.check_blocks(self.backbone.num_layers)
+        self.refiner.check(self.backbone.num_layers)
 
     @property
     def num_foreground(self) -> int:

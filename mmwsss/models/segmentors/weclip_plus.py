@@ -51,7 +51,8 @@ class WeCLIPPlus(SingleStageWSSS):
         dino: :class:`mmwsss.models.backbones.FrozenDINOv2`.
         decode_head: :class:`mmwsss.models.decode_heads.WeCLIPPlusHead`.
         text: :class:`mmwsss.models.text_encoders.TextBank`.
-        refiner: :class:`mmwsss.models.refiners.CLIPAffinityRefiner`; always gated.
+        refiner: :class:`mmwsss.models.refiners.CLIPAffinityRefiner`; always gated,
+            without a static phase.
         par: :class:`mmwsss.models.refiners.PAR`.
         cam_source: Tokens that Grad-CAM's last block sees; see
             :func:`mmwsss.models.utils.clip_cam.clip_cams`. -2 (VOC) or -1 (COCO).
@@ -92,7 +93,7 @@ class WeCLIPPlus(SingleStageWSSS):
         check_range('relabel_start', relabel_start, 0, integer=True)
         self.cam_source, self.relabel_start = cam_source, relabel_start
         check_text_classes(self.decode_head, self.text.num_classes)
-        self.refiner.check_blocks(self.backbone.num_layers)
+        self.refiner.check(self.backbone.num_layers, ('gated',))
         width = self.decode_head.dino_layer[0].in_features
         if width != self.dino.embed_dims:
             raise ValueError(

@@ -16,7 +16,8 @@ from mmwsss.utils.checks import check_range, some
 from mmwsss.utils.io import atomic_write
 from mmwsss.utils.text import read_json
 
-from .text_bank import TextBank, text_features
+from .text_bank import TextBank
+from .text_features import cached_text_features, cut_to_context
 
 PLAIN = 'plain'
 _ASSETS = Path(__file__).parents[2] / 'assets'
@@ -25,6 +26,7 @@ SHIPPED = {
     'mini': _ASSETS / 'mini_descriptions.json',
 }
 _PREFIX = 'a clean origami {}. '
+_PREFIXED = 'a clean origami '
 
 
 def read_descriptions(path: str | os.PathLike, names: Sequence[str]) -> list[list[str]]:
@@ -68,7 +70,8 @@ def build_bank(
     Args:
         clip: Encodes the sentences.
         class_names: The texts of the classes, which are put in front of their sentences.
-        descriptions: Sentences of each class.
+        descriptions: Sentences of each class. Those that begin with ``a clean origami`` (the
+            official files) stay as they are; what is too long for CLIP is cut with a warning.
         num_attributes: K; None: as published, 5.6 a class up to 40 classes and 2.8 beyond.
         seed: Of the clustering.
 
@@ -77,15 +80,22 @@ def build_bank(
     """
     counts = [len(sentences) for sentences in descriptions]
     texts = [
-        f'{_PREFIX.format(name)}{sentence}'.lower()
+        _described(name, sentence)
         for name, sentences in zip(class_names, descriptions, strict=True)
         for sentence in sentences
     ]
-    embeddings = text_features(clip, texts, ['{}'])
+    embeddings = cached_text_features(clip, cut_to_context(texts), ['{}'])
     if num_attributes is None:
         share = 5.6 if len(counts) <= 40 else 2.8
         num_attributes = min(round(share * len(counts)), len(embeddings.unique(dim=0)))
     return cluster_attributes(embeddings, counts, num_attributes, seed)
+
+
+def _described(name: str, sentence: str) -> str:
+    sentence = sentence.strip().lower()
+    if sentence.startswith(_PREFIXED):
+        return sentence
+    return f'{_PREFIX.format(name.lower())}{sentence}'
 
 
 def save_bank(path: str | os.PathLike, bank: Tensor, **about: object) -> None:
@@ -121,7 +131,11 @@ def load_bank(path: str | os.PathLike) -> tuple[Tensor, dict[str, np.ndarray]]:
         bank = torch.from_numpy(about.pop('bank')) if 'bank' in about else None
     else:
         content = load_checkpoint_file(path, 'cpu')
-        bank = content[0] if isinstance(content, list | tuple) and content else content
+        bank = content
+        if isinstance(content, list | tuple) and content:
+            bank = content[0]
+            if len(content) > 1:
+                about['flags'] = np.asarray(content[1])
     if not isinstance(bank, Tensor) or bank.ndim != 2 or not bank.isfinite().all():
         raise ValueError(
             f'{path} is no attribute bank: it must hold a matrix of numbers (embedding x '
@@ -211,6 +225,12 @@ class AttributeTextBank(TextBank):
 
     def _check_origin(self, path: Path, about: Mapping[str, np.ndarray], clip: FrozenCLIP) -> None:
         """Refuse a bank that says it was made for other classes or with another CLIP."""
+        if 'flags' in about and len(about['flags']) != self.num_classes:
+            raise ValueError(
+                f'{path} was made for {len(about["flags"])} classes, there are '
+                f'{self.num_classes}: take the bank of these classes, or make one with '
+                'tools/build_attribute_bank.py'
+            )
         if 'classes' in about and sorted(about['classes'].tolist()) != sorted(self.class_names):
             other = sorted(set(about['classes'].tolist()) ^ set(self.class_names))
             raise ValueError(

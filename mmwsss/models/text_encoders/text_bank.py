@@ -5,57 +5,12 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
-from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
 from mmwsss.models.backbones.clip_vit import FrozenCLIP
 from mmwsss.registry import MODELS
 
-
-def check_templates(templates: Sequence[str]) -> None:
-    """Raise ValueError unless every template is a sentence with one ``{}`` for the name."""
-    if isinstance(templates, str) or not templates:
-        raise ValueError(f"templates must be a list of sentences with '{{}}', got {templates!r}")
-    for template in templates:
-        before, name, after = template.partition('{}') if isinstance(template, str) else ('',) * 3
-        if not name or set(before + after) & set('{}'):
-            raise ValueError(
-                f"the template {template!r} must hold '{{}}' once, for the class name, and no "
-                "other braces, as in 'a photo of a {}.'"
-            )
-
-
-def text_features(
-    clip: FrozenCLIP, names: Sequence[str], templates: Sequence[str], batch: int = 256
-) -> Tensor:
-    """Unit embedding of every name: templates filled in, encoded, normalised, averaged.
-
-    Args:
-        clip: Encodes the texts.
-        names: What stands for ``{}``.
-        templates: Sentences with ``{}``.
-        batch: Texts per forward pass.
-
-    Returns:
-        ``(len(names), D)`` unit vectors.
-
-    Raises:
-        ValueError: A template without ``{}``, or a filled one has more tokens than CLIP's context.
-    """
-    check_templates(templates)
-    texts = [template.format(name) for name in names for template in templates]
-    tokenizer = SimpleTokenizer()
-    for text in texts:
-        length = len(tokenizer.encode(text)) + 2
-        if length > tokenizer.context_length:
-            raise ValueError(
-                f'the prompt {text!r} has {length} tokens, CLIP reads at most '
-                f'{tokenizer.context_length}; shorten the class name or the template'
-            )
-    tokens = tokenizer(texts).to(clip.digest.device)
-    features = [clip.encode_text(part) for part in tokens.split(batch)]
-    features = F.normalize(torch.cat(features).float(), dim=-1)
-    return F.normalize(features.unflatten(0, (len(names), -1)).mean(dim=1), dim=-1)
+from .text_features import cached_text_features, check_templates
 
 
 def as_clip_reads(text: str) -> str:
@@ -119,7 +74,7 @@ class TextBank(BaseModule):
 
     def encode(self, clip: FrozenCLIP) -> None:
         """Compute ``embeddings`` ``(num_classes + backgrounds, D)``, classes first."""
-        self.embeddings = text_features(
+        self.embeddings = cached_text_features(
             clip, self.class_names + self.background_names, self.templates
         )
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.cluster.vq import ClusterError, kmeans, kmeans2
+from scipy.cluster.vq import ClusterError, kmeans, kmeans2, vq
 from torch import Tensor
 
 _TRIES = 10
@@ -47,7 +47,7 @@ def cluster_attributes(
     generator = np.random.default_rng(seed)
     tries = (_cluster(points, num_attributes, generator) for _ in range(_TRIES))
     centres = min((found for found in tries if found), key=lambda found: found[1])[0]
-    nearest = np.square(points[:, None] - centres).sum(-1).argmin(-1)
+    nearest, _ = vq(points, centres)
     flags = torch.zeros(len(counts), num_attributes, dtype=torch.bool)
     flags[np.repeat(np.arange(len(counts)), counts), nearest] = True
     return torch.from_numpy(centres.T).float(), flags

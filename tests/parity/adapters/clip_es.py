@@ -16,7 +16,7 @@ from mmwsss.models.backbones import clip_vit
 from mmwsss.models.backbones.clip_vit import CLIPRequest, FrozenCLIP
 from mmwsss.models.data_preprocessor import AnySizePreProcessor
 from mmwsss.models.segmentors.clip_es import CLIPES
-from mmwsss.models.text_encoders.text_bank import text_features
+from mmwsss.models.text_encoders.text_features import text_features
 from mmwsss.ops.affinity import mean_attention, sinkhorn_symmetric
 from mmwsss.ops.affinity.box_mask import box_mask, connected_components
 from mmwsss.ops.affinity.caa import class_aware_affinity

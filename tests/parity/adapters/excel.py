@@ -14,7 +14,7 @@ from mmwsss.converters.excel import convert_excel
 from mmwsss.models.backbones import FrozenCLIP, SurgeryCLIP
 from mmwsss.models.refiners import PAR, CLIPAffinityRefiner
 from mmwsss.models.segmentors import ExCEL
-from mmwsss.models.text_encoders.text_bank import text_features
+from mmwsss.models.text_encoders.text_features import text_features
 from mmwsss.ops.affinity import affinity_label, radius_mask, sinkhorn_symmetric
 from mmwsss.ops.affinity.box_mask import box_mask
 from mmwsss.ops.cam import minmax_normalize
@@ -368,7 +368,7 @@ def _step(model, image, labels, case, iteration, official):
     maps = model.patch_text_maps(features, fused if calibrated else None)
     refined = model.refine(maps, features, labels, affinity if calibrated else None)
     pixels = truncated_pixels(image, MEAN, STD)
-    pseudo = model.make_pseudo_label(pixels, refined, labels).label
+    pseudo = model.make_pseudo_label(pixels, refined, labels, pixels.shape[-2:]).label
     predicted = upsample(seg_logits.detach(), image.shape[-2:]).argmax(1)
     stored = case.tensor(f'out_pseudo_it{iteration}').long()
     own = model.self_start is not None and iteration >= model.self_start
