@@ -61,7 +61,7 @@ def product_maps(features: Tensor, text: Tensor, num_foreground: int) -> Tensor:
 
 def loop_refine(cam: Tensor, attn: Tensor, affinity: Tensor, threshold: float) -> Tensor:
     """One class of one image: layers chosen by their difference, Sinkhorn, squaring."""
-    difference = (affinity - attn).sum((1, 2))
+    difference = (affinity - attn).double().sum((1, 2))  # float32 would choose at random
     kept = attn[difference <= difference.mean()]
     matrix = kept.sum(0) / (len(kept) + 1e-5) * affinity
     for _ in range(3):

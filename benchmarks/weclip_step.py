@@ -156,7 +156,7 @@ def loop_plus_path(model: WeCLIPPlus, image: Tensor, features, branches: tuple) 
         attn = torch.cat([features.attn[:, b], last[None, 1:, 1:]])
         refined = []
         for c, cam in zip(classes, cams, strict=True):
-            difference = (affinity[b] - attn).sum((1, 2))
+            difference = (affinity[b] - attn).double().sum((1, 2))  # float32 chooses at random
             kept = attn[difference <= difference.mean()]
             gated = kept.sum(0) / (len(kept) + 1e-5) * affinity[b]
             refined.append(loop_refine(cam * prob[b, c + 1], gated, None))

@@ -3,6 +3,7 @@
 A fork server imports them once; its children are fresh processes in every other respect.
 """
 
+import gc
 import multiprocessing
 import os
 import runpy
@@ -44,6 +45,7 @@ def start(function, *args) -> BaseProcess:
 
 def _call(function, *args) -> None:
     multiprocessing.set_start_method(None, force=True)  # its own children: Python's default
+    gc.freeze()  # see conftest.py
     function(*args)
 
 
