@@ -80,7 +80,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, run_tool, case, monke
     for name, weight in straight['state_dict'].items():
         torch.testing.assert_close(resumed['state_dict'][name], weight, rtol=0, atol=1e-5)
         moved = max(moved, (weight - start['state_dict'][name]).abs().max().item())
-    assert moved > 1e-3
+    assert moved > 3e-4  # 30 times the tolerance
     assert (tmp_path / 'killed' / 'last_checkpoint').read_text().endswith(last)
 
 
