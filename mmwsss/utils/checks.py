@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import tempfile
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,71 @@ def check_unique(what: str, names: Iterable[str]) -> None:
         raise ValueError(f'{what} given more than once: {some(twice)}')
 
 
+def check_distinct_files(folder: str | os.PathLike, names: Iterable[str]) -> None:
+    """Raise ValueError if the file system takes two of ``names`` for one file of a folder.
+
+    Names that differ in nothing but case, or in how an accent is written, are one file on the
+    systems of Windows and macOS, so that one result would silently overwrite the other.
+
+    Args:
+        folder: Where the files will be; may not exist yet.
+        names: Names of files without suffix, different from each other.
+    """
+    places: dict[str, list[str]] = {}
+    for name in names:
+        places.setdefault(_folded(name), []).append(name)
+    alike = [pair for pair in places.values() if len(pair) > 1]
+    if alike and not _tells_apart(_existing(folder), alike[0]):
+        raise ValueError(
+            f'{some(alike[0])} would be one file in {folder}, whose file system does not tell them '
+            'apart. Rename one image, or write to another disk.'
+        )
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize('NFC', name).casefold()
+
+
+def _tells_apart(folder: Path, names: Sequence[str]) -> bool:
+    """Whether files of these names are different ones, tried out."""
+    with tempfile.TemporaryDirectory(dir=folder) as tmp:
+        for name in names:
+            Path(tmp, name).touch()
+        return len(os.listdir(tmp)) == len(names)
+
+
+def spelling_hint(missing: Iterable[str], present: Iterable[str]) -> str:
+    """What is there under a nearly equal name, to close the message about ids without a file.
+
+    The usual causes: the list has suffixes, folders or two columns, letters differ in case, or an
+    accent is written as one character here and as two there, which looks the same.
+
+    Args:
+        missing: Ids that were looked for.
+        present: Names of the files that are there, with or without suffix.
+
+    Returns:
+        ``' (...)'``, or nothing.
+    """
+    present = list(present)
+    known = {_folded(os.path.splitext(name)[0]): name for name in present}
+    known.update({_folded(name): name for name in present})
+    for name in missing:
+        if name in present:
+            continue
+        if _folded(name) in known:
+            other = some([ascii(known[_folded(name)])])
+            return f' (there is {other}: the names differ in case, suffix or accents)'
+        words = name.replace('\\', '/').split()
+        bare = os.path.splitext(os.path.basename(words[0]))[0] if words else ''
+        if bare != name and _folded(bare) in known:
+            return (
+                f' (there is {some([ascii(known[_folded(bare)])])}: an id is the name of the file '
+                'without folder and suffix, one per line)'
+            )
+    return ''
+
+
 def check_palette(palette: Any, count: int) -> None:
     """Raise ValueError unless ``palette`` has ``count`` to 256 rows of three values in 0..255."""
     rows = [list(row) if isinstance(row, Iterable) else [row] for row in palette]
@@ -100,8 +166,7 @@ def check_output_folder(folder: str | os.PathLike) -> None:
 
     Nothing is made or left behind.
     """
-    folder = Path(folder)
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = _existing(folder)
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
@@ -133,5 +198,16 @@ def some(names: Iterable[object], limit: int = 5) -> str:
     return ', '.join(names[:limit]) + (', ...' if len(names) > limit else '')
 
 
-def _identity(path: str | os.PathLike) -> Path:
-    return Path(os.path.realpath(path))
+def _existing(folder: str | os.PathLike) -> Path:
+    """A folder, or the nearest one above it that is there."""
+    folder = Path(folder)
+    return next((path for path in (folder, *folder.parents) if path.exists()), Path('.'))
+
+
+def _identity(path: str | os.PathLike) -> tuple:
+    """The same for all names of a file or folder: links, mounts, other case where that is one."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (os.path.realpath(path),)
+    return status.st_dev, status.st_ino

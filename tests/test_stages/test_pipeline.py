@@ -15,6 +15,7 @@ from mmwsss.registry import TASK_UTILS
 from mmwsss.stages import Launch, Pipeline
 from mmwsss.stores.cam_store import save_cam
 from mmwsss.utils.io import read_mask, write_mask
+from mmwsss.utils.provenance import only_one
 
 from ..processes import start
 from .conftest import CONFIG
@@ -239,10 +240,8 @@ def test_output_does_not_lie_among_logs(folder):
 def test_only_one_at_a_time(folder):
     running = pipeline(folder)
     running.records.mkdir(parents=True)
-    from mmwsss.stages.pipeline import _only_one
-
     with (
-        _only_one(running.records / '.lock'),
+        only_one(running.records, 'this pipeline'),
         pytest.raises(RuntimeError, match='another run of this pipeline is active'),
     ):
         pipeline(folder).run()
@@ -460,7 +459,7 @@ def test_the_best_checkpoint_is_the_one_that_validated_best(folder):
     Path('one.py').write_text(CONFIG + best)
     stages = DICT.replace("checkpoint='first',", "checkpoint='first', which='best',")
     Path('pipe.py').write_text(stages)
-    with pytest.raises(RuntimeError, match=r'first has left 0 best checkpoints .* none'):
+    with pytest.raises(RuntimeError, match=r'first has left best checkpoints of 0 metrics .* none'):
         pipeline(folder).run()
     (folder / 'work_dirs/pipe/first/best_mIoU_iter_3.pth').write_text('3')
     stage = pipeline(folder).stages[2]
