@@ -24,7 +24,7 @@ from .io import atomic_write, is_whole, list_files
 from .text import read_json
 
 RECORD = 'made_from.json'
-_LOCK = '.lock'
+_CLAIMING, _RUNNING = '.made_from.lock', '.lock'
 RESTART = 'or say --restart to throw them away and start anew'
 _MISSING = '(not set)'
 
@@ -60,7 +60,7 @@ def claim(
     check_distinct_files(folder, inputs)
     check_output_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / _LOCK):  # another run may do other images of the same folder
+    with FileLock(folder / _CLAIMING):  # another run may do other images of the same folder
         products = list_files(folder, suffix)
         stamps = {key: [stamp(source) for source in paths] for key, paths in inputs.items()}
         settings = as_json(settings)
@@ -146,7 +146,7 @@ def only_one(folder: str | os.PathLike, what: str) -> Iterator[None]:
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(Path(folder, _LOCK), timeout=0):
+        with FileLock(Path(folder, _RUNNING), timeout=0):
             yield
     except Timeout:
         raise RuntimeError(
