@@ -1,5 +1,6 @@
 """Training from a config."""
 
+import re
 from pathlib import Path
 
 from mmengine.config import Config
@@ -8,6 +9,8 @@ from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
 from ..stages.launch import build_runner
+
+_STEP = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
 
 
 def train_from_cfg(
@@ -34,6 +37,7 @@ def train_from_cfg(
     if resume == 'auto':
         resume = _latest_checkpoint(cfg.work_dir)
     if resume is not None:
+        cfg.begun_from = cfg.get('load_from')
         cfg.resume, cfg.load_from = True, str(resume)
     _make_resumable(cfg)
     if amp:
@@ -53,10 +57,16 @@ def _enable_amp(cfg: Config) -> None:
 
 
 def _latest_checkpoint(work_dir: str) -> Path | None:
-    """The checkpoint that the file ``last_checkpoint`` names; None when there is none yet."""
+    """The checkpoint that the file ``last_checkpoint`` names; None when there is none yet.
+
+    If the file is empty, as when the disk was full or the power failed: the one with most steps.
+    """
     recorded = find_latest_checkpoint(work_dir)
     if recorded is None:
         return None
+    if not recorded.strip('\0 \n'):
+        found = [path for path in Path(work_dir).glob('*.pth') if _STEP.fullmatch(path.name)]
+        return max(found, key=lambda path: int(_STEP.fullmatch(path.name)[1]), default=None)
     # mmengine records a path relative to the folder in which it ran.
     for path in (Path(recorded), Path(work_dir) / Path(recorded).name):
         if path.is_file():

@@ -79,7 +79,7 @@ class TrainStage(ConfigStage):
         return {path.name: digest_file(path) for path in paths}
 
     def check_free(self) -> None:
-        found = sorted(self.work_dir.glob('*.pth'))
+        found = sorted(self.work_dir.glob('[!.]*.pth'))
         if found:
             raise RuntimeError(
                 f'{self.work_dir} holds checkpoints ({some(path.name for path in found)}) but '

@@ -106,7 +106,7 @@ class Pipeline:
         # 'eval_NAME' is the folder of the stage NAME, and some disks do not tell case apart.
         others = [other.casefold() for other in self._kinds]
         taken = {'report', *others, *(f'eval_{other}' for other in others)}
-        if not plain or {name.casefold(), f'eval_{name.casefold()}'} & taken :
+        if not plain or {name.casefold(), f'eval_{name.casefold()}'} & taken:
             raise ValueError(
                 f'{self.path}: every stage needs a name of its own (not report), of letters, '
                 f'digits, - and _, which becomes the name of a file; got {name!r}'
