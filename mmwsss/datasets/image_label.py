@@ -12,8 +12,8 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 
 from mmwsss.registry import DATASETS
-from mmwsss.utils.checks import check_choice, some
-from mmwsss.utils.images import IMAGE_SUFFIXES
+from mmwsss.utils.checks import check_choice, check_look_different, some, spelling_hint
+from mmwsss.utils.images import IMAGE_SUFFIXES, unwritable_name
 from mmwsss.utils.io import check_some_class
 from mmwsss.utils.text import read_lines
 
@@ -265,7 +265,7 @@ class ImageLabelDataset(BaseSegDataset):
         if missing := sorted(chosen - set(keys.values())):
             raise ValueError(
                 f'{len(missing)} of {len(chosen)} ids of {self.ids} are not in the split '
-                f'{self._split}: {some(missing)}'
+                f'{self._split}: {some(missing)}{spelling_hint(missing, keys.values())}'
             )
         return [name for name, key in keys.items() if key in chosen]
 
@@ -320,6 +320,7 @@ class ImageLabelDataset(BaseSegDataset):
                     f'Images {paths[key]} and {info["img_path"]} have the same image id {key!r}. '
                     'Ids are file names without folder and extension; rename one of them.'
                 )
+        check_look_different(f'The split {self._split}', paths)
         missing = _missing([info['img_path'] for info in data_list], self.img_suffix)
         if missing:
             raise FileNotFoundError(
@@ -372,9 +373,9 @@ class ImageLabelDataset(BaseSegDataset):
         if missing:
             raise ValueError(
                 f'Label file {self.label_file} has no entry for {len(missing)} of '
-                f'{len(data_list)} images of the split {self._split}: {some(missing)}. Make '
-                'the label file again so that it covers the split, or remove these ids from the '
-                'split.'
+                f'{len(data_list)} images of the split {self._split}: {some(missing)}'
+                f'{spelling_hint(missing, labels)}. Make the label file again so that it covers '
+                'the split, or remove these ids from the split.'
             )
         encoded = self._encode(labels, foreground)
         for info in data_list:
@@ -423,14 +424,16 @@ def _find_images(folder: str, suffix: str) -> list[str]:
         # A link to a folder above would be followed for ever.
         folders[:] = [n for n in folders if n in paths and osp.realpath(paths[n]) not in visited]
         for name in paths.keys() & set(files):
-            if name.endswith(suffix) and osp.isfile(paths[name]):
+            written = unwritable_name(name.removesuffix(suffix)) is None
+            if name.endswith(suffix) and osp.isfile(paths[name]) and written:
                 found.append(osp.relpath(paths[name], folder))
             elif name.endswith(suffix) or name.lower().endswith(IMAGE_SUFFIXES):
                 left_out.append(name)
     if left_out:
         print_log(
             f'{folder}: {len(left_out)} pictures are left out, because their suffix is not '
-            f'img_suffix {suffix!r} or they are broken links: {some(sorted(left_out))}',
+            f'img_suffix {suffix!r}, they are broken links, or their names cannot stand in a list '
+            f'of ids: {some(sorted(left_out))}',
             'current',
             logging.WARNING,
         )

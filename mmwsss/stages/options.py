@@ -18,8 +18,8 @@ READ = frozenset((
     'auto_scale_lr', 'default_hooks', 'custom_hooks', 'custom_imports', 'randomness', 'work_dir',
     'load_from', 'begun_from', 'resume', 'strict_load', 'accept_changes', 'launcher',
     'experiment_name', 'default_scope', 'env_cfg', 'log_processor', 'log_level', 'visualizer',
-    'runner_type', 'compile', 'sync_bn', 'model_wrapper_cfg', 'find_unused_parameters', 'tta_cfg', 'tta_model',
-    'tta_pipeline', 'test_pipeline',
+    'runner_type', 'compile', 'sync_bn', 'model_wrapper_cfg', 'find_unused_parameters',
+    'tta_cfg', 'tta_model', 'tta_pipeline', 'test_pipeline',
 ))
 # fmt: on
 

@@ -62,6 +62,22 @@ def check_unique(what: str, names: Iterable[str]) -> None:
         raise ValueError(f'{what} given more than once: {some(twice)}')
 
 
+def check_look_different(what: str, names: Iterable[str]) -> None:
+    """Raise ValueError if two of ``names`` are different only in how an accent is written.
+
+    An ``e`` with accent is one character on most systems and two on macOS; both look the same, so
+    that such ids are one image, copied from two systems.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(unicodedata.normalize('NFC', name), name)
+        if other != name:
+            raise ValueError(
+                f'{what} has {some([ascii(other), ascii(name)])}, which look the same: an accent '
+                'is one character in one and two in the other. Remove or rename one.'
+            )
+
+
 def check_distinct_files(folder: str | os.PathLike, names: Iterable[str]) -> None:
     """Raise ValueError if the file system takes two of ``names`` for one file of a folder.
 
@@ -175,6 +191,18 @@ def check_output_folder(folder: str | os.PathLike) -> None:
             f'Cannot write into {some([folder])} ({error}). Choose another output folder '
             '(--work-dir, --out or --show-dir), or change its permissions.'
         ) from error
+
+
+def check_output_file(path: str | os.PathLike | None) -> None:
+    """Raise OSError if a file cannot be written; None passes.
+
+    Nothing is made or left behind.
+    """
+    if path is None:
+        return
+    if os.path.isdir(path):
+        raise OSError(f'Cannot write {some([path])}: it is a folder. Give the name of a file.')
+    check_output_folder(Path(path).parent)
 
 
 def check_device(name: str | None) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from .io import atomic_write, is_whole, list_files
 from .text import read_json
 
 RECORD = 'made_from.json'
-_CLAIMING, _RUNNING = '.made_from.lock', '.lock'
+_LOCK = '.lock'
 RESTART = 'or say --restart to throw them away and start anew'
 _MISSING = '(not set)'
 
@@ -60,7 +60,7 @@ def claim(
     check_distinct_files(folder, inputs)
     check_output_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / _CLAIMING):  # another run may do other images of the same folder
+    with _alone(folder):  # another run may do other images of the same folder
         products = list_files(folder, suffix)
         stamps = {key: [stamp(source) for source in paths] for key, paths in inputs.items()}
         settings = as_json(settings)
@@ -134,6 +134,23 @@ def drop_leftovers(
 
 
 @contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes waiting, where the file system can; leaves no file."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # NFS
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def only_one(folder: str | os.PathLike, what: str) -> Iterator[None]:
     """Hold a lock on a folder, which the system releases when the process ends, however it ends.
 
@@ -146,7 +163,7 @@ def only_one(folder: str | os.PathLike, what: str) -> Iterator[None]:
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(Path(folder, _RUNNING), timeout=0):
+        with FileLock(Path(folder, _LOCK), timeout=0):
             yield
     except Timeout:
         raise RuntimeError(
