@@ -128,18 +128,15 @@ def spelling_hint(missing: Iterable[str], present: Iterable[str]) -> str:
     known = {_folded(os.path.splitext(name)[0]): name for name in present}
     known.update({_folded(name): name for name in present})
     for name in missing:
-        if name in present:
-            continue
-        if _folded(name) in known:
-            other = some([ascii(known[_folded(name)])])
+        other = known.get(_folded(name))
+        if other not in (None, name):
+            other = some([ascii(other)])
             return f' (there is {other}: the names differ in case, suffix or accents)'
-        words = name.replace('\\', '/').split()
-        bare = os.path.splitext(os.path.basename(words[0]))[0] if words else ''
-        if bare != name and _folded(bare) in known:
-            return (
-                f' (there is {some([ascii(known[_folded(bare)])])}: an id is the name of the file '
-                'without folder and suffix, one per line)'
-            )
+        words = name.replace('\\', '/').split() or ['']
+        bare = _folded(os.path.splitext(os.path.basename(words[0]))[0])
+        if bare in known:
+            other = some([ascii(known[bare])])
+            return f' (there is {other}: an id is its name without folder and suffix, one per line)'
     return ''
 
 

@@ -258,7 +258,7 @@ def test_an_interrupted_restart_leaves_no_list_of_the_old_results(
     monkeypatch.setattr(pseudo_data, '_store', lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(inferencer, other, out, restart=True)
-    assert {path.name for path in out.iterdir()} == {'images', 'cams', 'masks'}
+    assert {path.name for path in out.glob('[!.]*')} == {'images', 'cams', 'masks'}
     assert not [path for path in out.rglob('*.*') if path.name != 'made_from.json']
 
 
