@@ -182,7 +182,7 @@ def test_names_that_cannot_be_files_of_their_own(folder, name):
 def test_an_evaluation_does_not_share_the_folder_of_a_stage_before(folder):
     stages = STAGES.replace("name='first'", "name='eval_mask'").replace("'first'", "'eval_mask'")
     Path('pipe.py').write_text(stages)
-    with pytest.raises(ValueError, match="name of its own .*got 'mask'"):
+    with pytest.raises(ValueError, match=r"name of its own .*got 'mask'"):
         run(folder)
 
 
@@ -194,7 +194,10 @@ def test_paths_with_a_dot_lie_in_the_root_too(folder):
     assert not Path('work_dirs').exists()
 
 
-ANOTHER = "dict(name='last', run='folder', task=dict(type='mmwsss.MasksFromMasks'), source={source!r}, images={images!r}, out={out!r})]"
+ANOTHER = (
+    "dict(name='last', run='folder', task=dict(type='mmwsss.MasksFromMasks'), source={source!r}, "
+    'images={images!r}, out={out!r})]'
+)
 
 
 def add_stage(**words):
@@ -234,7 +237,7 @@ def test_images_that_a_list_names_are_looked_for_at_the_start(folder):
     write_mask('truth/d.png', np.zeros((4, 5), np.uint8))
     add_stage(source='truth')
     Path('pipe.py').write_text(Path('pipe.py').read_text()[:-2] + ", ids='some.txt')]")
-    with pytest.raises(FileNotFoundError, match='stage last: data/images has no image for 1 .*: d'):
+    with pytest.raises(FileNotFoundError, match=r'last: data/images has no image for 1 .*: d'):
         run(folder)
     Path('some.txt').write_text('a.png\n')
     with pytest.raises(FileNotFoundError, match=r"1 ids: a\.png \(there is 'a\.png': an id is its"):
@@ -314,5 +317,5 @@ def test_best_weights_of_a_training_without_checkpoint_do_not_stay(folder):
 def test_pipelines_of_one_folder_are_told_apart_by_name(folder):
     run(folder)
     Path('other.py').write_text(STAGES.replace('"first"', '"f"'))
-    with pytest.raises(ValueError, match='other settings: .*pipeline: pipe -> other'):
+    with pytest.raises(ValueError, match=r'other settings: .*pipeline: pipe -> other'):
         Pipeline('other.py', launch=Launch(tools=folder)).run()
