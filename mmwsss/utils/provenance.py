@@ -57,8 +57,8 @@ def claim(
         ChangedError: The folder holds files of other settings or inputs, or of unknown origin.
     """
     folder, path = Path(folder), Path(folder, RECORD)
-    check_distinct_files(folder, inputs)
     check_output_folder(folder)
+    check_distinct_files(folder, inputs)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):  # another run may do other images of the same folder
         products = list_files(folder, suffix)

@@ -407,7 +407,8 @@ def test_launchers():
     torchrun = Launch('pytorch', 4, Path('t')).command('test.py', 'x', 'y')
     assert '--nproc_per_node=4' in torchrun
     assert torchrun[-5:] == ['t/test.py', 'x', 'y', '--launcher', 'pytorch']
-    assert Launch('slurm', 8, Path('t')).command('train.py')[:2] == ['srun', '--ntasks=8']
+    srun = Launch('slurm', 8, Path('t')).command('train.py')
+    assert srun[:3] == ['srun', '--ntasks=8', '--kill-on-bad-exit=1']  # a dead rank ends all
 
 
 DICT = """

@@ -212,7 +212,7 @@ def test_restart_throws_nothing_away_if_another_folder_is_refused(folder):
             (folder / f'out/{name}/{key}.png').write_bytes(Path('mask.png').read_bytes())
     write_two(folder, 1)
     (folder / 'out/two/made_from.json').unlink()
-    with pytest.raises(ChangedError, match='out/two holds 3 .* not known what they were made from'):
+    with pytest.raises(ChangedError, match=r'two holds 3 .* not known what they were made from'):
         write_two(folder, 2, restart=True)
     assert len(list((folder / 'out/one').glob('*.png'))) == 3
 
