@@ -53,7 +53,8 @@ class PredictionFolder(Dataset):
 
     Raises:
         FileNotFoundError: Predictions or truths are missing (counted and named).
-        ValueError: No id, one twice, or the folder holds predictions of several kinds.
+        ValueError: No id, one twice, the folder holds predictions of several kinds, or it is that
+            of the truth.
     """
 
     def __init__(
@@ -68,6 +69,10 @@ class PredictionFolder(Dataset):
             raise ValueError('the split is empty')
         check_unique('image ids', ids)
         self.pred_dir, self.truth_dir = Path(pred_dir), Path(truth_dir)
+        if os.path.realpath(pred_dir) == os.path.realpath(truth_dir):
+            raise ValueError(
+                f'{pred_dir} is both the predictions and the truth: the result would be perfect'
+            )
         self.ids = list(ids)
         self.num_classes = num_classes
         self.field = field

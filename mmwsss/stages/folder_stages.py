@@ -170,6 +170,8 @@ class EvaluateStage(Stage):
         return self.spec.get('background', _BACKGROUNDS)
 
     def reads(self, made: Collection[str]) -> list[str]:
+        if os.path.realpath(self.spec['predictions']) == os.path.realpath(self.spec['truth']):
+            raise ValueError(f'{self.spec["truth"]} is both the predictions and the truth')
         folders = {self.spec['predictions']: 'predictions', self.spec['truth']: 'truth'}
         check_folders(folders, made)
         ids = read_ids(self.spec['split'])
