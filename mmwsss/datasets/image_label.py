@@ -481,4 +481,4 @@ def _beside(path: str, suffix: str, present: set[str]) -> str:
         return f'{name} (a broken link, or no regular file)'
     if others:
         return f'{name} (there is {", ".join(others)})'
-    return name + spelling_hint([stem], present)
+    return name + spelling_hint([name], present)

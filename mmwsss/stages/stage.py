@@ -27,6 +27,9 @@ from .launch import Launch, load_config
 from .options import merge_options
 
 DEFAULT_ROOT = 'work_dirs'
+_PATHS = frozenset(
+    ('config', 'source', 'images', 'out', 'ids', 'predictions', 'truth', 'split', 'classes')
+)
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,9 @@ class Stage(ABC):
                 f'needs {sorted(self.needed)} and may have {sorted(self.optional)}; got '
                 f'{sorted(given)}'
             )
+        for key in _PATHS & self.spec.keys():
+            if not isinstance(self.spec[key], str) or not self.spec[key]:
+                raise ValueError(f'{key} must be a path or a name, got {self.spec[key]!r}')
         self.check()
 
     def check(self) -> None:  # noqa: B027 (most kinds have nothing to add)

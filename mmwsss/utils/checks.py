@@ -124,7 +124,7 @@ def spelling_hint(missing: Iterable[str], present: Iterable[str]) -> str:
     Returns:
         ``' (...)'``, or nothing.
     """
-    present = list(present)
+    present = sorted(present, reverse=True)
     known = {_folded(os.path.splitext(name)[0]): name for name in present}
     known.update({_folded(name): name for name in present})
     for name in missing:

@@ -465,3 +465,36 @@ def test_the_best_checkpoint_is_the_one_that_validated_best(folder):
     (folder / 'work_dirs/pipe/first/best_mIoU_iter_3.pth').write_text('3')
     stage = pipeline(folder).stages[2]
     assert stage.weights().endswith('best_mIoU_iter_3.pth')
+
+
+@pytest.mark.parametrize(
+    ('stages', 'message'),
+    [
+        ('5', 'stages must be a list or a dictionary, got 5'),
+        ("['train']", "every stage must be a dictionary, got 'train'"),
+        ('dict(a=3)', r"every stage must be a dictionary, got \('a', 3\)"),
+        ("[dict(run='repeat')]", 'stages must be a list or a dictionary, got None'),
+        ("[dict(name='a', run='train', config=['one.py'])]", 'stage a: config must be a path'),
+        ("[dict(name='a', run='train', config='one.py', options=5)]", 'stage a: TypeError: '),
+        ("[dict(name='a', run='train', config='bad.py')]", 'stage a: SyntaxError: '),
+        ("[dict(name='a', run='predict', config='none.py')]", 'a: AttributeError: .*test_datal'),
+        ("[dict(name='a', run='train', config='kind.py')]", r'stage a: KeyError: .*Nope'),
+        (
+            "[dict(name='a', run='evaluate', predictions='truth', truth='./truth', "
+            "split='data/ids.txt', classes='classes.txt')]",
+            'stage a: ./truth is both the predictions and the truth',
+        ),
+        (
+            "[dict(name='a', run='folder', task=dict(type='mmwsss.Shifted'), source='truth', "
+            "images='data/images', out=None)]",
+            'stage a: out must be a path or a name, got None',
+        ),
+    ],
+)
+def test_configs_of_another_form_are_named(folder, stages, message):
+    Path('pipe.py').write_text(f'stages = {stages}')
+    Path('bad.py').write_text('model = dict(')
+    Path('none.py').write_text("model = dict(type='EncoderDecoder')")
+    Path('kind.py').write_text(CONFIG.replace('mmwsss.ImageLabelDataset', 'Nope'))
+    with pytest.raises(ValueError, match=message):
+        pipeline(folder).run()
