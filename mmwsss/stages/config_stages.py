@@ -71,7 +71,7 @@ class TrainStage(ConfigStage):
             found.pop('val_dataloader', None)
         return found
 
-    def products(self) -> dict[str, str]:
+    def products(self, look: bool = False) -> dict[str, str]:
         """The checkpoint that training has ended with, and the best one."""
         paths = [last_checkpoint(self.work_dir)]
         if self._save_best:

@@ -91,7 +91,7 @@ class Pipeline:
         if data_root is not None:
             if 'data_root' not in config:
                 raise ValueError(f'{path} has no data_root that could lie elsewhere')
-            roots[str(config.data_root)] = str(data_root)
+            roots[str(config.data_root)] = str(Path(data_root))
         self.context = Context(
             self.path, roots, self.records, cfg_options or {}, launch or Launch(), restart
         )
@@ -213,6 +213,13 @@ class Pipeline:
                     check_output_folder(folder)
                     made[place] = stage.name
                 used.update(dict.fromkeys(read, stage.name))
+        for old, new in self.context.roots.items():
+            place = os.path.realpath(new)
+            if old != DEFAULT_ROOT and not any(f'{path}/'.startswith(f'{place}/') for path in used):
+                raise ValueError(
+                    f'--data-root {new} changes nothing: no stage reads from a path that begins '
+                    f'with the data_root of {self.path}, {old}'
+                )
 
     def _run_stage(self, stage: Stage, depends: dict) -> dict:
         self._write_json(stage.name, dict(depends=depends))
@@ -256,11 +263,11 @@ class Pipeline:
         """
         left = record.get('products', {})
         try:
-            now = stage.products()
+            if stage.products() == left:
+                return True
+            now = stage.products(look=True)
         except RuntimeError:
             now = {}
-        if now == left:
-            return True
         changed = [name for name, digest in now.items() if left.get(name, digest) != digest]
         if changed and not self.context.restart:
             raise RuntimeError(

@@ -162,6 +162,11 @@ def _set_predict(cfg: Config, predict: str | None, write: Mapping[str, str]) -> 
 
 def _set_dataset(cfg: Config, split: str | None) -> None:
     dataset = cfg.test_dataloader.dataset
+    if 'dataset' in dataset or 'datasets' in dataset:
+        raise ValueError(
+            f'test_dataloader.dataset of {cfg.filename} is a {dataset.type}: files are written for '
+            'the images of one data set; name it without a wrapper'
+        )
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     kind = DATASETS.get(dataset.type)
     ours = kind is not None and issubclass(kind, ImageLabelDataset)

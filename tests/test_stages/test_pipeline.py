@@ -498,3 +498,25 @@ def test_configs_of_another_form_are_named(folder, stages, message):
     Path('kind.py').write_text(CONFIG.replace('mmwsss.ImageLabelDataset', 'Nope'))
     with pytest.raises(ValueError, match=message):
         pipeline(folder).run()
+
+
+@pytest.mark.parametrize('written', ['else/where/', './else/where', './else/where/'])
+def test_a_data_root_may_be_written_with_slashes(folder, written):
+    """As configs often have it; the old data must not be taken in silence."""
+    for name in ('one.py', 'two.py', 'pipe.py'):
+        Path(name).write_text(Path(name).read_text().replace("'data", "'else/where"))
+    Path('pipe.py').write_text(f'data_root = {written!r}\n' + Path('pipe.py').read_text())
+    (folder / 'else').mkdir()
+    Path('data').rename('moved')
+    Path('else/where').symlink_to('../moved')
+    results = pipeline(folder, data_root='moved').run()
+    read = results['first']['depends']['config']['train_dataloader']['dataset']
+    assert read['data_root'] == 'moved'
+    assert results['mask']['depends']['stage']['split'] == 'moved/ids.txt'
+
+
+def test_a_data_root_that_changes_nothing_is_refused(folder):
+    (folder / 'other').mkdir()
+    Path('pipe.py').write_text("data_root = 'data/pets'\n" + Path('pipe.py').read_text())
+    with pytest.raises(ValueError, match=r'--data-root other changes nothing: .* data/pets'):
+        pipeline(folder, data_root='other').run()

@@ -266,3 +266,11 @@ def test_two_runs_at_once_in_one_folder(checkpoints):
         pytest.raises(RuntimeError, match='another run of writing pseudo masks is active in out'),
     ):
         run(checkpoints)
+
+
+def test_a_wrapper_of_data_sets_is_named():
+    cfg = load('wsss/afa_mini')
+    inner = cfg.test_dataloader.dataset
+    cfg.test_dataloader.dataset = dict(type='ConcatDataset', datasets=[inner, inner])
+    with pytest.raises(ValueError, match=r'is a ConcatDataset: .* name it without a wrapper'):
+        set_prediction(cfg, dict(masks='m'))

@@ -259,3 +259,14 @@ def test_resuming_from_other_initial_weights_is_refused(tmp_path):
     start.write_bytes((tmp_path / 'first/iter_2.pth').read_bytes())
     with pytest.raises(ValueError, match=r'named\.load_from: '):
         tiny(config, tmp_path / 'work', options, resume='auto')
+
+
+def test_checkpoints_of_an_earlier_training_are_told(tmp_path, capfd):
+    config = write_tiny_run(tmp_path)
+    tiny(config, tmp_path / 'work')
+    assert 'checkpoints of an earlier training' not in ''.join(capfd.readouterr())
+    tiny(config, tmp_path / 'work', resume='auto')
+    assert 'checkpoints of an earlier training' not in ''.join(capfd.readouterr())
+    tiny(config, tmp_path / 'work')
+    said = ''.join(capfd.readouterr())
+    assert 'checkpoints of an earlier training (iter_1.pth, iter_2.pth)' in said
