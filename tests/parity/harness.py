@@ -41,6 +41,21 @@ class Spread:
     spread: np.ndarray
 
 
+def with_spread(
+    run: Callable[[torch.Tensor], dict], x: torch.Tensor, draws: int = 2
+) -> dict[str, Spread]:
+    """Results of a chaotic computation on ``x``, and twice what other last bits of ``x`` change."""
+    out, moved = run(x), []
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(draws):
+        bits = torch.randint(-1, 2, x.shape, generator=generator, dtype=torch.int32)
+        moved.append(run((x.view(torch.int32) + bits).view(torch.float32)))
+    return {
+        key: Spread(value, 2 * np.max([np.abs(m[key] - value) for m in moved], axis=0))
+        for key, value in out.items()
+    }
+
+
 @dataclass
 class Case:
     """One golden case; ``case['name']`` is the array, ``tensor`` the same as a tensor."""

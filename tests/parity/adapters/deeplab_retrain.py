@@ -2,6 +2,7 @@
 (kazuto1011/deeplab-pytorch), C (MCTformer) and D (L2G); AMN's and DSRG's balanced losses."""
 
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from mmwsss.ops.multi_view import make_resize, merge_logits
 from mmwsss.ops.pixels import crf_image
 from mmwsss.ops.resize import resize_label
 
-from ..harness import Case, Spread, agree, close, close_to_max, exact
+from ..harness import Case, agree, close, close_to_max, exact, with_spread
 from ..networks import MEAN, STD, imagenet_normalised, network, rgb_inputs, without_dropout
 
 CONFIGS = Path(__file__).parents[3] / 'configs/_base_'
@@ -148,14 +149,7 @@ def train_step_dlv1_rn38(case: Case) -> dict:
     steps also run with other last bits, and what these change is no deviation.
     """
     x = imagenet_normalised(case['in_image']).contiguous()
-    out = _three_steps(case, x)
-    generator = torch.Generator().manual_seed(0)
-    moved = []
-    for _ in range(2):
-        bits = torch.randint(-1, 2, x.shape, generator=generator, dtype=torch.int32)
-        moved.append(_three_steps(case, (x.view(torch.int32) + bits).view(torch.float32)))
-    spread = {k: 2 * np.max([np.abs(m[k] - v) for m in moved], axis=0) for k, v in out.items()}
-    return {k: Spread(v, spread[k]) for k, v in out.items()}
+    return with_spread(partial(_three_steps, case), x)
 
 
 def _three_steps(case: Case, x: torch.Tensor) -> dict:
