@@ -11,7 +11,7 @@ model = dict(
         type='mmwsss.ContextPrompts', class_names=[], num_contexts=8, name_tokens=5, width=32
     ),
     co_attention=dict(
-        type='mmwsss.CoAttentionDecoder', dim=32, width=64, heads=4, dropout=0.1, decouple=True
+        type='mmwsss.CoAttentionDecoder', dim=128, width=64, heads=4, dropout=0.1, decouple=True
     ),
     neck=dict(
         type='FPN', in_channels=[128 + num_classes] * 4, out_channels=64, num_outs=4, init_cfg=None

@@ -93,8 +93,8 @@ class WeakCLIP(WSSSSegmentor):
         drop_path: Stochastic depth of the last block, in training, also of a frozen CLIP.
         pyramid_scores: The score map joins all levels, or that of the patches' stride alone.
         train_adapter: The adapter is trained, as in the paper; the official training leaves it as
-            it was drawn, except for the rate of up to 1e-6. With ``backbone.frozen=False`` it follows
-            the schedule.
+            it was drawn, except for the rate of up to 1e-6. With ``backbone.frozen=False`` it
+            follows the schedule.
         tau: Temperature of the score map's loss.
         score_weight: Weight of that loss.
         residual: Initial weights of the residuals of texts and image.
