@@ -7,6 +7,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(
+    class_ids={{_base_.class_ids}},
     prompts=dict(class_names={{_base_.class_names}}),
     neck=dict(in_channels=[859, 859, 859, 859]),
     decode_head=dict(num_classes=91),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def start_from(config: Config, path: Path, mask_dir: str) -> None:
     Raises:
         ValueError: It does not start from masks.
     """
-    if not isinstance(config, Mapping) or 'mask_dir' not in config:
+    if 'mask_dir' not in config:
         raise ValueError(f'{path} does not start from masks (it has no mask_dir)')
     config.mask_dir = mask_dir
     config.after = None

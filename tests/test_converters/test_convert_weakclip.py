@@ -76,7 +76,7 @@ def test_a_checkpoint_loads_strictly_and_with_its_clip_alone(networks):
 
 
 def test_nothing_of_another_method_is_taken():
-    with pytest.raises(ValueError, match='not a checkpoint of WeakCLIP: .*encoder.visual.proj'):
+    with pytest.raises(ValueError, match=r'not a checkpoint of WeakCLIP: .*encoder\.visual\.proj'):
         convert_weakclip({'encoder.visual.proj': 0})
     with pytest.raises(ValueError, match='there is no CLIP'):
         official_clip({'gamma': 0})

@@ -98,6 +98,9 @@ class WeakCLIP(WSSSSegmentor):
         tau: Temperature of the score map's loss.
         score_weight: Weight of that loss.
         residual: Initial weights of the residuals of texts and image.
+        class_ids: For every label of the data its class in the network, where the network has more
+            classes: the released COCO network counts raw category ids, 91 with ten that never
+            occur. None: labels are classes.
         kwargs: Arguments of :class:`WSSSSegmentor`; ``test_cfg``: :class:`WeakCLIPSettings`.
 
     Raises:
@@ -121,6 +124,7 @@ class WeakCLIP(WSSSSegmentor):
         tau: float = 0.07,
         score_weight: float = 0.4,
         residual: float = 0.1,
+        class_ids: Sequence[int] | None = None,
         **kwargs,
     ) -> None:
         parts = dict(
@@ -141,6 +145,8 @@ class WeakCLIP(WSSSSegmentor):
         if self.co_attention.decouple:
             self.beta = nn.Parameter(torch.full((width,), residual))
         self.adapter.requires_grad_(train_adapter or not self.backbone.frozen)
+        ids = range(self.decode_head.num_classes) if class_ids is None else class_ids
+        self.register_buffer('class_ids', torch.tensor(list(ids)), persistent=False)
         self._texts: tuple[object, Tensor] | None = None
         self._check_parts()
 
@@ -150,6 +156,11 @@ class WeakCLIP(WSSSSegmentor):
             raise ValueError(
                 f'prompts.class_names has {names} names, decode_head.num_classes is {classes}: '
                 'they must be one for each class, background first'
+            )
+        ids = self.class_ids.tolist()
+        if len(set(ids)) != len(ids) or not 0 <= min(ids) <= max(ids) < classes:
+            raise ValueError(
+                f'class_ids must be different classes of the {classes} of the network, got {ids}'
             )
         if len(self.out_indices) != 4 or max(self.out_indices) >= self.backbone.num_layers:
             raise ValueError(
@@ -236,7 +247,7 @@ class WeakCLIP(WSSSSegmentor):
             ValueError: A mask is missing, or holds labels that are no class; names the image.
         """
         label = supervised_label(data_samples)
-        self._check_label(label, data_samples)
+        label = self._network_label(label, data_samples)
         images = self.loss_images(inputs)
         levels, scores = self.fuse(*self.extract_feat(inputs))
         return self.losses(levels, scores, label, images)
@@ -265,11 +276,14 @@ class WeakCLIP(WSSSSegmentor):
         norm = self.data_preprocessor
         return grid_images(inputs, norm.mean, norm.std, self.decode_head.loss_size)
 
-    def _check_label(self, label: Tensor, data_samples: list[SegDataSample]) -> None:
-        count = self.decode_head.num_classes
+    def _network_label(self, label: Tensor, data_samples: list[SegDataSample]) -> Tensor:
+        """Labels of the data as classes of the network."""
+        count = len(self.class_ids)
         wrong = (label >= count) & (label != IGNORED)
         if not wrong.any():
-            return
+            table = label.new_full((IGNORED + 1,), IGNORED)
+            table[:count] = self.class_ids
+            return table[label]
         image = int(wrong.flatten(1).any(dim=1).nonzero()[0])
         ids = label[image][wrong[image]].unique().tolist()
         meta = data_samples[image].metainfo
@@ -277,9 +291,8 @@ class WeakCLIP(WSSSSegmentor):
         hint = ''
         if count == 81 and max(ids) <= 90:
             hint = (
-                ' These look like raw COCO category ids (91 of them): convert the masks to the 81 '
-                'classes with tools/dataset_converters/mask_labels.py, or take a network with '
-                'class names of all 91 ids.'
+                ' These look like raw COCO category ids (91 of them): import the masks as 81 '
+                'classes by tools/dataset_converters/import_masks.py --ids coco91.'
             )
         raise ValueError(
             f'the mask of {name} holds the labels {some(ids)}, but the network has {count} '
@@ -287,9 +300,10 @@ class WeakCLIP(WSSSSegmentor):
         )
 
     def merged_logits(self, inputs: Tensor) -> Tensor:
-        """Scores of all views, merged at the size of the input."""
+        """Scores of the labels, all views merged at the size of the input."""
         cfg = self.settings
-        return merge_logits(self.views(inputs), inputs.shape[-2:], cfg.merge, flip=cfg.flip)
+        merged = merge_logits(self.views(inputs), inputs.shape[-2:], cfg.merge, flip=cfg.flip)
+        return merged[:, self.class_ids]
 
     def views(self, inputs: Tensor) -> Iterator[Tensor]:
         """Logits of every view, those of mirror images mirrored back."""
