@@ -1,7 +1,7 @@
 """WeakCLIP on PASCAL VOC 2012, behind PSA; other masks (the published start is MCTformer's, see
 docs/weakclip.md) by --mask-dir DIR."""
 
-_base_ = '../_base_/stages/weakclip.py'
+_base_ = '../_base_/stages/refine_and_retrain.py'
 data_root = 'data/VOCdevkit/VOC2012'
 after = dict(pipeline='psa_voc', until='mask')
 mask_dir = 'work_dirs/psa_voc_affinity/masks'
@@ -12,7 +12,7 @@ truth = dict(
 )
 stages = dict(
     before=truth,
-    refine=dict(config='../segmentation/weakclip_voc.py'),
+    refine=dict(config='../segmentation/weakclip_vit-b16_voc.py'),
     plain=dict(split='train_aug'),
     after=truth,
     pseudo=dict(split='train_aug'),

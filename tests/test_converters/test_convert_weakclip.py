@@ -36,7 +36,9 @@ def networks():
     return build
 
 
-@pytest.mark.parametrize(('config', 'keys'), [('weakclip_voc', 'voc'), ('weakclip_coco91', 'coco')])
+@pytest.mark.parametrize(
+    ('config', 'keys'), [('weakclip_vit-b16_voc', 'voc'), ('weakclip_vit-b16_coco91', 'coco')]
+)
 def test_official_checkpoints_cover_network_and_clip(config, keys, networks):
     model, official = networks(config), shapes(keys)
     assert len(official) == 521
@@ -56,7 +58,9 @@ def test_official_checkpoints_cover_network_and_clip(config, keys, networks):
     assert len(converted) + len(clip) + len(dead) == len(official)
 
 
-@pytest.mark.parametrize(('config', 'millions'), [('weakclip_voc', 9.95), ('weakclip_coco', 10.02)])
+@pytest.mark.parametrize(
+    ('config', 'millions'), [('weakclip_vit-b16_voc', 9.95), ('weakclip_vit-b16_coco', 10.02)]
+)
 def test_trained_parameters(config, millions, networks):
     """Neck 3.17, head 4.14, co-attention 2.63 and prompts 0.005 million; CLIP and adapter rest."""
     trained = {n: p.numel() for n, p in networks(config).named_parameters() if p.requires_grad}
@@ -67,7 +71,7 @@ def test_trained_parameters(config, millions, networks):
 
 def test_a_checkpoint_loads_strictly_and_with_its_clip_alone(networks):
     """The digest ties what is trained to the CLIP it was trained with."""
-    model = networks('weakclip_voc')
+    model = networks('weakclip_vit-b16_voc')
     seeded = {k: torch.full(v, 0.5) for k, v in convert_weakclip(shapes('voc')).items()}
     model.load_state_dict(seeded, strict=True)
     assert (model.gamma == 0.5).all() and (model.adapter.levels[0][1].bias == 0.5).all()

@@ -69,7 +69,7 @@ def _config(case):
     init_default_scope('mmseg')
     config = Config.fromfile(CONFIGS / '_base_/models/weakclip_vit-b16.py').model
     names = Config.fromfile(
-        CONFIGS / f'_base_/prompts/weakclip_{"coco91" if _coco(case) else "voc12"}.py'
+        CONFIGS / f'_base_/prompts/weakclip_names_{"coco91" if _coco(case) else "voc12"}.py'
     ).class_names
     count = _manifest(case)['decode_head.conv_seg.weight'][0]
     assert count == len(names)
@@ -438,7 +438,7 @@ def _groups(case):
     """Parameter groups of the shipped configs, in official names."""
     init_default_scope('mmseg')
     data = 'coco' if _coco(case) else 'voc'
-    config = Config.fromfile(CONFIGS / f'segmentation/weakclip-unfrozen_{data}.py')
+    config = Config.fromfile(CONFIGS / f'segmentation/weakclip_vit-b16-unfrozen_{data}.py')
     config.model.backbone.checkpoint = 'random'
     model = MODELS.build(config.model)
     optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer

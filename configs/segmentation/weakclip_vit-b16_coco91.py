@@ -1,7 +1,7 @@
 # The released COCO network, for its weights: raw category ids are its classes, 91 of them.
 _base_ = [
     '../_base_/models/weakclip_vit-b16.py',
-    '../_base_/prompts/weakclip_coco91.py',
+    '../_base_/prompts/weakclip_names_coco91.py',
     '../_base_/datasets/coco14_weakclip.py',
     '../_base_/schedules/weakclip_20k.py',
     '../_base_/default_runtime.py',

@@ -2,7 +2,7 @@
 # images an iteration): 77.2 mIoU of its masks with CRF, 74.0 on val after retraining.
 _base_ = [
     '../_base_/models/weakclip_vit-b16.py',
-    '../_base_/prompts/weakclip_voc12.py',
+    '../_base_/prompts/weakclip_names_voc12.py',
     '../_base_/datasets/voc12_weakclip.py',
     '../_base_/schedules/weakclip_20k.py',
     '../_base_/default_runtime.py',

@@ -3,7 +3,7 @@
 # retraining.
 _base_ = [
     '../_base_/models/weakclip_vit-b16.py',
-    '../_base_/prompts/weakclip_coco14.py',
+    '../_base_/prompts/weakclip_names_coco14.py',
     '../_base_/datasets/coco14_weakclip.py',
     '../_base_/schedules/weakclip_20k.py',
     '../_base_/default_runtime.py',
