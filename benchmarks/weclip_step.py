@@ -229,7 +229,7 @@ def main() -> None:
     model = build('weclip_voc')
     features = model.backbone.encode(image, CLIPRequest(attn=model.refiner.static_last))
     report.compare(
-        f'online pseudo labels (Grad-CAM, refinement, PAR), {size}',
+        f'WeCLIP, online pseudo labels (Grad-CAM, refinement, PAR), {size}',
         'official formulation, image by image and class by class',
         partial(loop_path, model, image, features),
         partial(our_path, model, image, features, labels),
@@ -237,7 +237,7 @@ def main() -> None:
         args.repeat,
     )
     report.compare(
-        f'training step, {size}',
+        f'WeCLIP, training step, {size}',
         'frozen forward, decoder forward and backward',
         partial(network, model, image, pseudo_label),
         partial(step, model, image, labels),

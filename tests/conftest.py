@@ -1,5 +1,9 @@
-import gc
 import os
+
+if 'PYTEST_XDIST_WORKER' in os.environ:
+    os.environ['OMP_NUM_THREADS'] = '1'  # read when PyTorch is imported; a worker has one core
+
+import gc
 from collections.abc import Callable, Iterator
 from itertools import count
 from unittest.mock import patch

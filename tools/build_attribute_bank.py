@@ -34,11 +34,12 @@ def run(args: argparse.Namespace) -> None:
 
     from mmwsss.models import FrozenCLIP
     from mmwsss.models.text_encoders.attribute_bank import build_bank, read_descriptions, save_bank
-    from mmwsss.utils.checks import check_apart, check_range
+    from mmwsss.utils.checks import check_apart, check_output_file, check_range
     from mmwsss.utils.text import read_json
 
     if Path(args.out).suffix != '.npz':
         raise ValueError(f'the bank is written as .npz, got {args.out}')
+    check_output_file(args.out)
     check_apart({'OUT': args.out}, {'DESCRIPTIONS': args.descriptions})
     check_range('--num-attributes', args.num_attributes, 1, integer=True)
     classes = args.classes or list(read_json(args.descriptions, 'Description file'))

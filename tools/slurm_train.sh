@@ -24,7 +24,7 @@ fi
 srun --partition="$PARTITION" \
     --job-name="$JOB_NAME" \
     --ntasks="$GPUS" \
-    "${PER_NODE[@]}" \
+    ${PER_NODE[@]+"${PER_NODE[@]}"} \
     --cpus-per-task="${CPUS_PER_TASK:-5}" \
     --kill-on-bad-exit=1 \
     ${SRUN_ARGS:-} \

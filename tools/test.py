@@ -45,8 +45,10 @@ def main() -> None:
     from mmengine.dist import is_main_process
 
     from mmwsss.apis import load_config, test_from_cfg
+    from mmwsss.utils.checks import check_output_file
     from mmwsss.utils.io import atomic_write
 
+    check_output_file(args.metrics)
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     metrics = test_from_cfg(
         cfg,

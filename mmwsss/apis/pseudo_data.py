@@ -24,8 +24,11 @@ from ..utils.provenance import (
     RECORD,
     RESTART,
     ChangedError,
+    check_claim,
     claim,
     compare_settings,
+    drop_leftovers,
+    only_one,
     read_record,
 )
 from .class_names import encode_all
@@ -114,13 +117,29 @@ def make_pseudo_data(
     classes = inferencer.classes[1:]
     numbers = (label_threshold, confidence, batch_size, processes)
     images = check_pseudo_data(image_dir, out_dir, classes, image_labels, *numbers)
-    sources, out_dir = images.found, Path(out_dir)
+    with only_one(out_dir, 'making pseudo labels'):
+        return _make(inferencer, images, Path(out_dir), image_labels, *numbers, restart)
+
+
+def _make(
+    inferencer: WSSSInferencer,
+    images: ImageFolder,
+    out_dir: Path,
+    image_labels: Mapping[str, Sequence[str]] | None,
+    label_threshold: float,
+    confidence: float | None,
+    batch_size: int,
+    processes: int | None,
+    restart: bool,
+) -> PseudoData:
+    """See :func:`make_pseudo_data`; what it was given is checked."""
+    classes, sources = inferencer.classes[1:], images.found
     work = MasksFromCAMs(
         crf=dict(preset='deeplabv2'), confidence=confidence, palette=inferencer.palette
     )
     _check_masks(out_dir / 'masks', work, restart)
     settings = dict(
-        images=os.path.realpath(image_dir),
+        images=os.path.realpath(images.folder),
         labels=label_threshold if image_labels is None else 'given',
         **inferencer.settings(),
     )
@@ -128,7 +147,7 @@ def make_pseudo_data(
     if image_labels is not None:
         done = _same_labels(out_dir, done, image_labels, classes, restart)
     todo = {key: path for key, path in sources.items() if key not in done}
-    _drop_masks(out_dir, todo)
+    _drop_masks(out_dir, todo, sources)
     chosen = None if image_labels is None else {key: image_labels[key] for key in todo}
     results = inferencer.stream(list(todo.values()), chosen, label_threshold, batch_size)
     failed = _store_all(out_dir, results, len(todo))
@@ -333,8 +352,16 @@ def _claim(out_dir: Path, settings: dict, sources: Mapping[str, Path], restart: 
             'they were made from. Use another folder, or move them away.'
         )
     inputs = {key: [path] for key, path in sources.items()}
-    done = claim(out_dir / 'images', '.png', settings, inputs, restart)
-    done &= claim(out_dir / 'cams', '.npz', settings, inputs, restart)
+    claims = [
+        (out_dir / name, suffix, settings, inputs, restart)
+        for name, suffix in (('images', '.png'), ('cams', '.npz'))
+    ]
+    for one in claims:
+        check_claim(*one)
+    done = set(inputs)
+    for one in claims:
+        done &= claim(*one)
+        drop_leftovers(*one[:2], inputs, restart)
     if not done:
         for name in lists:
             (out_dir / name).unlink()
@@ -360,10 +387,10 @@ def _same_labels(
     return same
 
 
-def _drop_masks(out_dir: Path, todo: Mapping[str, Path]) -> None:
+def _drop_masks(out_dir: Path, todo: Mapping[str, Path], sources: Mapping[str, Path]) -> None:
     """Remove the masks of maps that are not there or are made again."""
     for key, path in list_files(out_dir / 'masks', '.png').items():
-        if key in todo or not _cam_path(out_dir, key).is_file():
+        if key in todo or key not in sources or not _cam_path(out_dir, key).is_file():
             path.unlink()
 
 

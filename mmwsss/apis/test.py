@@ -7,10 +7,9 @@ import os
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
-from ..datasets.inputs import data_folders
 from ..stages.launch import build_runner
-from ..stages.predict import NO_CHECKPOINT, as_list, enable_tta_and_crf
-from ..utils.checks import check_apart, check_output_folder
+from ..stages.predict import NO_CHECKPOINT, as_list, check_outputs, enable_tta_and_crf
+from ..utils.checks import check_output_folder
 
 
 def test_from_cfg(
@@ -60,7 +59,7 @@ def test_from_cfg(
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), panels]
         cfg.merge_from_dict({'model.test_cfg.with_cam': True})
     enable_tta_and_crf(cfg, tta, crf)
-    _check_outputs(cfg)
+    check_outputs(cfg, **({} if show_dir is None else {'show_dir': str(show_dir)}))
     runner = build_runner(cfg)
     if checkpoint is None and any(p.requires_grad for p in runner.model.parameters()):
         raise ValueError(_missing_checkpoint(cfg))
@@ -68,18 +67,6 @@ def test_from_cfg(
 
 
 test_from_cfg.__test__ = False  # not a test, whatever pytest concludes from its name
-
-
-def _check_outputs(cfg: Config) -> None:
-    """No writer writes into a store that is read; images and true masks it checks itself."""
-    metrics = cfg.get('test_evaluator') or []
-    written = {
-        f'output_dir of {metric.type}': metric.output_dir
-        for metric in (metrics if isinstance(metrics, list) else [metrics])
-        if metric.type.endswith('Writer')
-    }
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset', {})
-    check_apart(written, {name: folder for folder, name in data_folders(dataset).items()})
 
 
 def _missing_checkpoint(cfg: Config) -> str:

@@ -1,13 +1,20 @@
 """Training from a config."""
 
+import logging
+import re
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
 from ..stages.launch import build_runner
+from ..utils.checks import some
+
+_STEP = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
 
 
 def train_from_cfg(
@@ -34,12 +41,29 @@ def train_from_cfg(
     if resume == 'auto':
         resume = _latest_checkpoint(cfg.work_dir)
     if resume is not None:
+        cfg.begun_from = cfg.get('load_from')
         cfg.resume, cfg.load_from = True, str(resume)
+    else:
+        _warn_of_others(cfg.work_dir)
     _make_resumable(cfg)
     if amp:
         _enable_amp(cfg)
     cfg.accept_changes = accept_changes
     return build_runner(cfg).train()
+
+
+def _warn_of_others(work_dir: str) -> None:
+    """Say that checkpoints of an earlier training will lie among those of this one."""
+    found = sorted(path.name for path in Path(work_dir).glob('[!.]*.pth'))
+    if found and is_main_process():
+        print_log(
+            f'{work_dir} holds checkpoints of an earlier training ({some(found)}), which this one '
+            'does not continue (--resume does) and only overwrites where names are equal: the best '
+            'ones may lie beside those of this training. Use another --work-dir, or move them '
+            'away.',
+            'current',
+            logging.WARNING,
+        )
 
 
 def _enable_amp(cfg: Config) -> None:
@@ -53,10 +77,16 @@ def _enable_amp(cfg: Config) -> None:
 
 
 def _latest_checkpoint(work_dir: str) -> Path | None:
-    """The checkpoint that the file ``last_checkpoint`` names; None when there is none yet."""
+    """The checkpoint that the file ``last_checkpoint`` names; None when there is none yet.
+
+    If the file is empty, as when the disk was full or the power failed: the one with most steps.
+    """
     recorded = find_latest_checkpoint(work_dir)
     if recorded is None:
         return None
+    if not recorded.strip('\0 \n'):
+        found = [path for path in Path(work_dir).glob('*.pth') if _STEP.fullmatch(path.name)]
+        return max(found, key=lambda path: int(_STEP.fullmatch(path.name)[1]), default=None)
     # mmengine records a path relative to the folder in which it ran.
     for path in (Path(recorded), Path(work_dir) / Path(recorded).name):
         if path.is_file():

@@ -12,9 +12,9 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 
 from mmwsss.registry import DATASETS
-from mmwsss.utils.checks import check_choice, some
-from mmwsss.utils.images import IMAGE_SUFFIXES
-from mmwsss.utils.io import check_some_class
+from mmwsss.utils.checks import check_choice, check_look_different, some, spelling_hint
+from mmwsss.utils.images import IMAGE_SUFFIXES, unwritable_name
+from mmwsss.utils.io import check_some_class, is_whole
 from mmwsss.utils.text import read_lines
 
 from ..stores.label_file import encode_image_labels, read_label_file
@@ -101,7 +101,8 @@ class ImageLabelDataset(BaseSegDataset):
         ValueError: Unknown split; arguments that contradict each other; empty split, images listed
             twice, of one id or without entry in the label file, ids that the split does not have,
             unknown class name, no label at all in the split, classes that do not begin with
-            'background' or are not different, or masks of 0 and 255 only.
+            'background' or are not different, masks of 0 and 255 only, or files of ``mask_dir`` or
+            a store that are empty or cut off.
     """
 
     SPLITS: ClassVar[Mapping[str, Split]] = {}
@@ -265,7 +266,7 @@ class ImageLabelDataset(BaseSegDataset):
         if missing := sorted(chosen - set(keys.values())):
             raise ValueError(
                 f'{len(missing)} of {len(chosen)} ids of {self.ids} are not in the split '
-                f'{self._split}: {some(missing)}'
+                f'{self._split}: {some(missing)}{spelling_hint(missing, keys.values())}'
             )
         return [name for name, key in keys.items() if key in chosen]
 
@@ -320,6 +321,7 @@ class ImageLabelDataset(BaseSegDataset):
                     f'Images {paths[key]} and {info["img_path"]} have the same image id {key!r}. '
                     'Ids are file names without folder and extension; rename one of them.'
                 )
+        check_look_different(f'The split {self._split}', paths)
         missing = _missing([info['img_path'] for info in data_list], self.img_suffix)
         if missing:
             raise FileNotFoundError(
@@ -348,6 +350,8 @@ class ImageLabelDataset(BaseSegDataset):
                 f'mask in {self.data_prefix["seg_map_path"]}: {some(missing)}. {remedy} '
                 f'(seg_map_suffix is {self.seg_map_suffix!r}).'
             )
+        if self.mask_dir is not None:
+            _check_whole(paths, f'mask_dir {self.mask_dir}')
         check_some_class(paths)
 
     def _check_stores(self, data_list: list[dict]) -> None:
@@ -361,6 +365,7 @@ class ImageLabelDataset(BaseSegDataset):
                     f'file in {folder}: {some(missing)}. Run the stage that writes it for the '
                     f'whole split first, or correct `{key}` of the data set.'
                 )
+            _check_whole(paths, f'{key} {folder}')
 
     @property
     def _split(self) -> str:
@@ -372,9 +377,9 @@ class ImageLabelDataset(BaseSegDataset):
         if missing:
             raise ValueError(
                 f'Label file {self.label_file} has no entry for {len(missing)} of '
-                f'{len(data_list)} images of the split {self._split}: {some(missing)}. Make '
-                'the label file again so that it covers the split, or remove these ids from the '
-                'split.'
+                f'{len(data_list)} images of the split {self._split}: {some(missing)}'
+                f'{spelling_hint(missing, labels)}. Make the label file again so that it covers '
+                'the split, or remove these ids from the split.'
             )
         encoded = self._encode(labels, foreground)
         for info in data_list:
@@ -423,14 +428,16 @@ def _find_images(folder: str, suffix: str) -> list[str]:
         # A link to a folder above would be followed for ever.
         folders[:] = [n for n in folders if n in paths and osp.realpath(paths[n]) not in visited]
         for name in paths.keys() & set(files):
-            if name.endswith(suffix) and osp.isfile(paths[name]):
+            written = unwritable_name(name.removesuffix(suffix)) is None
+            if name.endswith(suffix) and osp.isfile(paths[name]) and written:
                 found.append(osp.relpath(paths[name], folder))
             elif name.endswith(suffix) or name.lower().endswith(IMAGE_SUFFIXES):
                 left_out.append(name)
     if left_out:
         print_log(
             f'{folder}: {len(left_out)} pictures are left out, because their suffix is not '
-            f'img_suffix {suffix!r} or they are broken links: {some(sorted(left_out))}',
+            f'img_suffix {suffix!r}, they are broken links, or their names cannot stand in a list '
+            f'of ids: {some(sorted(left_out))}',
             'current',
             logging.WARNING,
         )
@@ -449,6 +456,16 @@ def _missing(paths: Sequence[str], suffix: str) -> list[str]:
     ]
 
 
+def _check_whole(paths: Sequence[str], what: str) -> None:
+    """Raise ValueError, counting and naming them, for results of a stage that were cut off."""
+    broken = [path for path in paths if not is_whole(path)]
+    if broken:
+        raise ValueError(
+            f'{len(broken)} of {len(paths)} files of {what} are empty or cut off: {some(broken)}. '
+            'Remove them and run again the stage that writes them.'
+        )
+
+
 def _files(folder: str) -> set[str]:
     if not osp.isdir(folder):
         return set()
@@ -460,4 +477,8 @@ def _beside(path: str, suffix: str, present: set[str]) -> str:
     name = osp.basename(path)
     stem = name.removesuffix(suffix)
     others = sorted(other for other in present if stem in (other, osp.splitext(other)[0]))
-    return f'{name} (there is {", ".join(others)})' if others else name
+    if osp.lexists(path):
+        return f'{name} (a broken link, or no regular file)'
+    if others:
+        return f'{name} (there is {", ".join(others)})'
+    return name + spelling_hint([name], present)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,15 @@ def dataset_inputs(dataset: Any) -> dict[str, str]:
 
     Returns:
         ``images``, ``masks``, ``image_labels``, and ``stores``: files of ``cam_dir``,
-        ``score_dir`` and ``saliency_dir``. Kinds that do not occur are left out.
+        ``score_dir`` and ``saliency_dir``; ``classes``, the names in their order. Kinds that do
+        not occur are left out.
     """
     paths: dict[str, list[str]] = {'images': [], 'masks': [], 'stores': []}
-    labels = hashlib.sha1()
+    labels, classes = hashlib.sha1(), hashlib.sha1()
     labelled = False
     for base in base_datasets(dataset):
         base.full_init()
+        classes.update(f'{list(base.metainfo.get("classes") or [])}\n'.encode())
         for index in range(len(base)):
             info = base.get_data_info(index)
             image = info.get('img_path', '')
@@ -56,6 +58,7 @@ def dataset_inputs(dataset: Any) -> dict[str, str]:
                 labelled = True
                 labels.update(f'{Path(image).stem} {info["image_labels"].tolist()}\n'.encode())
     found = {kind: digest_stamps(files) for kind, files in paths.items() if files}
+    found['classes'] = classes.hexdigest()
     return {**found, 'image_labels': labels.hexdigest()} if labelled else found
 
 
@@ -88,12 +91,21 @@ def build_dataset(cfg: dict, made: Collection[str] = ()) -> BaseDataset:
 
 
 def image_inputs(dataset: BaseDataset) -> dict[str, list[str]]:
-    """``{image id: [image, files of earlier stages]}`` of a data set."""
-    infos = (dataset.get_data_info(index) for index in range(len(dataset)))
-    return {
-        image_id(info['img_path']): [info[key] for key in ('img_path', *_STORED) if key in info]
-        for info in infos
-    }
+    """``{image id: [image, files of earlier stages]}`` of a data set.
+
+    Raises:
+        ValueError: Two images have one id; names both.
+    """
+    found: dict[str, list[str]] = {}
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        files = [info[key] for key in ('img_path', *_STORED) if key in info]
+        if found.setdefault(image_id(files[0]), files) is not files:
+            raise ValueError(
+                f'{found[image_id(files[0])][0]} and {files[0]} have the same image id '
+                f'{image_id(files[0])!r}: one folder holds one file per id, rename one of them'
+            )
+    return found
 
 
 def narrow(cfg: dict, dataset: BaseDataset, ids: Collection[str], path: Path) -> None:
@@ -124,6 +136,26 @@ def data_folders(cfg: Mapping) -> dict[str, str]:
     for part in parts:
         found.update(data_folders(part))
     return found
+
+
+def check_not_searched(dataset: Any, folders: Iterable[str]) -> None:
+    """Raise ValueError if what is written would be found as images of a data set.
+
+    Args:
+        dataset: Built; without a split list, its image folder is searched with all subfolders.
+        folders: Those that are written to.
+    """
+    for base in base_datasets(dataset):
+        image_dir = base.data_prefix.get('img_path')
+        if base.ann_file or not image_dir:
+            continue
+        for folder in folders:
+            if Path(os.path.realpath(image_dir)) in Path(os.path.realpath(folder)).parents:
+                raise ValueError(
+                    f'it writes to {folder}, which lies in the image folder {image_dir}: without '
+                    'a split list (ann_file), its subfolders are searched for images. Choose '
+                    'another folder.'
+                )
 
 
 def source_folders(dataset: Any) -> list[str]:

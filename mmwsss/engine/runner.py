@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
@@ -19,14 +21,17 @@ from torch import nn
 from torch.optim import Optimizer
 
 from mmwsss.datasets.inputs import dataset_inputs
+from mmwsss.engine.hooks.validate_resumed import ValidateResumedHook
+from mmwsss.models.utils.model_files import digest_named_files
 from mmwsss.registry import HOOKS
 from mmwsss.utils.checks import some
-from mmwsss.utils.provenance import compare_settings
+from mmwsss.utils.io import atomic_write
+from mmwsss.utils.provenance import as_json, compare_settings
 
 _SHOWN = 5
 # What the trained weights depend on, and what of it has no influence on them.
 _TRAINING = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg')
-_TRAINING += ('randomness', 'custom_hooks', 'auto_scale_lr')
+_TRAINING += ('randomness', 'custom_hooks', 'auto_scale_lr', 'sync_bn')
 _FREE = {
     'model': ('test_cfg',),
     'train_dataloader': ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory'),
@@ -132,24 +137,43 @@ class StrictRunner(Runner):
                 )
         super()._init_model_weights()
 
-    def save_checkpoint(self, *args: Any, meta: dict | None = None, **kwargs: Any) -> None:
-        """As the base class; ``meta['made_from']`` holds what the weights depend on."""
-        super().save_checkpoint(*args, meta={**(meta or {}), 'made_from': self.record}, **kwargs)
+    def save_checkpoint(
+        self, out_dir: str, filename: str, *args: Any, meta: dict | None = None, **kwargs: Any
+    ) -> None:
+        """As the base class, but the file appears whole or not at all.
+
+        ``meta['made_from']`` holds what the weights depend on.
+        """
+        meta = {**(meta or {}), 'made_from': self.record}
+        if '://' in out_dir:
+            super().save_checkpoint(out_dir, filename, *args, meta=meta, **kwargs)
+            return
+        with atomic_write(Path(out_dir, filename)) if is_main_process() else nullcontext() as tmp:
+            name = filename if tmp is None else tmp.name
+            super().save_checkpoint(out_dir, name, *args, meta=meta, **kwargs)
 
     @cached_property
     def record(self) -> dict:
-        """What the weights that are trained depend on: settings, data, number of processes."""
-        record = dict(
-            settings=training_settings(self.cfg),
-            data=dataset_inputs(self.train_dataloader.dataset),
-            processes=self.world_size,
+        """What the weights that are trained depend on.
+
+        Settings, data, number of processes, and the files that the settings name: initial weights,
+        frozen towers, banks.
+        """
+        settings = training_settings(self.cfg)
+        return as_json(
+            dict(
+                settings=settings,
+                data=dataset_inputs(self.train_dataloader.dataset),
+                named=digest_named_files(settings),
+                processes=self.world_size,
+            )
         )
-        return json.loads(json.dumps(record, default=str))
 
     def load_or_resume(self) -> None:
         """As the base class; takes down what is trained with before anything is written."""
         if self._train_loop is not None and not isinstance(self._train_loop, dict):
             _ = self.record
+            self.register_hook(ValidateResumedHook(), 'LOWEST')
         super().load_or_resume()
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
@@ -221,9 +245,11 @@ def training_settings(cfg: Config) -> dict[str, Any]:
         if isinstance(value, Mapping):
             value = {k: v for k, v in value.items() if k not in _FREE.get(key, ())}
         found[key] = value
+    # A run that is resumed loads its own checkpoint; what it once began from is said apart.
+    found['load_from'] = cfg.get('begun_from' if cfg.get('resume') else 'load_from')
     hooks = found['custom_hooks'] or []
     found['custom_hooks'] = [h for h in hooks if not h['type'].endswith('VisualizationHook')]
-    return json.loads(json.dumps(found, default=str))
+    return as_json(found)
 
 
 def _hyper_parameters(optimizer: Optimizer) -> list[dict[str, Any]]:

@@ -62,7 +62,7 @@ def _before(config: Config, path: Path, seen: tuple[str, ...]) -> Iterator[dict]
         )
     specs = list(chained(earlier, other, seen))
     if 'until' in after:
-        names = [spec['name'] for spec in specs]
+        names = [str(spec.get('name')) for spec in specs]
         check_choice(f'{path}: until', after['until'], names)
         specs = specs[: names.index(after['until']) + 1]
     for spec in specs:
@@ -71,9 +71,9 @@ def _before(config: Config, path: Path, seen: tuple[str, ...]) -> Iterator[dict]
 
 def _renamed(spec: dict[str, Any], prefix: str) -> dict[str, Any]:
     """A stage, and the stages that it names, with ``prefix`` before their names."""
-    spec = dict(spec, name=prefix + spec['name'])
-    if 'checkpoint' in spec:
-        spec['checkpoint'] = prefix + spec['checkpoint']
+    for key in ('name', 'checkpoint'):
+        if key in spec:
+            spec = {**spec, key: f'{prefix}{spec[key]}'}
     for key in _NAMING:
         value = spec.get(key)
         if isinstance(value, str) and value.startswith(BEST_OF):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from mmengine.runner import find_latest_checkpoint
 
 from ..ops.dense_crf import crf_parameters
 from ..utils.checks import check_choice, some
+from ..utils.provenance import digest_file
 from ..utils.text import read_json
 from .predict import (
     NO_CHECKPOINT,
@@ -23,20 +26,82 @@ from .predict import (
 from .stage import ConfigStage, register_stage
 
 
+def last_checkpoint(folder: Path) -> Path:
+    """The checkpoint with which the training in a folder has ended.
+
+    Raises:
+        RuntimeError: It is not there.
+    """
+    recorded = find_latest_checkpoint(str(folder))
+    path = folder / Path(recorded or 'none').name
+    if not path.is_file():
+        what = path.name if recorded else 'checkpoint'
+        raise RuntimeError(f'stage {folder.name} has left no {what} in {folder}')
+    return path
+
+
+def best_checkpoint(folder: Path) -> Path:
+    """The checkpoint of a training that validated best.
+
+    Of several, the newest: a training that was killed may have left an older one, which is worse.
+
+    Raises:
+        RuntimeError: There is none, or there are some of several metrics.
+    """
+    found = sorted(folder.glob('best_*.pth'), key=lambda path: path.stat().st_mtime_ns)
+    metrics = {re.sub(r'_(iter|epoch)_\d+$', '', path.stem) for path in found}
+    if len(metrics) != 1:
+        raise RuntimeError(
+            f'stage {folder.name} has left best checkpoints of {len(metrics)} metrics in {folder}, '
+            f'not of one: {some(path.name for path in found) or "none"}'
+        )
+    return found[-1]
+
+
 @register_stage('train')
 class TrainStage(ConfigStage):
     """Train ``config``; checkpoints lie in the stage's folder."""
 
     loaders = ('train_dataloader', 'val_dataloader')
 
+    def files(self) -> dict[str, Any]:
+        """Without those of validation, unless it chooses a checkpoint."""
+        found = super().files()
+        if not self._save_best:
+            found.pop('val_dataloader', None)
+        return found
+
+    def products(self, look: bool = False) -> dict[str, str]:
+        """The checkpoint that training has ended with, and the best one."""
+        paths = [last_checkpoint(self.work_dir)]
+        if self._save_best:
+            paths += sorted(self.work_dir.glob('best_*.pth'))
+        return {path.name: digest_file(path) for path in paths}
+
+    def check_free(self) -> None:
+        found = sorted(self.work_dir.glob('[!.]*.pth'))
+        if found:
+            raise RuntimeError(
+                f'{self.work_dir} holds checkpoints ({some(path.name for path in found)}) but '
+                f'{self.name}.json beside it is gone, so it is not known what they were trained '
+                'with. Move them away, or use another --work-dir.'
+            )
+
     def run(self, digest: str) -> dict[str, Any]:
+        if not self.work_dir.joinpath('last_checkpoint').is_file():
+            # Best weights of a training that was killed before there was anything to go on from.
+            shutil.rmtree(self.work_dir, ignore_errors=True)
         self.run_tool('train.py', self.config(), '--resume')
         return {}
 
+    @property
+    def _save_best(self) -> Any:
+        hook = (self.loaded.get('default_hooks') or {}).get('checkpoint') or {}
+        return hook.get('save_best')
+
     def check_best(self) -> None:
         """Raise ValueError if training does not keep its best checkpoint."""
-        hook = (self.loaded.get('default_hooks') or {}).get('checkpoint') or {}
-        if not hook.get('save_best'):
+        if not self._save_best:
             raise ValueError(
                 f"which='best', but stage {self.name} keeps no best checkpoint: add "
                 "options={'default_hooks.checkpoint.save_best': 'mIoU'} to it (the images that "
@@ -66,21 +131,14 @@ class CheckpointStage(ConfigStage):
         """The checkpoint of that stage, ``'none'`` if the stage names none."""
         if 'checkpoint' not in self.spec:
             return NO_CHECKPOINT
-        folder = self.context.records / self.spec['checkpoint']
-        if self.spec.get('which') == 'best':
-            found = sorted(folder.glob('best_*.pth'))
-            if len(found) != 1:
-                raise RuntimeError(
-                    f'stage {self.spec["checkpoint"]} has left {len(found)} best checkpoints in '
-                    f'{folder}, not one: {some(path.name for path in found) or "none"}'
-                )
-            return str(found[0])
-        checkpoint = find_latest_checkpoint(str(folder))
-        if checkpoint is None:
-            raise RuntimeError(
-                f'stage {self.spec["checkpoint"]} has left no checkpoint in {folder}'
-            )
-        return str(folder / Path(checkpoint).name)
+        choose = best_checkpoint if self.spec.get('which') == 'best' else last_checkpoint
+        return str(choose(self.context.records / self.spec['checkpoint']))
+
+    def files(self) -> dict[str, Any]:
+        """The weights, too."""
+        weights = self.weights()
+        given = weights != NO_CHECKPOINT
+        return {**super().files(), 'weights': digest_file(weights) if given else weights}
 
 
 @register_stage('test')
@@ -96,7 +154,7 @@ class TestStage(CheckpointStage):
         enable_tta_and_crf(cfg, self.spec.get('tta', False), self.spec.get('crf'))
 
     def run(self, digest: str) -> dict[str, Any]:
-        path = self.context.records / f'{self.name}_metrics.json'
+        path = self.work_dir / 'metrics.json'
         self.run_tool('test.py', self.config(), self.weights(), '--metrics', str(path))
         return read_json(path)
 
@@ -128,8 +186,8 @@ class PredictStage(CheckpointStage):
         write_missing(
             f'stage {self.name}',
             self.config(),
-            dict(stage=digest),
-            self.context.records / f'{self.name}_left.txt',
+            dict(stage=self.name, pipeline=self.context.path.stem, digest=digest),
+            self.work_dir / 'left.txt',
             lambda cfg: self.run_tool('test.py', cfg, self.weights()),
             self.context.restart,
         )

@@ -1,5 +1,6 @@
 """Judging a folder of masks or activation maps, whoever wrote it."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ..utils.checks import (
     check_range,
     check_unique,
     some,
+    spelling_hint,
 )
 from ..utils.io import list_files, read_mask
 from ..utils.text import read_json
@@ -51,7 +53,8 @@ class PredictionFolder(Dataset):
 
     Raises:
         FileNotFoundError: Predictions or truths are missing (counted and named).
-        ValueError: No id, one twice, or the folder holds predictions of several kinds.
+        ValueError: No id, one twice, the folder holds predictions of several kinds, or it is that
+            of the truth.
     """
 
     def __init__(
@@ -66,6 +69,10 @@ class PredictionFolder(Dataset):
             raise ValueError('the split is empty')
         check_unique('image ids', ids)
         self.pred_dir, self.truth_dir = Path(pred_dir), Path(truth_dir)
+        if os.path.realpath(pred_dir) == os.path.realpath(truth_dir):
+            raise ValueError(
+                f'{pred_dir} is both the predictions and the truth: the result would be perfect'
+            )
         self.ids = list(ids)
         self.num_classes = num_classes
         self.field = field
@@ -95,7 +102,7 @@ class PredictionFolder(Dataset):
         if missing:
             raise FileNotFoundError(
                 f'{folder} has no {what} ({suffix}) for {len(missing)} of {len(self.ids)} images '
-                f'of the split: {some(missing, 10)}'
+                f'of the split: {some(missing, 10)}{spelling_hint(missing, _names(folder))}'
             )
 
     def __len__(self) -> int:
@@ -242,6 +249,10 @@ def _truth_rule(truth_dir: Path) -> dict:
     if not isinstance(meta, dict):
         return {}
     return {'gt_rule': {name: meta.get(name) for name in ('overlap', 'crowd', 'annotation_sha1')}}
+
+
+def _names(folder: Path) -> list[str]:
+    return os.listdir(folder) if folder.is_dir() else []
 
 
 def _check_size(path: Path, size: tuple[int, int], expected: tuple[int, int]) -> None:

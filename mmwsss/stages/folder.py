@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from ..utils.checks import check_apart, check_range, some
+from ..utils.checks import check_apart, check_range, check_unique, some, spelling_hint
 from ..utils.images import find_images, read_rgb
 from ..utils.io import list_files
 from ..utils.parallel import map_parallel
@@ -67,22 +67,14 @@ def run_folder(
     Raises:
         FileNotFoundError: Sources or images missing; counts and names them, before any work.
         ValueError: ``out_dir`` holds results of other settings or is one of the other folders,
-            two images have one id, or the task refuses the sources.
+            two images have one id, an id is given twice, or the task refuses the sources.
         RuntimeError: Some images failed, after all others were done; names them. A process was
             killed.
     """
     check_range('processes', processes, 1, integer=True)
     check_apart({'out': out_dir}, {'the source folder': source_dir, 'the image folder': image_dir})
-    sources = list_files(source_dir, task.source_suffix)
-    if not sources:
-        raise FileNotFoundError(f'{source_dir} holds no {task.source_suffix} file')
-    ids = list(sources) if ids is None else list(ids)
-    missing = [key for key in ids if key not in sources]
-    if missing:
-        raise FileNotFoundError(
-            f'{source_dir} has no {task.source_suffix} file for {len(missing)} of {len(ids)} ids: '
-            f'{some(missing)}'
-        )
+    sources = find_sources(source_dir, task.source_suffix, ids)
+    ids = list(sources)
     images = find_images(image_dir, ids)
     task.check_sources([sources[key] for key in ids])
     settings = dict(
@@ -105,6 +97,34 @@ def run_folder(
             + '\n'.join(failures[:20])
         )
     return len(todo)
+
+
+def find_sources(
+    folder: str | os.PathLike, suffix: str, ids: Sequence[str] | None = None
+) -> dict[str, Path]:
+    """Files ``<id><suffix>`` of given ids, or all of a folder.
+
+    Raises:
+        FileNotFoundError: There is none, or some are missing (counted and named).
+        ValueError: An id is given twice.
+    """
+    sources = list_files(folder, suffix)
+    if not sources:
+        there = os.path.isdir(folder)
+        raise FileNotFoundError(
+            f'{folder} holds no {suffix} file' if there else f'the folder {folder} does not exist'
+        )
+    if ids is None:
+        return sources
+    check_unique('image ids', ids)
+    missing = [key for key in ids if key not in sources]
+    if missing:
+        hint = spelling_hint(missing, os.listdir(folder))
+        raise FileNotFoundError(
+            f'{folder} has no {suffix} file for {len(missing)} of {len(ids)} ids: {some(missing)}'
+            f'{hint}'
+        )
+    return {key: sources[key] for key in ids}
 
 
 def _one(task: FolderTask, files: tuple[Path, Path, Path]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ from ..datasets.class_names import foreground_names
 from ..datasets.converters.common import read_ids
 from ..evaluation import WSSSIoUMetric
 from ..registry import TASK_UTILS
-from ..utils.checks import check_choice, check_range, some
+from ..utils.checks import check_choice, check_range, some, spelling_hint
+from ..utils.images import find_images
 from ..utils.io import list_files
-from ..utils.provenance import RECORD, digest_stamps
+from ..utils.provenance import RECORD, digest_stamps, drop_leftovers
 from ..utils.text import read_json
 from .evaluate import CONVENTIONS, PredictionFolder, eval_folder
-from .folder import run_folder
+from .folder import find_sources, run_folder
 from .stage import Stage, check_folders, register_stage
 
 # what decides the kind of a dense_crf stage, and the settings that only this kind has
@@ -53,28 +56,37 @@ class FolderStage(Stage):
         return dict(self.spec['task'])
 
     def reads(self, made: Collection[str]) -> list[str]:
-        folders = {self.spec['source']: 'source', self.spec['images']: 'images'}
-        check_folders(folders, made)
-        if 'ids' in self.spec:
-            read_ids(self.spec['ids'])
-        return list(folders)
+        source, images = self.spec['source'], self.spec['images']
+        check_folders({source: 'source', images: 'images'}, made)
+        ids = self.ids()
+        if os.path.realpath(source) not in made:
+            ids = list(find_sources(source, self.task.source_suffix, ids))
+        if ids and os.path.realpath(images) not in made:
+            find_images(images, ids)
+        return [source, images]
+
+    def ids(self) -> list[str] | None:
+        """Those of the split list; None: all of the source."""
+        return read_ids(self.spec['ids']) if 'ids' in self.spec else None
 
     def outputs(self) -> dict[str, str]:
         return {self.spec['out']: self.task.target_suffix}
 
-    def files(self) -> dict[str, str]:
-        return {name: digest_stamps(visible(self.spec[name])) for name in ('source', 'images')}
+    def files(self) -> dict[str, Any]:
+        sources = find_sources(self.spec['source'], self.task.source_suffix, self.ids())
+        images = find_images(self.spec['images'], sources)
+        return {
+            'ids': list_digest(sources),
+            'source': digest_stamps(sources.values()),
+            'images': digest_stamps(images.values()),
+        }
 
     def run(self, digest: str) -> dict[str, Any]:
-        run_folder(
-            self.task,
-            self.spec['source'],
-            self.spec['images'],
-            self.spec['out'],
-            read_ids(self.spec['ids']) if 'ids' in self.spec else None,
-            self.spec.get('processes'),
-            self.context.restart,
-        )
+        source, images, out = (self.spec[key] for key in ('source', 'images', 'out'))
+        ids, restart = self.ids(), self.context.restart
+        run_folder(self.task, source, images, out, ids, self.spec.get('processes'), restart)
+        present = ids or find_sources(source, self.task.source_suffix)
+        drop_leftovers(out, self.task.target_suffix, present, restart)
         print()
         return {}
 
@@ -158,21 +170,30 @@ class EvaluateStage(Stage):
         return self.spec.get('background', _BACKGROUNDS)
 
     def reads(self, made: Collection[str]) -> list[str]:
+        if os.path.realpath(self.spec['predictions']) == os.path.realpath(self.spec['truth']):
+            raise ValueError(f'{self.spec["truth"]} is both the predictions and the truth')
         folders = {self.spec['predictions']: 'predictions', self.spec['truth']: 'truth'}
         check_folders(folders, made)
-        ids, truths = read_ids(self.spec['split']), list_files(self.spec['truth'], '.png')
+        ids = read_ids(self.spec['split'])
+        if os.path.realpath(self.spec['truth']) not in made:
+            self._check_truths(ids)
+        return list(folders)
+
+    def _check_truths(self, ids: Sequence[str]) -> None:
+        truth = self.spec['truth']
+        truths = list_files(truth, '.png')
         missing = [key for key in ids if key not in truths]
         if missing:
             raise FileNotFoundError(
-                f'{self.spec["truth"]} has no mask for {len(missing)} of {len(ids)} images of '
-                f'{self.spec["split"]}: {some(missing)}'
+                f'{truth} has no mask for {len(missing)} of {len(ids)} images of '
+                f'{self.spec["split"]}: {some(missing)}{spelling_hint(missing, os.listdir(truth))}'
             )
-        return list(folders)
 
-    def files(self) -> dict[str, str]:
+    def files(self) -> dict[str, Any]:
         names = ('predictions', 'truth')
         found = {name: digest_stamps(visible(self.spec[name])) for name in names}
-        return {**found, 'split': digest_stamps([self.spec['split']])}
+        classes = list_digest(foreground_names(self.spec['classes']))
+        return {**found, 'split': digest_stamps([self.spec['split']]), 'classes': classes}
 
     def run(self, digest: str) -> dict[str, Any]:
         classes = ['background', *foreground_names(self.spec['classes'])]
@@ -186,6 +207,11 @@ class EvaluateStage(Stage):
         tags = {'name': self.name, **self.spec}
         convention = self.spec.get('convention', 'default')
         return eval_folder(folder, classes, [self._background], convention, out, tags)
+
+
+def list_digest(names: Iterable[str]) -> str:
+    """Digest of names in their order."""
+    return hashlib.sha1(json.dumps(list(names)).encode()).hexdigest()
 
 
 def visible(folder: str | os.PathLike) -> list[Path]:

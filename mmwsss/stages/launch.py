@@ -57,7 +57,9 @@ class Launch:
             return [sys.executable, path, *args]
         args = (*args, '--launcher', self.launcher)
         if self.launcher == 'slurm':
-            return ['srun', f'--ntasks={self.processes}', sys.executable, path, *args]
+            # Without the word, the others wait for a process that has died.
+            srun = ['srun', f'--ntasks={self.processes}', '--kill-on-bad-exit=1']
+            return [*srun, sys.executable, path, *args]
         run = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
         return [*run, f'--nproc_per_node={self.processes}', path, *args]
 
@@ -164,5 +166,11 @@ def end_with_parent() -> Callable[[], None] | None:
     """For the child: let the kernel (Linux) end a stage whose pipeline was killed."""
     if sys.platform != 'linux':
         return None
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(1, signal.SIGKILL)
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def bind() -> None:
+        prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:  # it has ended in between
+            os._exit(1)
+
+    return bind

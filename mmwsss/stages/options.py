@@ -16,10 +16,10 @@ READ = frozenset((
     'model', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'val_evaluator',
     'test_evaluator', 'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper', 'param_scheduler',
     'auto_scale_lr', 'default_hooks', 'custom_hooks', 'custom_imports', 'randomness', 'work_dir',
-    'load_from', 'resume', 'strict_load', 'accept_changes', 'launcher', 'experiment_name',
-    'default_scope', 'env_cfg', 'log_processor', 'log_level', 'visualizer', 'runner_type',
-    'compile', 'sync_bn', 'model_wrapper_cfg', 'find_unused_parameters', 'tta_cfg', 'tta_model',
-    'tta_pipeline', 'test_pipeline',
+    'load_from', 'begun_from', 'resume', 'strict_load', 'accept_changes', 'launcher',
+    'experiment_name', 'default_scope', 'env_cfg', 'log_processor', 'log_level', 'visualizer',
+    'runner_type', 'compile', 'sync_bn', 'model_wrapper_cfg', 'find_unused_parameters',
+    'tta_cfg', 'tta_model', 'tta_pipeline', 'test_pipeline',
 ))
 # fmt: on
 

@@ -5,25 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from mmengine.config import Config
 from prettytable import PrettyTable
 
-from ..utils.checks import check_choice, some
+from ..utils.checks import check_choice, check_output_folder, some
 from ..utils.io import atomic_write
-from ..utils.provenance import compare_settings
+from ..utils.provenance import as_json, compare_settings, only_one
 from ..utils.text import read_json
 from .chain import chained, start_from
 from .config_stages import TrainStage
 from .folder_stages import BEST_OF
 from .launch import Launch
-from .stage import DEFAULT_ROOT, STAGES, Context, Stage, as_json
+from .stage import DEFAULT_ROOT, STAGES, Context, Stage
 
 
 class Pipeline:
@@ -97,7 +97,7 @@ class Pipeline:
         if data_root is not None:
             if 'data_root' not in config:
                 raise ValueError(f'{path} has no data_root that could lie elsewhere')
-            roots[str(config.data_root)] = str(data_root)
+            roots[str(config.data_root)] = str(Path(data_root))
         self.context = Context(
             self.path, roots, self.records, cfg_options or {}, launch or Launch(), restart
         )
@@ -108,11 +108,14 @@ class Pipeline:
 
     def _add(self, spec: dict) -> None:
         name, run = spec.get('name'), spec.pop('run', None)
-        plain = isinstance(name, str) and Path(name).name == name
-        if not plain or name == 'report' or name in self._kinds:
+        plain = isinstance(name, str) and re.fullmatch(r'\w[\w-]*', name)
+        # 'eval_NAME' is the folder of the stage NAME, and some disks do not tell case apart.
+        others = [other.casefold() for other in self._kinds]
+        taken = {'report', *others, *(f'eval_{other}' for other in others)}
+        if not plain or {name.casefold(), f'eval_{name.casefold()}'} & taken:
             raise ValueError(
-                f'{self.path}: every stage needs a name of its own (not report), which becomes the '
-                f'name of a file; got {name!r}'
+                f'{self.path}: every stage needs a name of its own (not report), of letters, '
+                f'digits, - and _, which becomes the name of a file; got {name!r}'
             )
         with self._naming(name):
             check_choice('run', run, STAGES)
@@ -151,24 +154,29 @@ class Pipeline:
             yield
         except (FileNotFoundError, ValueError) as error:
             raise type(error)(f'{self.path}: stage {name}: {error}') from error
+        except (AttributeError, KeyError, SyntaxError, TypeError) as error:  # of a config
+            reason = f'{type(error).__name__}: {error}'
+            raise ValueError(f'{self.path}: stage {name}: {reason}') from error
 
     def run(self) -> dict[str, dict]:
         """Run what is not finished; the record (metrics, seconds) of every stage.
 
         Raises:
             FileNotFoundError: Data of some stage are missing; raised before the first one.
+            OSError: Something cannot be written to; likewise.
             RuntimeError: A stage fails, another run is active in the folder, or a stage was
                 begun with other settings or files.
         """
-        self.records.mkdir(parents=True, exist_ok=True)
-        with _only_one(self.records / '.lock'):
+        check_output_folder(self.records)
+        with only_one(self.records, 'this pipeline'):
             self._check_data()
             results, before = {}, ''
             for number, stage in enumerate(self.stages, 1):
                 title = f'[{number}/{len(self.stages)}] {stage.name}'
-                depends = as_json(dict(stage.depends(), before=before))
+                with self._naming(stage.name):
+                    depends = as_json(dict(stage.depends(), before=before))
+                    record = self._finished(stage, depends)
                 before = _digest(depends)
-                record = self._finished(stage, depends)
                 kind = next(run for run, kind in STAGES.items() if kind is type(stage))
                 print(f'{title}: {"finished before" if record else kind}', flush=True)
                 if record is None:
@@ -183,9 +191,11 @@ class Pipeline:
 
         Raises:
             FileNotFoundError: Something is missing.
+            OSError: A folder cannot be written to.
             ValueError: Two stages, a stage and the data, or files and logs share a folder.
         """
         made: dict[str, str] = {}
+        used: dict[str, str] = {}
         logs = {os.path.realpath(stage.work_dir): stage.name for stage in self.stages}
         for stage in self.stages:
             with self._naming(stage.name):
@@ -194,44 +204,116 @@ class Pipeline:
                     place = os.path.realpath(folder)
                     if place in made:
                         raise ValueError(f'it writes to {folder}, as stage {made[place]} does')
-                    if place in logs:
+                    for log in {place, *map(str, Path(place).parents)} & logs.keys():
                         raise ValueError(
                             f'it writes to {folder}, where logs and checkpoints of stage '
-                            f'{logs[place]} lie'
+                            f'{logs[log]} lie'
                         )
                     if place in read:
                         raise ValueError(f'it writes to {folder}, which it also reads')
+                    if place in used:
+                        raise ValueError(
+                            f'it writes to {folder}, which stage {used[place]} before it reads: '
+                            'that stage would find other files when it goes on'
+                        )
+                    check_output_folder(folder)
                     made[place] = stage.name
+                used.update(dict.fromkeys(read, stage.name))
+        for old, new in self.context.roots.items():
+            place = os.path.realpath(new)
+            if old != DEFAULT_ROOT and not any(f'{path}/'.startswith(f'{place}/') for path in used):
+                raise ValueError(
+                    f'--data-root {new} changes nothing: no stage reads from a path that begins '
+                    f'with the data_root of {self.path}, {old}'
+                )
 
     def _run_stage(self, stage: Stage, depends: dict) -> dict:
         self._write_json(stage.name, dict(depends=depends))
         start = time.time()
         metrics = stage.run(_digest(depends))
-        record = dict(depends=depends, seconds=round(time.time() - start, 1), metrics=metrics)
+        record = dict(
+            depends=depends,
+            seconds=round(time.time() - start, 1),
+            metrics=metrics,
+            products=stage.products(),
+        )
         self._write_json(stage.name, record)
         return record
 
     def _finished(self, stage: Stage, depends: dict) -> dict | None:
         """The record of a finished stage; None if it is to be run."""
-        path = self._record_path(stage.name)
-        if not path.is_file():
+        record = self._read_record(stage.name)
+        if record is None:
+            stage.check_free()
             return None
-        record = read_json(path)
         changes = compare_settings(record.get('depends', {}), depends)
         if not changes:
-            return record if 'metrics' in record else None
+            return record if 'metrics' in record and self._whole(stage, record) else None
         if not self.context.restart:
             named = [change for change in changes if not change.startswith('before:')]
             what = some(named) if named else 'a stage before it has changed'
             raise RuntimeError(
-                f'stage {stage.name} was begun with other settings or files ({path}): {what}. '
-                'Use another --work-dir, or say --restart to do this stage and those after it '
-                'anew.'
+                f'stage {stage.name} was begun with other settings or files '
+                f'({self._record_path(stage.name)}): {what}. Use another --work-dir, or say '
+                '--restart to do this stage and those after it anew.'
             )
         print(f'stage {stage.name} is done anew: {some(changes)}', flush=True)
-        path.unlink()
-        shutil.rmtree(stage.work_dir, ignore_errors=True)
+        self._throw_away(stage)
         return None
+
+    def _whole(self, stage: Stage, record: dict) -> bool:
+        """Whether what a finished stage has left is still there; False: it is to be completed.
+
+        Raises:
+            RuntimeError: It is there, but something else has changed it.
+        """
+        left = record.get('products', {})
+        try:
+            if stage.products() == left:
+                return True
+            now = stage.products(look=True)
+        except RuntimeError:
+            now = {}
+        changed = [name for name, digest in now.items() if left.get(name, digest) != digest]
+        if changed and not self.context.restart:
+            raise RuntimeError(
+                f'something else has changed what stage {stage.name} has left: {some(changed)}. '
+                'Use another --work-dir, or say --restart to throw it away and do this stage and '
+                'those after it anew.'
+            )
+        if changed:
+            print(f'stage {stage.name} is done anew: {some(changed)} has changed', flush=True)
+            self._throw_away(stage)
+            stage.drop_outputs()
+            return False
+        lost = some(left.keys() - now.keys()) or 'other files'
+        print(f'what stage {stage.name} has left is incomplete ({lost}): it goes on', flush=True)
+        if not stage.outputs():
+            self._throw_away(stage)  # a training cannot make up for a checkpoint of its midst
+        return False
+
+    def _throw_away(self, stage: Stage) -> None:
+        """Logs and checkpoints first: without the record, they would be of unknown origin."""
+        if stage.work_dir.is_dir():
+            shutil.rmtree(stage.work_dir)
+        self._record_path(stage.name).unlink(missing_ok=True)
+
+    def _read_record(self, name: str) -> dict | None:
+        path = self._record_path(name)
+        if not path.is_file():
+            return None
+        try:
+            record = read_json(path)
+        except ValueError:
+            record = None
+        if isinstance(record, dict) and isinstance(record.get('depends'), dict):
+            return record
+        if self.context.restart:
+            return dict(depends=dict(record='broken'))
+        raise RuntimeError(
+            f'{path} is no record of stage {name}, or it is broken, so it is not known what it was '
+            'begun with. Say --restart to do this stage and those after it anew.'
+        )
 
     def _record_path(self, name: str) -> Path:
         return self.records / f'{name}.json'
@@ -256,13 +338,3 @@ class Pipeline:
 
 def _digest(depends: dict) -> str:
     return hashlib.sha1(json.dumps(depends, sort_keys=True).encode()).hexdigest()
-
-
-@contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """Hold a lock that the system releases when the process ends, however it ends."""
-    try:
-        with FileLock(path, timeout=0):
-            yield
-    except Timeout:
-        raise RuntimeError(f'another run of this pipeline is active in {path.parent}') from None

@@ -8,15 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 
 from ..datasets.image_label import ImageLabelDataset
-from ..datasets.inputs import build_dataset, dataset_inputs, image_inputs, narrow
+from ..datasets.inputs import (
+    build_dataset,
+    check_not_searched,
+    data_folders,
+    dataset_inputs,
+    image_inputs,
+    narrow,
+    source_folders,
+)
+from ..models.utils.model_files import digest_named_files
 from ..ops.dense_crf import crf_parameters
 from ..registry import DATASETS, METRICS, MODELS
-from ..utils.checks import check_choice, some
+from ..utils.checks import check_apart, check_choice, check_output_folder, some
 from ..utils.io import is_whole, list_files
-from ..utils.provenance import claim, digest_file
+from ..utils.provenance import check_claim, claim, digest_file, drop_leftovers, only_one
 from .launch import Launch, load_config
 
 WRITERS = {'cams': 'mmwsss.CAMStoreWriter', 'masks': 'mmwsss.PseudoMaskWriter'}
@@ -69,10 +79,13 @@ def make_pseudo_masks(
     out = Path(cfg.work_dir if out is None else out)
     folders = {kind: str(out / kind) for kind in write}
     set_prediction(cfg, folders, split, predict, tta, crf)
+    parts = dict(model=cfg.model.to_dict(), dataset=cfg.test_dataloader.dataset.to_dict())
+    inputs = dataset_inputs(build_dataset(cfg.test_dataloader.dataset))
     settings = dict(
-        model=cfg.model.to_dict(),
-        dataset=cfg.test_dataloader.dataset.to_dict(),
-        image_labels=dataset_inputs(build_dataset(cfg.test_dataloader.dataset)).get('image_labels'),
+        **parts,
+        image_labels=inputs.get('image_labels'),
+        classes=inputs['classes'],
+        named=digest_named_files(parts),
         weights=digest_file(checkpoint) if given else NO_CHECKPOINT,
     )
     weights = [] if checkpoint is None else [str(checkpoint)]
@@ -81,7 +94,8 @@ def make_pseudo_masks(
         tool = ('test.py', narrowed, out / 'predict.py', *weights, '--work-dir', str(out))
         (launch or Launch()).run(_WHAT, *tool)
 
-    write_missing(_WHAT, cfg, settings, out / 'left.txt', run, restart)
+    with only_one(out, _WHAT):
+        write_missing(_WHAT, cfg, settings, out / 'left.txt', run, restart)
     return folders
 
 
@@ -148,6 +162,11 @@ def _set_predict(cfg: Config, predict: str | None, write: Mapping[str, str]) -> 
 
 def _set_dataset(cfg: Config, split: str | None) -> None:
     dataset = cfg.test_dataloader.dataset
+    if 'dataset' in dataset or 'datasets' in dataset:
+        raise ValueError(
+            f'test_dataloader.dataset of {cfg.filename} is a {dataset.type}: files are written for '
+            'the images of one data set; name it without a wrapper'
+        )
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     kind = DATASETS.get(dataset.type)
     ours = kind is not None and issubclass(kind, ImageLabelDataset)
@@ -248,16 +267,25 @@ def write_missing(
         restart: Throw files of other settings away instead of refusing.
 
     Raises:
-        ChangedError: A folder holds files of another origin.
+        ChangedError: A folder holds files of another origin, or of other images.
+        OSError: A folder cannot be written to.
+        ValueError: A folder is one of those that are read, or two writers have the same.
         RuntimeError: Files are missing at the end.
     """
     dataset = build_dataset(cfg.test_dataloader.dataset)
     images = image_inputs(dataset)
-    left = set()
+    check_outputs(cfg, dataset)
+    claims = []
     for writer in cfg.test_evaluator:
         folder, suffix = writer['output_dir'], METRICS.get(writer['type']).extension
         own = {key: value for key, value in writer.items() if key not in _NO_SETTINGS}
-        left |= set(images) - claim(folder, suffix, {**settings, **own}, images, restart)
+        claims.append((folder, suffix, {**settings, **own}, images, restart))
+    for one in claims:
+        check_claim(*one)
+    left = set()
+    for one in claims:
+        left |= set(images) - claim(*one)
+        drop_leftovers(*one[:2], images, restart)
     if left:
         narrow(cfg.test_dataloader.dataset, dataset, left, left_list)
         for writer in cfg.test_evaluator:
@@ -271,6 +299,32 @@ def write_missing(
                 f'{what} has left no {suffix} file in {folder} for {len(missing)} of '
                 f'{len(images)} images: {some(missing)}. Run the same again.'
             )
+
+
+def check_outputs(cfg: Config, dataset: BaseDataset | None = None, **others: Any) -> None:
+    """Nothing that a test writes overwrites what is read or what another writer writes.
+
+    Args:
+        cfg: The config.
+        dataset: Its test data set; None: folders of images and masks are not looked at.
+        others: Further folders that are written to, by the name of their option.
+
+    Raises:
+        OSError: A folder cannot be written to.
+        ValueError: A folder is one of those that are read, lies among the images that are searched
+            for, or is written to twice.
+    """
+    writers = [e for e in as_list(cfg.get('test_evaluator') or []) if is_writer(e)]
+    written = [(f'output_dir of {w["type"]}', w['output_dir']) for w in writers]
+    written += others.items()
+    part = (cfg.get('test_dataloader') or {}).get('dataset', {})
+    read = {name: folder for folder, name in data_folders(part).items()}
+    if dataset is not None:
+        read.update({f'the data ({folder})': folder for folder in source_folders(dataset)})
+        check_not_searched(dataset, [folder for _, folder in written])
+    for index, (name, folder) in enumerate(written):
+        check_apart({name: folder}, {**read, **dict(written[:index])})
+        check_output_folder(folder)
 
 
 def outputs(cfg: Config) -> dict[str, str]:

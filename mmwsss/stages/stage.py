@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
@@ -14,11 +13,23 @@ from typing import Any, ClassVar
 
 from mmengine.config import Config
 
-from ..datasets.inputs import build_dataset, data_folders, dataset_inputs, source_folders
+from ..datasets.inputs import (
+    build_dataset,
+    check_not_searched,
+    data_folders,
+    dataset_inputs,
+    source_folders,
+)
+from ..models.utils.model_files import digest_named_files
+from ..utils.io import is_whole, list_files
+from ..utils.provenance import RECORD, digest_stamps
 from .launch import Launch, load_config
 from .options import merge_options
 
 DEFAULT_ROOT = 'work_dirs'
+_PATHS = frozenset(
+    ('config', 'source', 'images', 'out', 'ids', 'predictions', 'truth', 'split', 'classes')
+)
 
 
 @dataclass(frozen=True)
@@ -47,9 +58,11 @@ class Context:
             return {key: self.moved(v) for key, v in value.items()}
         if isinstance(value, list | tuple):
             return type(value)(self.moved(v) for v in value)
-        for old, new in self.roots.items():
-            if isinstance(value, str) and (value == old or value.startswith(f'{old}/')):
-                return new + value[len(old) :]
+        for folder, new in self.roots.items():
+            old = folder.removeprefix('./').rstrip('/')
+            path = value.removeprefix('./') if isinstance(value, str) else ''
+            if path == old or path.startswith(f'{old}/'):
+                return new + path[len(old) :]
         return value
 
 
@@ -78,6 +91,9 @@ class Stage(ABC):
                 f'needs {sorted(self.needed)} and may have {sorted(self.optional)}; got '
                 f'{sorted(given)}'
             )
+        for key in _PATHS & self.spec.keys():
+            if not isinstance(self.spec[key], str) or not self.spec[key]:
+                raise ValueError(f'{key} must be a path or a name, got {self.spec[key]!r}')
         self.check()
 
     def check(self) -> None:  # noqa: B027 (most kinds have nothing to add)
@@ -99,8 +115,34 @@ class Stage(ABC):
         return {}
 
     @abstractmethod
-    def files(self) -> dict[str, str]:
+    def files(self) -> dict[str, Any]:
         """Digests of the files that are read, when all of them are there."""
+
+    def products(self, look: bool = False) -> dict[str, str]:
+        """Digests of what the stage has left for later ones, to see that it is still there.
+
+        Args:
+            look: Look into the files and leave out those that were cut off, which takes time.
+
+        Raises:
+            RuntimeError: It is gone.
+        """
+        found = {}
+        for folder, suffix in self.outputs().items():
+            files = [p for p in list_files(folder, suffix).values() if not look or is_whole(p)]
+            found[f'{len(files)} files in {folder}'] = digest_stamps(files)
+        return found
+
+    def drop_outputs(self) -> None:
+        """Remove the files that the stage has written, and what is noted of their origin."""
+        for folder, suffix in self.outputs().items():
+            if Path(folder, RECORD).is_file():
+                for path in list_files(folder, suffix).values():
+                    path.unlink()
+                Path(folder, RECORD).unlink()
+
+    def check_free(self) -> None:  # noqa: B027 (most kinds have nothing to add)
+        """Raise RuntimeError if what a new run would go on with is of unknown origin."""
 
     @abstractmethod
     def run(self, digest: str) -> dict[str, Any]:
@@ -157,16 +199,25 @@ class ConfigStage(Stage):
 
     def reads(self, made: Collection[str]) -> list[str]:
         folders = []
-        for name in self.loaders:
-            if loader := self.loaded.get(name):
-                earlier = data_folders(loader['dataset'])
-                check_folders(earlier, made)
-                folders += [*earlier, *source_folders(build_dataset(loader['dataset'], made))]
+        for dataset in self.datasets().values():
+            earlier = data_folders(dataset)
+            check_folders(earlier, made)
+            built = build_dataset(dataset, made)
+            check_not_searched(built, self.outputs())
+            folders += [*earlier, *source_folders(built)]
         return folders
 
-    def files(self) -> dict[str, str]:
-        dataset = self.loaded[self.loaders[0]]['dataset']
-        return dataset_inputs(build_dataset(dataset))
+    def datasets(self) -> dict[str, dict]:
+        """Configs of the data sets that are read, by the name of their loader."""
+        if self.loaded.get(self.loaders[0]) is None:
+            raise ValueError(f'{self.loaded.filename} has no {self.loaders[0]}')
+        loaders = {name: self.loaded.get(name) for name in self.loaders}
+        return {name: loader['dataset'] for name, loader in loaders.items() if loader}
+
+    def files(self) -> dict[str, Any]:
+        """Of all data sets, and of the weights, banks and lists that the config names."""
+        found = {name: dataset_inputs(build_dataset(d)) for name, d in self.datasets().items()}
+        return {**found, 'named': digest_named_files(self.loaded.to_dict())}
 
     def depends(self) -> dict[str, Any]:
         config = self.loaded.to_dict()
@@ -180,6 +231,7 @@ class ConfigStage(Stage):
             RuntimeError: It fails.
         """
         path = self.context.records / f'{self.name}.py'
+        self.work_dir.mkdir(parents=True, exist_ok=True)
         args = (*args, '--work-dir', str(self.work_dir))
         self.context.launch.run(f'stage {self.name}', script, cfg, path, *args)
 
@@ -196,11 +248,6 @@ def check_folders(folders: Mapping[str, str], made: Collection[str]) -> None:
             raise FileNotFoundError(
                 f'the folder {folder} ({name}) does not exist, and no stage before makes it'
             )
-
-
-def as_json(value: Any) -> Any:
-    """What JSON makes of a value: lists for tuples, text for what it does not know."""
-    return json.loads(json.dumps(value, default=str))
 
 
 STAGES: dict[str, type[Stage]] = {}

@@ -16,15 +16,23 @@ def unrolled(specs: Sequence[Mapping] | Mapping[str, Mapping]) -> Iterator[Mappi
             rounds.
     """
     if isinstance(specs, Mapping):
-        specs = [dict(spec, name=name) for name, spec in specs.items() if spec is not None]
+        specs = [
+            dict(spec, name=name) if isinstance(spec, Mapping) else (name, spec)
+            for name, spec in specs.items()
+            if spec is not None
+        ]
+    if not isinstance(specs, list | tuple):
+        raise ValueError(f'stages must be a list or a dictionary, got {specs!r}')
     for spec in specs:
+        if not isinstance(spec, Mapping):
+            raise ValueError(f'every stage must be a dictionary, got {spec!r}')
         if spec.get('run') != 'repeat':
             yield spec
             continue
         check_range('times of a repeat stage', spec.get('times', 1), 1, integer=True)
         for number in range(1, spec.get('times', 1) + 1):
-            for inner in unrolled(spec['stages']):
-                if '{round}' not in inner.get('name', ''):
+            for inner in unrolled(spec.get('stages')):
+                if '{round}' not in str(inner.get('name', '')):
                     raise ValueError(
                         f'the name of a repeated stage must hold {{round}}: {inner.get("name")!r}'
                     )

@@ -162,12 +162,17 @@ def load_from_zoo(filename: str, map_location: Any = None) -> Any:
 
 def load_from_package(filename: str, map_location: Any = None) -> Any:
     """Loader of ``mmwsss://NAME``: weights shipped with the package, in single precision."""
-    name = filename.split('://', 1)[1]
-    path = ASSETS / f'{name}.safetensors'
+    path = find_package_weights(filename)
+    return {k: v.float() for k, v in load_checkpoint_file(path, map_location).items()}
+
+
+def find_package_weights(filename: str) -> Path:
+    """The file of ``mmwsss://NAME``; FileNotFoundError names those that are shipped."""
+    path = ASSETS / f'{filename.split("://", 1)[1]}.safetensors'
     if not path.is_file():
         shipped = ', '.join(sorted(p.stem for p in ASSETS.glob('*.safetensors')))
         raise FileNotFoundError(f'{filename}: shipped weights are {shipped}')
-    return {k: v.float() for k, v in load_checkpoint_file(path, map_location).items()}
+    return path
 
 
 def load_from_refused(filename: str, map_location: Any = None) -> Any:

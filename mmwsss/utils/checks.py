@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import tempfile
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,84 @@ def check_unique(what: str, names: Iterable[str]) -> None:
         raise ValueError(f'{what} given more than once: {some(twice)}')
 
 
+def check_look_different(what: str, names: Iterable[str]) -> None:
+    """Raise ValueError if two of ``names`` are different only in how an accent is written.
+
+    An ``e`` with accent is one character on most systems and two on macOS; both look the same, so
+    that such ids are one image, copied from two systems.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(unicodedata.normalize('NFC', name), name)
+        if other != name:
+            raise ValueError(
+                f'{what} has {some([ascii(other), ascii(name)])}, which look the same: an accent '
+                'is one character in one and two in the other. Remove or rename one.'
+            )
+
+
+def check_distinct_files(folder: str | os.PathLike, names: Iterable[str]) -> None:
+    """Raise ValueError if the file system takes two of ``names`` for one file of a folder.
+
+    Names that differ in nothing but case, or in how an accent is written, are one file on the
+    systems of Windows and macOS, so that one result would silently overwrite the other.
+
+    Args:
+        folder: Where the files will be; may not exist yet.
+        names: Names of files without suffix, different from each other.
+    """
+    places: dict[str, list[str]] = {}
+    for name in names:
+        places.setdefault(_folded(name), []).append(name)
+    alike = [pair for pair in places.values() if len(pair) > 1]
+    if alike and not _tells_apart(_existing(folder), alike[0]):
+        raise ValueError(
+            f'{some(alike[0])} would be one file in {folder}, whose file system does not tell them '
+            'apart. Rename one image, or write to another disk.'
+        )
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize('NFC', name).casefold()
+
+
+def _tells_apart(folder: Path, names: Sequence[str]) -> bool:
+    """Whether files of these names are different ones, tried out."""
+    with tempfile.TemporaryDirectory(dir=folder) as tmp:
+        for name in names:
+            Path(tmp, name).touch()
+        return len(os.listdir(tmp)) == len(names)
+
+
+def spelling_hint(missing: Iterable[str], present: Iterable[str]) -> str:
+    """What is there under a nearly equal name, to close the message about ids without a file.
+
+    The usual causes: the list has suffixes, folders or two columns, letters differ in case, or an
+    accent is written as one character here and as two there, which looks the same.
+
+    Args:
+        missing: Ids that were looked for.
+        present: Names of the files that are there, with or without suffix.
+
+    Returns:
+        ``' (...)'``, or nothing.
+    """
+    present = sorted(present, reverse=True)
+    known = {_folded(os.path.splitext(name)[0]): name for name in present}
+    known.update({_folded(name): name for name in present})
+    for name in missing:
+        other = known.get(_folded(name))
+        if other not in (None, name):
+            other = some([ascii(other)])
+            return f' (there is {other}: the names differ in case, suffix or accents)'
+        words = name.replace('\\', '/').split() or ['']
+        bare = _folded(os.path.splitext(os.path.basename(words[0]))[0])
+        if bare in known:
+            other = some([ascii(known[bare])])
+            return f' (there is {other}: an id is its name without folder and suffix, one per line)'
+    return ''
+
+
 def check_palette(palette: Any, count: int) -> None:
     """Raise ValueError unless ``palette`` has ``count`` to 256 rows of three values in 0..255."""
     rows = [list(row) if isinstance(row, Iterable) else [row] for row in palette]
@@ -100,8 +179,7 @@ def check_output_folder(folder: str | os.PathLike) -> None:
 
     Nothing is made or left behind.
     """
-    folder = Path(folder)
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = _existing(folder)
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
@@ -110,6 +188,18 @@ def check_output_folder(folder: str | os.PathLike) -> None:
             f'Cannot write into {some([folder])} ({error}). Choose another output folder '
             '(--work-dir, --out or --show-dir), or change its permissions.'
         ) from error
+
+
+def check_output_file(path: str | os.PathLike | None) -> None:
+    """Raise OSError if a file cannot be written; None passes.
+
+    Nothing is made or left behind.
+    """
+    if path is None:
+        return
+    if os.path.isdir(path):
+        raise OSError(f'Cannot write {some([path])}: it is a folder. Give the name of a file.')
+    check_output_folder(Path(path).parent)
 
 
 def check_device(name: str | None) -> None:
@@ -133,5 +223,16 @@ def some(names: Iterable[object], limit: int = 5) -> str:
     return ', '.join(names[:limit]) + (', ...' if len(names) > limit else '')
 
 
-def _identity(path: str | os.PathLike) -> Path:
-    return Path(os.path.realpath(path))
+def _existing(folder: str | os.PathLike) -> Path:
+    """A folder, or the nearest one above it that is there."""
+    folder = Path(folder)
+    return next((path for path in (folder, *folder.parents) if path.exists()), Path('.'))
+
+
+def _identity(path: str | os.PathLike) -> tuple:
+    """The same for all names of a file or folder: links, mounts, other case where that is one."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (os.path.realpath(path),)
+    return status.st_dev, status.st_ino

@@ -13,7 +13,7 @@ import numpy as np
 from mmengine.logging import print_log
 from PIL import Image, ImageOps
 
-from .checks import some
+from .checks import check_look_different, some, spelling_hint
 
 IMAGE_SUFFIXES = (
     '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif',
@@ -184,6 +184,7 @@ def scan_images(folder: str | os.PathLike, skip: Iterable[str | os.PathLike] = (
                 f'{result.found[path.stem]} and {path} have the same image id {path.stem!r}; '
                 'rename one, or take it out of the folder'
             )
+    check_look_different(f'{folder}', result.found)
     if not result.found:
         rest = f'; {result.describe_left_out()}' if result.left_out else ''
         raise FileNotFoundError(f'{folder} holds no image ({", ".join(IMAGE_SUFFIXES)}){rest}')
@@ -249,8 +250,11 @@ def find_images(folder: str | os.PathLike, ids: Iterable[str]) -> dict[str, Path
             )
     missing = sorted(wanted - set(found))
     if missing:
+        links = [path.name for path in sorted(folder.iterdir()) if path.stem in missing]
+        hint = f' (broken: {some(links)})' if links else ''
         raise FileNotFoundError(
             f'{folder} has no image for {len(missing)} of {len(wanted)} ids: {some(missing)}'
+            f'{hint or spelling_hint(missing, os.listdir(folder))}'
         )
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 import threading
 import time
@@ -92,7 +93,21 @@ def _completed(
 
 
 def _run_chunk(function: Callable, chunk: Sequence[Any]) -> list[Any]:
-    return [function(task) for task in chunk]
+    try:
+        return [function(task) for task in chunk]
+    except Exception as error:
+        if _survives(error):
+            raise
+        # The pool would take the process for a killed one.
+        raise RuntimeError(f'{type(error).__name__}: {error}') from None
+
+
+def _survives(error: Exception) -> bool:
+    """Whether an exception reaches another process as what it is."""
+    try:
+        return type(pickle.loads(pickle.dumps(error))) is type(error)
+    except Exception:  # whatever its constructor raises
+        return False
 
 
 def _start_worker(parent: int) -> None:

@@ -10,18 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .checks import some
+import numpy as np
+from filelock import FileLock, Timeout
+
+from .checks import check_distinct_files, check_output_folder, some
 from .io import atomic_write, is_whole, list_files
 from .text import read_json
 
 RECORD = 'made_from.json'
+_LOCK = '.lock'
 RESTART = 'or say --restart to throw them away and start anew'
-
-
 _MISSING = '(not set)'
 
 
@@ -52,43 +56,154 @@ def claim(
     Raises:
         ChangedError: The folder holds files of other settings or inputs, or of unknown origin.
     """
-    folder = Path(folder)
-    settings = json.loads(json.dumps(settings, default=str))
-    stamps = {key: [stamp(path) for path in paths] for key, paths in inputs.items()}
-    products, path = list_files(folder, suffix), folder / RECORD
-    earlier: dict[str, Any] = {}
-    if path.is_file():
-        earlier = read_record(path)
-        why = _difference(earlier, settings, stamps, products)
-        if why and not restart:
-            raise ChangedError(f'{folder} {why}. Use another folder, {RESTART}.')
-        if why:
+    folder, path = Path(folder), Path(folder, RECORD)
+    check_output_folder(folder)
+    check_distinct_files(folder, inputs)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):  # another run may do other images of the same folder
+        products = list_files(folder, suffix)
+        stamps = {key: [stamp(source) for source in paths] for key, paths in inputs.items()}
+        settings = as_json(settings)
+        if check_claim(folder, suffix, settings, inputs, restart):
             for product in products.values():
                 product.unlink()
-            products, earlier = {}, {}
-    elif products:
-        raise ChangedError(
-            f'{folder} holds {len(products)} {suffix} files but no {RECORD}, so it is not known '
-            'what they were made from. Use another folder, or move them away.'
-        )
-    files = {**earlier.get('files', {}), **stamps}
-    if earlier != (record := dict(settings=settings, files=files)):
-        with atomic_write(path) as tmp:
-            tmp.write_text(json.dumps(record, indent=1), encoding='utf-8')
+            products = {}
+            path.unlink()
+        earlier = read_record(path) if path.is_file() else {}
+        files = {**earlier.get('files', {}), **stamps}
+        if earlier != (record := dict(settings=settings, files=files)):
+            with atomic_write(path) as tmp:
+                tmp.write_text(json.dumps(record, indent=1), encoding='utf-8')
     return {key for key in stamps if key in products and is_whole(products[key])}
+
+
+def check_claim(
+    folder: str | os.PathLike,
+    suffix: str,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, Iterable[str | os.PathLike]],
+    restart: bool = False,
+) -> str:
+    """Raise what :func:`claim` would raise, and change nothing.
+
+    A writer to several folders looks at all of them before the first one is taken, lest
+    ``restart`` throws away files of one although another one is refused.
+
+    Returns:
+        What has changed and is to be thrown away; empty if nothing is.
+    """
+    folder, path = Path(folder), Path(folder, RECORD)
+    products = list_files(folder, suffix)
+    if not path.is_file():
+        if products:
+            raise ChangedError(
+                f'{folder} holds {len(products)} {suffix} files but no {RECORD}, so it is not '
+                'known what they were made from. Use another folder, or move them away.'
+            )
+        return ''
+    stamps = {key: [stamp(source) for source in paths] for key, paths in inputs.items()}
+    why = _difference(read_record(path), as_json(settings), stamps, products)
+    if why and not restart:
+        raise ChangedError(f'{folder} {why}. Use another folder, {RESTART}.')
+    return why
+
+
+def drop_leftovers(
+    folder: str | os.PathLike, suffix: str, ids: Collection[str], restart: bool = False
+) -> None:
+    """See that a folder holds files of some ids only, those of an earlier, larger split not.
+
+    Args:
+        folder: One that :func:`claim` has taken.
+        suffix: Of the files.
+        ids: Those that belong here.
+        restart: Remove the others instead of refusing.
+
+    Raises:
+        ChangedError: There are others; counted and named.
+    """
+    others = {key: path for key, path in list_files(folder, suffix).items() if key not in set(ids)}
+    if others and not restart:
+        raise ChangedError(
+            f'{folder} also holds {suffix} files of {len(others)} images that do not belong to the '
+            f'present ones, left from a larger split, for example: {some(others)}. Use another '
+            f'folder, {RESTART}.'
+        )
+    for path in others.values():
+        path.unlink()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes waiting, where the file system can; leaves no file."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # NFS
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def only_one(folder: str | os.PathLike, what: str) -> Iterator[None]:
+    """Hold a lock on a folder, which the system releases when the process ends, however it ends.
+
+    Args:
+        folder: Made if it is missing.
+        what: Holds the lock, for the message.
+
+    Raises:
+        RuntimeError: Another process holds it.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(Path(folder, _LOCK), timeout=0):
+            yield
+    except Timeout:
+        raise RuntimeError(
+            f'another run of {what} is active in {folder}. Wait for its end, or use another folder.'
+        ) from None
+
+
+def as_json(value: Any) -> Any:
+    """What JSON makes of a value, the same in every process.
+
+    Tuples become lists, sets are sorted, arrays are written out, functions and classes have their
+    names; of what JSON does not know, the text counts.
+    """
+    return json.loads(json.dumps(value, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    if isinstance(value, np.ndarray | np.generic) or hasattr(value, 'detach'):
+        return value.tolist()
+    if hasattr(value, '__qualname__'):
+        return f'{value.__module__}.{value.__qualname__}'
+    return str(value)
 
 
 def read_record(path: Path) -> dict[str, Any]:
     """What a folder was made from: ``settings``, and ``files`` by id.
 
     Raises:
-        ChangedError: The file holds something else.
+        ChangedError: The file holds something else, or it is broken.
     """
-    record = read_json(path)
+    try:
+        record = read_json(path)
+    except ValueError:
+        record = None
     if not isinstance(record, dict) or not isinstance(record.get('files'), dict):
         raise ChangedError(
-            f'{path} is no record of what the files beside it were made from. Use another folder, '
-            'or move them away.'
+            f'{path} is no record of what the files beside it were made from, or it is broken. Use '
+            'another folder, or move them away.'
         )
     return record
 
@@ -120,7 +235,8 @@ def compare_settings(earlier: Any, now: Any, name: str = '') -> list[str]:
         keys = range(len(now))
         earlier, now = dict(enumerate(earlier)), dict(enumerate(now))
     else:
-        return [] if earlier == now else [f'{name}: {_short(earlier)} -> {_short(now)}']
+        same = earlier == now or (earlier != earlier and now != now)  # NaN
+        return [] if same else [f'{name}: {_short(earlier)} -> {_short(now)}']
     lines = []
     for key in keys:
         old, new = earlier.get(key, _MISSING), now.get(key, _MISSING)
@@ -147,7 +263,12 @@ def stamp(path: str | os.PathLike) -> str:
 
 
 def digest_file(path: str | os.PathLike) -> str:
-    """Digest of a file's content."""
+    """Digest of a file's content; kept as long as its size and time stay."""
+    return _digest(os.path.realpath(path), stamp(path))
+
+
+@lru_cache(maxsize=64)
+def _digest(path: str, _stamp: str) -> str:
     found = hashlib.sha1()
     with open(path, 'rb') as file:
         while block := file.read(1 << 20):

@@ -176,6 +176,18 @@ def test_other_pictures_of_the_same_names(inferencer, photos, tmp_path, change):
     assert not list((out / 'masks').glob('.*'))
 
 
+def test_results_of_pictures_that_were_taken_out_do_not_stay(inferencer, photos, tmp_path):
+    out = tmp_path / 'data'
+    ids = run(inferencer, photos, out).ids
+    gone = next(path for path in photos.iterdir() if path.stem == ids[0])
+    gone.unlink()
+    with pytest.raises(ChangedError, match=rf'files of 1 images .*: {ids[0]}\.'):
+        run(inferencer, photos, out)
+    run(inferencer, photos, out, restart=True)
+    for folder in ('images', 'cams', 'masks'):
+        assert {p.stem for p in (out / folder).glob('*.*') if p.suffix != '.json'} == {*ids[1:]}
+
+
 @pytest.fixture(scope='module')
 def finished(inferencer, tmp_path_factory) -> Path:
     """A finished folder that no test changes; its photographs are beside it."""
@@ -258,8 +270,8 @@ def test_an_interrupted_restart_leaves_no_list_of_the_old_results(
     monkeypatch.setattr(pseudo_data, '_store', lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(inferencer, other, out, restart=True)
-    assert {path.name for path in out.iterdir()} == {'images', 'cams', 'masks'}
-    assert not [path for path in out.rglob('*.*') if path.name != 'made_from.json']
+    assert {path.name for path in out.glob('[!.]*')} == {'images', 'cams', 'masks'}
+    assert not [path for path in out.rglob('[!.]*.*') if path.name != 'made_from.json']
 
 
 def test_cut_files_are_made_again(inferencer, photos, tmp_path):

@@ -18,6 +18,7 @@ from mmwsss.datasets import (
 from mmwsss.datasets.image_label import Split
 from mmwsss.stores.cam_store import save_cam
 from mmwsss.stores.label_file import read_label_file, write_label_file
+from mmwsss.utils.io import write_mask
 
 CLASSES = ('background', 'cat', 'dog', 'bird')
 PIPELINE = [
@@ -248,7 +249,8 @@ def test_images_that_are_missing_later_in_the_split_are_found_when_it_is_built(r
     (root / 'images' / 'a.jpg').unlink()
     (root / 'images' / 'a.jpg').symlink_to(root / 'nowhere.jpg')
     message = (
-        r'2 of 3 images of the split .*train\.txt do not exist: a\.jpg, b\.jpg \(there is b\.J'
+        r'2 of 3 images of the split .*train\.txt do not exist: '
+        r'a\.jpg \(a broken link.*\), b\.jpg \(there is b\.J'
     )
     with pytest.raises(FileNotFoundError, match=message):
         build(root)
@@ -435,12 +437,59 @@ def test_an_image_that_cannot_be_prepared_brings_the_remedy_of_its_cause_only(ro
     store = root / 'cams'
     for key in 'abc':
         save_cam(store / f'{key}.npz', np.array([0, 1]), np.zeros((2, 4, 6)), (8, 12))
-    (store / 'a.npz').write_bytes(b'PK')
+    (store / 'a.npz').write_bytes(b'PK\x05\x06 looks whole')
     pipeline = [*TRAIN_PIPELINE[:2], dict(type='mmwsss.LoadCAM')]
     with pytest.raises(RuntimeError) as error:
         build(root, pipeline=pipeline, cam_dir=str(store))[1]
     assert 'a.jpg: ValueError: ' in str(error.value)
     assert str(error.value).endswith('or correct the folder in the config.')
+
+
+@pytest.mark.parametrize('key', ['mask_dir', 'cam_dir'])
+@pytest.mark.parametrize('left', [0, 40])
+def test_results_that_were_cut_off_are_found_when_it_is_built(root, key, left):
+    """Not after hours of training."""
+    store = root / 'store'
+    for name in 'abc':
+        if key == 'mask_dir':
+            write_mask(store / f'{name}.png', np.eye(8, 12, dtype=np.uint8))
+        else:
+            save_cam(store / f'{name}.npz', np.array([0]), np.zeros((1, 4, 6)), (8, 12))
+    assert len(build(root, **{key: str(store)})) == 3
+    path = next(store.glob('b.*'))
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(ValueError, match=rf'1 of 3 files of {key} .* cut off: .*b\.'):
+        build(root, **{key: str(store)})
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('a 1\nb -1\n', r"a 1\.jpg \(there is 'a\.jpg': an id is its name"),
+        ('A\n', r"A\.jpg \(there is 'a\.jpg': the names differ in case"),
+        ('caf\u00e9\n', r"\(there is 'cafe\\u0301\.jpg': the names differ in case, suffix or acc"),
+    ],
+)
+def test_ids_in_another_spelling_are_named(root, text, message):
+    (root / 'images/a.jpg').rename(root / 'images/a.tmp')
+    for name in ('a', 'b', 'cafe\u0301'):
+        Image.new('RGB', (12, 8)).save(root / f'images/{name}.jpg')
+    (root / 'train.txt').write_text(text, encoding='utf-8')
+    with pytest.raises(FileNotFoundError, match=message):
+        build(root)
+
+
+def test_ids_that_look_the_same_are_refused(root):
+    (root / 'train.txt').write_text('caf\u00e9\ncafe\u0301\n', encoding='utf-8')
+    with pytest.raises(ValueError, match='which look the same: an accent'):
+        build(root)
+
+
+def test_pictures_whose_names_cannot_stand_in_a_list_are_left_out(root):
+    """A list of what is left to do could not name them."""
+    Image.new('RGB', (12, 8)).save(root / 'images/ d.jpg')
+    dataset = build(root, ann_file='', label_file=None)
+    assert sorted(names_of(dataset)) == ['a.jpg', 'b.jpg', 'c.jpg']
 
 
 class Pets(ImageLabelDataset):

@@ -49,9 +49,9 @@ def test_the_config_of_the_page_reads_the_layout_of_the_page(tmp_path):
     model = config.model
     assert model.decode_head.num_classes == len(config.classes)
     assert len(model.text.class_names) == len(config.classes) - 1
-    assert config.train_cfg.max_iters == config.param_scheduler[0].max_iters
-    scheduler = config.param_scheduler[0]
+    (scheduler,) = config.param_scheduler
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
-    PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
+    end = config.train_cfg.max_iters  # as the runner gives it
+    assert PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer, end=end)).max_iters == end
     assert 0 < model.refiner.gated_start < config.train_cfg.max_iters
     assert model.type == Config.fromfile(ROOT / 'configs/wsss/weclip_voc.py').model.type

@@ -15,6 +15,7 @@ from mmwsss.registry import TASK_UTILS
 from mmwsss.stages import Launch, Pipeline
 from mmwsss.stores.cam_store import save_cam
 from mmwsss.utils.io import read_mask, write_mask
+from mmwsss.utils.provenance import only_one
 
 from ..processes import start
 from .conftest import CONFIG
@@ -239,10 +240,8 @@ def test_output_does_not_lie_among_logs(folder):
 def test_only_one_at_a_time(folder):
     running = pipeline(folder)
     running.records.mkdir(parents=True)
-    from mmwsss.stages.pipeline import _only_one
-
     with (
-        _only_one(running.records / '.lock'),
+        only_one(running.records, 'this pipeline'),
         pytest.raises(RuntimeError, match='another run of this pipeline is active'),
     ):
         pipeline(folder).run()
@@ -408,7 +407,8 @@ def test_launchers():
     torchrun = Launch('pytorch', 4, Path('t')).command('test.py', 'x', 'y')
     assert '--nproc_per_node=4' in torchrun
     assert torchrun[-5:] == ['t/test.py', 'x', 'y', '--launcher', 'pytorch']
-    assert Launch('slurm', 8, Path('t')).command('train.py')[:2] == ['srun', '--ntasks=8']
+    srun = Launch('slurm', 8, Path('t')).command('train.py')
+    assert srun[:3] == ['srun', '--ntasks=8', '--kill-on-bad-exit=1']  # a dead rank ends all
 
 
 DICT = """
@@ -460,8 +460,63 @@ def test_the_best_checkpoint_is_the_one_that_validated_best(folder):
     Path('one.py').write_text(CONFIG + best)
     stages = DICT.replace("checkpoint='first',", "checkpoint='first', which='best',")
     Path('pipe.py').write_text(stages)
-    with pytest.raises(RuntimeError, match=r'first has left 0 best checkpoints .* none'):
+    with pytest.raises(RuntimeError, match=r'first has left best checkpoints of 0 metrics .* none'):
         pipeline(folder).run()
     (folder / 'work_dirs/pipe/first/best_mIoU_iter_3.pth').write_text('3')
     stage = pipeline(folder).stages[2]
     assert stage.weights().endswith('best_mIoU_iter_3.pth')
+
+
+@pytest.mark.parametrize(
+    ('stages', 'message'),
+    [
+        ('5', 'stages must be a list or a dictionary, got 5'),
+        ("['train']", "every stage must be a dictionary, got 'train'"),
+        ('dict(a=3)', r"every stage must be a dictionary, got \('a', 3\)"),
+        ("[dict(run='repeat')]", 'stages must be a list or a dictionary, got None'),
+        ("[dict(name='a', run='train', config=['one.py'])]", 'stage a: config must be a path'),
+        ("[dict(name='a', run='train', config='one.py', options=5)]", 'stage a: TypeError: '),
+        ("[dict(name='a', run='train', config='bad.py')]", 'stage a: SyntaxError: '),
+        ("[dict(name='a', run='predict', config='none.py')]", 'a: AttributeError: .*test_datal'),
+        ("[dict(name='a', run='train', config='kind.py')]", r'stage a: KeyError: .*Nope'),
+        (
+            "[dict(name='a', run='evaluate', predictions='truth', truth='./truth', "
+            "split='data/ids.txt', classes='classes.txt')]",
+            'stage a: ./truth is both the predictions and the truth',
+        ),
+        (
+            "[dict(name='a', run='folder', task=dict(type='mmwsss.Shifted'), source='truth', "
+            "images='data/images', out=None)]",
+            'stage a: out must be a path or a name, got None',
+        ),
+    ],
+)
+def test_configs_of_another_form_are_named(folder, stages, message):
+    Path('pipe.py').write_text(f'stages = {stages}')
+    Path('bad.py').write_text('model = dict(')
+    Path('none.py').write_text("model = dict(type='EncoderDecoder')")
+    Path('kind.py').write_text(CONFIG.replace('mmwsss.ImageLabelDataset', 'Nope'))
+    with pytest.raises(ValueError, match=message):
+        pipeline(folder).run()
+
+
+@pytest.mark.parametrize('written', ['else/where/', './else/where', './else/where/'])
+def test_a_data_root_may_be_written_with_slashes(folder, written):
+    """As configs often have it; the old data must not be taken in silence."""
+    for name in ('one.py', 'two.py', 'pipe.py'):
+        Path(name).write_text(Path(name).read_text().replace("'data", "'else/where"))
+    Path('pipe.py').write_text(f'data_root = {written!r}\n' + Path('pipe.py').read_text())
+    (folder / 'else').mkdir()
+    Path('data').rename('moved')
+    Path('else/where').symlink_to('../moved')
+    results = pipeline(folder, data_root='moved').run()
+    read = results['first']['depends']['config']['train_dataloader']['dataset']
+    assert read['data_root'] == 'moved'
+    assert results['mask']['depends']['stage']['split'] == 'moved/ids.txt'
+
+
+def test_a_data_root_that_changes_nothing_is_refused(folder):
+    (folder / 'other').mkdir()
+    Path('pipe.py').write_text("data_root = 'data/pets'\n" + Path('pipe.py').read_text())
+    with pytest.raises(ValueError, match=r'--data-root other changes nothing: .* data/pets'):
+        pipeline(folder, data_root='other').run()

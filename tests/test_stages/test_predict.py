@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from PIL import Image
 
+from mmwsss.datasets.inputs import build_dataset, image_inputs
 from mmwsss.stages import Launch
-from mmwsss.stages.predict import make_pseudo_masks, set_prediction
-from mmwsss.utils.provenance import ChangedError
+from mmwsss.stages.predict import make_pseudo_masks, set_prediction, write_missing
+from mmwsss.utils.provenance import ChangedError, only_one
 
 ROOT = Path(__file__).parents[2] / 'configs'
 
@@ -155,3 +157,120 @@ def test_mistakes_are_named(checkpoints, monkeypatch):
     monkeypatch.setenv('LOSE', 'b')
     with pytest.raises(RuntimeError, match=r'has left no \.png file in out/masks for 1 of 3 .*: b'):
         run(checkpoints)
+
+
+def shorten(text: str = 'a\nb\n') -> None:
+    Path('data/ids.txt').write_text(text)
+
+
+def test_masks_of_a_larger_split_do_not_stay_among_those_of_a_smaller_one(checkpoints):
+    """The same config and weights, but its list is shorter now."""
+    run(checkpoints)
+    shorten()
+    with pytest.raises(ChangedError, match=r'also holds \.png files of 1 images .*: c\. Use'):
+        run(checkpoints)
+    assert (checkpoints / 'out/masks/c.png').is_file()
+    run(checkpoints, restart=True)
+    assert sorted(p.stem for p in (checkpoints / 'out/masks').glob('*.png')) == ['a', 'b']
+    assert (checkpoints / 'out/masks/log').read_text() == 'a.png b.png c.png '
+
+
+def test_class_names_and_named_weights_are_remembered(checkpoints):
+    Path('names.txt').write_text('cat\n')
+    Path('bank.pth').write_text('one')
+    config = Path('one.py').read_text().replace("('background', 'cat')", "'names.txt'")
+    config = config.replace("type='EncoderDecoder'", "type='EncoderDecoder', pretrained='bank.pth'")
+    Path('one.py').write_text(config)
+    run(checkpoints)
+    Path('names.txt').write_text('dog\n')
+    with pytest.raises(ChangedError, match='other settings: classes'):
+        run(checkpoints)
+    Path('names.txt').write_text('cat\n')
+    Path('bank.pth').write_text('two')
+    with pytest.raises(ChangedError, match=r'other settings: named\.model\.pretrained'):
+        run(checkpoints)
+
+
+def two_writers() -> list[dict]:
+    writer = dict(type='mmwsss.PseudoMaskWriter')
+    return [dict(writer, output_dir='out/one'), dict(writer, output_dir='out/two')]
+
+
+def write_two(folder: Path, seed: int, restart: bool = False) -> None:
+    """Two folders by one config, whose tool does nothing."""
+    cfg = Config.fromfile('one.py')
+    cfg.test_evaluator = two_writers()
+    set_prediction(cfg)
+    write_missing('it', cfg, dict(seed=seed), folder / 'left.txt', lambda cfg: None, restart)
+
+
+def test_restart_throws_nothing_away_if_another_folder_is_refused(folder):
+    with pytest.raises(RuntimeError, match=r'it has left no \.png file in out/one for 3 of 3'):
+        write_two(folder, 1)
+    for name in ('one', 'two'):
+        for key in 'abc':
+            (folder / f'out/{name}/{key}.png').write_bytes(Path('mask.png').read_bytes())
+    write_two(folder, 1)
+    (folder / 'out/two/made_from.json').unlink()
+    with pytest.raises(ChangedError, match=r'two holds 3 .* not known what they were made from'):
+        write_two(folder, 2, restart=True)
+    assert len(list((folder / 'out/one').glob('*.png'))) == 3
+
+
+@pytest.mark.parametrize('place', ['data/images', 'link', 'store', 'data/../store'])
+def test_nothing_that_is_read_is_claimed_or_thrown_away(folder, place):
+    """Refused before the folder is touched, even if an earlier run has marked it as its own."""
+    Path('store').mkdir()
+    Path('link').symlink_to('data/images')
+    for key in 'abc':
+        (folder / f'store/{key}.png').write_bytes(Path('mask.png').read_bytes())
+    Path('store/made_from.json').write_text('{"settings": {}, "files": {}}')
+    cfg = Config.fromfile('one.py')
+    cfg.test_evaluator = [dict(two_writers()[0], output_dir=place)]
+    set_prediction(cfg)
+    cfg.test_dataloader.dataset.saliency_dir = 'store'
+    before = {path: path.read_bytes() for path in Path(place).iterdir()}
+    with pytest.raises(ValueError, match=r'would be overwritten'):
+        write_missing('it', cfg, {}, folder / 'left.txt', lambda cfg: None, True)
+    assert {path: path.read_bytes() for path in Path(place).iterdir()} == before
+
+
+def test_two_writers_do_not_share_a_folder(folder):
+    cfg = Config.fromfile('one.py')
+    cfg.test_evaluator = [two_writers()[0], dict(two_writers()[0], output_dir='out/../out/one')]
+    set_prediction(cfg)
+    with pytest.raises(ValueError, match=r'is out/\.\./out/one, which is also output_dir of'):
+        write_missing('it', cfg, {}, folder / 'left.txt', lambda cfg: None)
+
+
+def test_two_images_of_one_id_in_subfolders_are_no_one_file(tmp_path):
+    """Stock data sets allow them; one mask would overwrite the other."""
+    for town in ('here', 'there'):
+        (tmp_path / town).mkdir()
+        Image.new('RGB', (5, 4)).save(tmp_path / town / '1.jpg')
+    (tmp_path / 'list.txt').write_text('here/1\nthere/1\n')
+    data = dict(
+        type='BaseSegDataset',
+        data_root=str(tmp_path),
+        ann_file='list.txt',
+        data_prefix=dict(img_path=''),
+        metainfo=dict(classes=('background', 'cat')),
+    )
+    with pytest.raises(ValueError, match=r'here/1\.jpg and .*there/1\.jpg have the same image id'):
+        image_inputs(build_dataset(data))
+
+
+def test_two_runs_at_once_in_one_folder(checkpoints):
+    with (
+        only_one('out', 'writing pseudo masks'),
+        pytest.raises(RuntimeError, match='another run of writing pseudo masks is active in out'),
+    ):
+        run(checkpoints)
+
+
+def test_a_wrapper_of_data_sets_is_named():
+    cfg = load('wsss/afa_mini')
+    inner = cfg.test_dataloader.dataset
+    cfg.test_dataloader.dataset = dict(type='ConcatDataset', datasets=[inner, inner])
+    with pytest.raises(ValueError, match=r'is a ConcatDataset: .* name it without a wrapper'):
+        set_prediction(cfg, dict(masks='m'))

@@ -156,7 +156,9 @@ def test_missing_files_are_counted_and_named(tmp_path):
 
 def test_wrong_files_are_named(tmp_path):
     write_split(tmp_path)
-    truth = PredictionFolder(tmp_path / 'truth', tmp_path / 'truth', IDS, 4)[0]['gt_sem_seg']
+    with pytest.raises(ValueError, match='is both the predictions and the truth'):
+        judge(tmp_path, 'truth')
+    truth = PredictionFolder(tmp_path / 'masks', tmp_path / 'truth', IDS, 4)[0]['gt_sem_seg']
     height, width = truth['data'].shape[1:]
     path = tmp_path / 'masks' / 'image_0.png'
     write_mask(path, np.zeros((height + 1, width), np.uint8))

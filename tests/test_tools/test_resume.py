@@ -1,12 +1,15 @@
 """A training that was killed and resumed ends like one that ran through."""
 
+import itertools
 import signal
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.runner import ValLoop
 
 from mmwsss.apis import load_config, train_from_cfg
+from mmwsss.apis.train import _latest_checkpoint
 from mmwsss.utils import load_checkpoint_file
 
 from .tiny_run import write_mini_run, write_tiny_run
@@ -84,6 +87,9 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, run_tool, case, monke
     assert (tmp_path / 'killed' / 'last_checkpoint').read_text().endswith(last)
 
 
+_NUMBERS = itertools.count()
+
+
 def tiny(config: Path, work_dir: Path, options: dict | None = None, **kwargs) -> None:
     """Two iterations, a checkpoint after each, unless the options say otherwise."""
     short = {
@@ -92,7 +98,9 @@ def tiny(config: Path, work_dir: Path, options: dict | None = None, **kwargs) ->
         'default_hooks.checkpoint.interval': 1,
         'param_scheduler.0.end': 2,
     }
-    train_from_cfg(load_config(config, {**short, **(options or {})}, work_dir), **kwargs)
+    cfg = load_config(config, {**short, **(options or {})}, work_dir)
+    cfg.experiment_name = str(next(_NUMBERS))  # mmengine would share facts of runs of one second
+    train_from_cfg(cfg, **kwargs)
 
 
 def learning_rates(work_dir: Path) -> dict[int, float]:
@@ -141,7 +149,8 @@ def test_resuming_with_other_settings_names_them(tmp_path, options, message):
 def test_what_has_no_influence_may_change(tmp_path):
     config = write_tiny_run(tmp_path)
     tiny(config, tmp_path / 'work', {'train_cfg.max_iters': 2})
-    tiny(config, tmp_path / 'work', {'model.test_cfg.mode': 'slide'}, resume='auto')
+    slide = dict(mode='slide', crop_size=(24, 24), stride=(16, 16))
+    tiny(config, tmp_path / 'work', {'model.test_cfg': slide}, resume='auto')
 
 
 def test_resuming_with_other_data_is_refused(tmp_path):
@@ -179,3 +188,85 @@ def test_resume_names_the_lost_checkpoint(tmp_path):
     (tmp_path / 'work' / 'last_checkpoint').write_text('elsewhere/iter_7.pth')
     with pytest.raises(FileNotFoundError, match=r'elsewhere/iter_7\.pth.*--resume CHECKPOINT'):
         train_from_cfg(load_config(config), resume='auto')
+
+
+def test_an_empty_note_of_the_last_checkpoint_is_made_up_for(tmp_path):
+    """As a full disk leaves it; the checkpoint of most steps is taken, not that of the best."""
+    config = write_tiny_run(tmp_path)
+    tiny(config, tmp_path / 'work', LONGER | {'train_cfg.max_iters': 2})
+    (tmp_path / 'work/last_checkpoint').write_text('')
+    (tmp_path / 'work/best_mIoU_iter_1.pth').write_text('')
+    (tmp_path / 'work/iter_2.pth').rename(tmp_path / 'work/iter_10.pth')
+    assert _latest_checkpoint(str(tmp_path / 'work')) == tmp_path / 'work/iter_10.pth'
+
+
+BEST = {'default_hooks.checkpoint.save_best': 'mIoU'}
+
+
+@pytest.mark.parametrize('killed_at', [1, 2])
+def test_the_validation_that_a_run_was_killed_in_is_made_up_for(tmp_path, monkeypatch, killed_at):
+    """The checkpoint of that step is there already; the best one must not be missed."""
+    config = write_tiny_run(tmp_path)
+    options = BEST | {'train_cfg.val_interval': 1}
+    tiny(config, tmp_path / 'straight', options)
+    run, steps = ValLoop.run, []
+
+    def killed(loop):
+        if loop.runner.iter == killed_at and not steps:
+            steps.append(loop.runner.iter)
+            raise KeyboardInterrupt
+        steps.append(loop.runner.iter)
+        return run(loop)
+
+    monkeypatch.setattr(ValLoop, 'run', killed)
+    with pytest.raises(KeyboardInterrupt):
+        tiny(config, tmp_path / 'work', options | {'train_cfg.val_begin': killed_at})
+    assert not list((tmp_path / 'work').glob('best_*'))
+    tiny(config, tmp_path / 'work', options | {'train_cfg.val_begin': killed_at}, resume='auto')
+    assert steps == [killed_at, *range(killed_at, 3)]
+    found = [path.name for path in (tmp_path / 'work').glob('best_*')]
+    if killed_at == 1:
+        assert found == [path.name for path in (tmp_path / 'straight').glob('best_*')]
+    assert len(found) == 1
+    tiny(config, tmp_path / 'work', options | {'train_cfg.val_begin': killed_at}, resume='auto')
+    assert [path.name for path in (tmp_path / 'work').glob('best_*')] == found
+
+
+def test_checkpoints_appear_whole_or_not_at_all(tmp_path, monkeypatch):
+    config = write_tiny_run(tmp_path)
+
+    def full(content, file):
+        file.write(b'half of it')
+        raise OSError('No space left on device')
+
+    monkeypatch.setattr(torch, 'save', full)
+    with pytest.raises(OSError, match='No space left'):
+        tiny(config, tmp_path / 'work')
+    assert not list((tmp_path / 'work').rglob('*.pth'))
+
+
+def test_resuming_from_other_initial_weights_is_refused(tmp_path):
+    """Those of ``load_from`` and of files that the model names, by their content."""
+    config = write_tiny_run(tmp_path)
+    tiny(config, tmp_path / 'first')
+    start = tmp_path / 'start.pth'
+    start.write_bytes((tmp_path / 'first/iter_1.pth').read_bytes())
+    options = {'load_from': str(start)}
+    tiny(config, tmp_path / 'work', options)
+    tiny(config, tmp_path / 'work', options, resume='auto')
+    with pytest.raises(ValueError, match=r'settings\.load_from: .*start\.pth -> None'):
+        tiny(config, tmp_path / 'work', {**options, 'load_from': None}, resume='auto')
+    start.write_bytes((tmp_path / 'first/iter_2.pth').read_bytes())
+    with pytest.raises(ValueError, match=r'named\.load_from: '):
+        tiny(config, tmp_path / 'work', options, resume='auto')
+
+
+def test_checkpoints_of_an_earlier_training_are_told(tmp_path, capfd):
+    config = write_tiny_run(tmp_path)
+    tiny(config, tmp_path / 'work')
+    assert 'checkpoints of an earlier training' not in ''.join(capfd.readouterr())
+    tiny(config, tmp_path / 'work', resume='auto')
+    assert 'checkpoints of an earlier training' not in ''.join(capfd.readouterr())
+    tiny(config, tmp_path / 'work')
+    said = ''.join(capfd.readouterr())
+    assert 'checkpoints of an earlier training (iter_1.pth, iter_2.pth)' in said

@@ -273,3 +273,29 @@ def test_init_model_of_mmseg_is_safe(tmp_path):
     with pytest.raises(ValueError, match=r'Refused to load .*evil\.pth.*mkdir'):
         init_model(str(config), str(tmp_path / 'evil.pth'), device='cpu')
     assert not (tmp_path / 'was_here').exists()
+
+
+@pytest.mark.parametrize(
+    ('given', 'message'),
+    [
+        (dict(out='o', show_dir='o'), r'show_dir is .*o, which is also output_dir of'),
+        (dict(out='w'), r'output_dir of .*Writer is .*w, which is also output_dir of'),
+        (dict(show_dir='other/../w'), r'show_dir is .*w, which is also output_dir of'),
+        (dict(out='masks'), r'output_dir of .*masks, which is also mask_dir'),
+    ],
+)
+def test_what_is_written_has_folders_of_its_own(trained, tmp_path, given, message):
+    """Panels and masks of one name would overwrite each other in silence."""
+    cfg = load_config(trained[0])
+    writer = dict(type='mmwsss.PseudoMaskWriter', output_dir=str(tmp_path / 'w'))
+    cfg.test_evaluator = [cfg.test_evaluator, writer]
+    cfg.test_dataloader.dataset.mask_dir = str(tmp_path / 'masks')
+    folders = {name: str(tmp_path / folder) for name, folder in given.items()}
+    with pytest.raises(ValueError, match=message):
+        test_from_cfg(cfg, trained[1], **folders)
+    assert not list(tmp_path.iterdir())
+
+
+def test_metrics_that_cannot_be_written_are_found_before_testing(trained, tmp_path, run_tool):
+    done = run_tool('test.py', 'nowhere.py', '--metrics', tmp_path, cwd=tmp_path)
+    assert done.returncode and 'it is a folder. Give the name of a file' in done.stderr

@@ -10,11 +10,15 @@ from mmwsss.utils.checks import (
     check_apart,
     check_choice,
     check_device,
+    check_distinct_files,
+    check_look_different,
+    check_output_file,
     check_output_folder,
     check_palette,
     check_range,
     check_unique,
     some,
+    spelling_hint,
 )
 
 NAN, INF = float('nan'), float('inf')
@@ -132,3 +136,63 @@ def test_messages_show_the_first_names_and_escape_what_cannot_be_printed():
     assert some('abc') == 'a, b, c'
     assert some(range(9), 3) == '0, 1, 2, ...'
     assert some(['zebra', '斑马', 'caf\udce9']) == 'zebra, 斑马, caf\\udce9'
+
+
+ACCENT = 'caf\u00e9', 'cafe\u0301'  # both look the same
+
+
+def test_names_that_a_disk_takes_for_one_are_refused(tmp_path, monkeypatch):
+    """Linux tells them apart; what a disk of macOS or Windows does is played."""
+    check_distinct_files(tmp_path / 'new', ['a', 'A', *ACCENT])
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(os, 'listdir', lambda folder: ['a'])
+    check_distinct_files(tmp_path, ['a', 'b', 'AB'])
+    with pytest.raises(ValueError, match=r'a, A would be one file in .*Rename one image'):
+        check_distinct_files(tmp_path, ['b', 'a', 'A'])
+
+
+def test_names_that_look_the_same_are_refused():
+    check_look_different('The list', ['cafe', 'caf\u00e9', 'CAFE'])
+    with pytest.raises(ValueError, match=r"The list has 'caf\\xe9', 'cafe\\u0301', which look"):
+        check_look_different('The list', ACCENT)
+
+
+@pytest.mark.parametrize(
+    ('missing', 'present', 'hint'),
+    [
+        ('a', ['b', 'c.png'], ''),
+        ('a', ['A.png'], "there is 'A.png': the names differ in case, suffix or accents"),
+        ('a', ['a.PNG'], "there is 'a.PNG': the names differ"),
+        (ACCENT[0], [ACCENT[1] + '.png'], r"there is 'cafe\u0301.png': the names differ"),
+        ('a.jpg', ['a'], "there is 'a': an id is its name without folder and suffix"),
+        ('a.png', ['a.png'], "there is 'a.png': an id is its name without"),
+        ('/JPEGImages/a.jpg /Masks/a.png', ['a.npz'], "there is 'a.npz': an id is its name"),
+        ('JPEGImages\\a.jpg', ['a.npz'], "there is 'a.npz': an id"),
+        ('', ['a'], ''),
+    ],
+)
+def test_hints_at_other_spellings(missing, present, hint):
+    assert hint in (found := spelling_hint(['x', missing], present))
+    assert bool(found) == bool(hint)
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    check_output_file(tmp_path / 'new/metrics.json')
+    check_output_file(None)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(OSError, match='it is a folder'):
+        check_output_file(tmp_path)
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OSError, match='Cannot write into'):
+        check_output_file(tmp_path / 'file/metrics.json')
+
+
+def test_a_folder_under_two_names_is_one(tmp_path, monkeypatch):
+    """A mount, or a disk that does not tell case apart: no link gives it away."""
+    for name in ('data', 'DATA'):
+        (tmp_path / name).mkdir()
+    check_apart({'out': tmp_path / 'DATA'}, {'in': tmp_path / 'data'})
+    same = os.stat(tmp_path / 'data')
+    monkeypatch.setattr(os, 'stat', lambda path, **kwargs: same)
+    with pytest.raises(ValueError, match='which is also in'):
+        check_apart({'out': tmp_path / 'DATA'}, {'in': tmp_path / 'data'})

@@ -119,3 +119,20 @@ def wait_for(condition, seconds: float) -> bool:
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)
     return condition()
+
+
+class NeedsTwoError(Exception):
+    """Cannot be made anew from its message, so a pool cannot hand it on."""
+
+    def __init__(self, path, reason):
+        super().__init__(f'{path}: {reason}')
+
+
+def refuse(task):
+    raise NeedsTwoError(f'{task}.png', 'it is green')
+
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_an_error_that_cannot_be_pickled_is_no_killed_process(processes):
+    with pytest.raises((NeedsTwoError, RuntimeError), match=r'\.png: it is green'):
+        map_parallel(refuse, list(range(4)), processes)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,10 +11,14 @@ from mmwsss.utils.io import write_mask
 from mmwsss.utils.provenance import (
     RECORD,
     ChangedError,
+    as_json,
+    check_claim,
     claim,
     compare_settings,
     digest_file,
     digest_stamps,
+    drop_leftovers,
+    only_one,
     stamp,
 )
 
@@ -160,7 +165,7 @@ def test_a_record_of_another_kind_is_refused(out, inputs, text):
 
 def test_a_broken_record_is_named(out, inputs):
     (out / RECORD).write_text('{')
-    with pytest.raises(ValueError, match=r'made_from\.json is not valid JSON'):
+    with pytest.raises(ValueError, match=r'made_from\.json is no record .* or it is broken'):
         claim(out, '.png', SETTINGS, inputs, restart=True)
 
 
@@ -200,3 +205,81 @@ def test_digests(tmp_path):
     two.write_bytes(b'y' + b'x' * 2_999_999)
     assert digest_file(one) != digest_file(two)
     assert stamp(tmp_path / 'nothing') == 'missing'
+
+
+@pytest.mark.parametrize(
+    ('value', 'expected'),
+    [
+        ({'b', 'a', 'c'}, ['a', 'b', 'c']),
+        (np.arange(3000), list(range(3000))),
+        (np.float32(0.5), 0.5),
+        (stamp, 'mmwsss.utils.provenance.stamp'),
+        ((1, (2,)), [1, [2]]),
+    ],
+)
+def test_settings_are_the_same_in_every_process(value, expected):
+    """Text of a set has no order, that of a function an address, that of an array dots."""
+    assert as_json({'x': value}) == {'x': expected}
+
+
+def test_nan_is_equal_to_itself():
+    assert compare_settings({'a': [float('nan')]}, {'a': [float('nan')]}) == []
+    assert compare_settings({'a': float('nan')}, {'a': 1.0}) == ['a: nan -> 1.0']
+
+
+def test_looking_changes_nothing(out, inputs):
+    touch(inputs['a'][0])
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(ChangedError, match=r'inputs of 1 images'):
+        check_claim(out, '.png', SETTINGS, inputs)
+    assert 'inputs of 1 images' in check_claim(out, '.png', SETTINGS, inputs, restart=True)
+    assert check_claim(out, '.png', SETTINGS, {'b': inputs['b']}) == ''
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_leftovers_are_refused_or_removed(out):
+    drop_leftovers(out, '.png', ['a', 'b', 'c'])
+    with pytest.raises(ChangedError, match=r'also holds \.png files of 1 images .*: b\.'):
+        drop_leftovers(out, '.png', ['a'])
+    drop_leftovers(out, '.png', ['a'], restart=True)
+    assert masks(out) == {'a'}
+
+
+def test_ids_that_would_be_one_file_are_refused(tmp_path, inputs, monkeypatch):
+    monkeypatch.setattr('mmwsss.utils.checks._tells_apart', lambda folder, names: False)
+    with pytest.raises(ValueError, match='a, A would be one file'):
+        claim(tmp_path / 'out', '.png', SETTINGS, {**inputs, 'A': inputs['a']})
+    assert not (tmp_path / 'out').exists()
+
+
+def test_runs_that_share_a_folder_do_not_lose_ids_of_each_other(tmp_path, inputs):
+    """Parts of a list on several processes: all of them write into one record."""
+    keys = [str(number) for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        list(
+            pool.map(
+                lambda key: claim(tmp_path / 'out', '.png', SETTINGS, {key: inputs['a']}), keys
+            )
+        )
+    record = json.loads((tmp_path / 'out' / RECORD).read_text())
+    assert set(record['files']) == set(keys)
+
+
+def test_only_one_run_holds_a_folder(tmp_path):
+    with (
+        only_one(tmp_path / 'x', 'it'),
+        pytest.raises(RuntimeError, match='another run of it is active'),
+        only_one(tmp_path / 'x', 'it'),
+    ):
+        pass
+    with only_one(tmp_path / 'x', 'it'):
+        pass
+
+
+def test_a_digest_is_taken_again_when_the_file_has_changed(tmp_path):
+    path = tmp_path / 'weights'
+    path.write_text('one')
+    first = digest_file(path)
+    path.write_text('two')
+    touch(path)
+    assert digest_file(path) != first

@@ -3,7 +3,7 @@
 Pipelines inherit from this file for their data set, and say ``after`` and ``mask_dir``.
 """
 
-plain, masks = 'work_dirs/{pipeline}/plain', 'work_dirs/{pipeline}/masks'
+plain, masks = 'work_dirs/{pipeline}/plain_masks', 'work_dirs/{pipeline}/masks'
 seg = dict(run='predict', checkpoint='refine', split='train', predict='seg', tta=True)
 stages = dict(
     before=dict(run='evaluate', predictions='{mask_dir}'),

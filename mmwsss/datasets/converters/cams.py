@@ -16,7 +16,7 @@ from numpy.lib import format as npy_format
 from ...stores.cam_store import check_maps, save_cam
 from ...utils.checks import check_apart, check_range
 from ...utils.images import find_images, picture_size
-from ...utils.provenance import claim
+from ...utils.provenance import claim, drop_leftovers
 from .common import scan_files, warn_left_out
 
 # SEAM normalises by (cam - 1e-5) / (max + 1e-5), which makes -1 of a map of zeros.
@@ -124,6 +124,7 @@ def import_cams(
     )
     inputs = {key: (scanned.found[key], pictures[key]) for key in ids}
     done = claim(store, '.npz', settings, inputs, restart)
+    drop_leftovers(store, '.npz', inputs, restart)
     for key in track_iter_progress([key for key in ids if key not in done]):
         labels, maps = read_official_cam(scanned.found[key], num_foreground, field)
         size = picture_size(pictures[key])

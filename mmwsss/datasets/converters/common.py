@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from ...utils.checks import some
+from ...utils.checks import check_look_different, some, spelling_hint
 from ...utils.images import COMPANIONS, IMAGE_SUFFIXES, ImageFolder, unwritable_name
 from ...utils.io import atomic_write
 from ...utils.text import read_lines
@@ -66,6 +66,7 @@ def check_found(scanned: ImageFolder, ids: Sequence[str], suffix: str) -> None:
     if not missing:
         return
     rest = f' ({scanned.describe_left_out()})' if scanned.left_out else ''
+    rest += spelling_hint(missing, scanned.found)
     raise FileNotFoundError(
         f'{scanned.folder / (missing[0] + suffix)} does not exist; {len(missing)} of {len(ids)} '
         f'image ids, which are file names without suffix, have no {suffix} file there: '
@@ -94,6 +95,7 @@ def read_id_list(path: str | os.PathLike) -> list[str]:
             f'Split list {path} names {len(twice)} images more than once: {some(twice)}. Remove '
             'the repeated lines.'
         )
+    check_look_different(f'Split list {path}', ids)
     return ids
 
 

@@ -117,9 +117,21 @@ def load_dino(checkpoint: str | os.PathLike | Mapping[str, Tensor]) -> DinoViT:
     """
     if isinstance(checkpoint, Mapping):
         return build_dino(checkpoint).eval()
-    name = str(checkpoint)
-    if name == 'random':
+    if str(checkpoint) == 'random':
         return random_dino().eval()
+    path = find_dino_file(checkpoint)
+    if path.suffix == '.safetensors':
+        return build_dino(load_file(path), str(path)).eval()
+    return build_dino(load_checkpoint_file(path, 'cpu'), str(path)).eval()
+
+
+def find_dino_file(checkpoint: str | os.PathLike) -> Path:
+    """The file of weights that are named: one of :data:`NAMES`, ``'mini'``, or its own path.
+
+    Raises:
+        FileNotFoundError, ValueError: There is none; names the remedy.
+    """
+    name = str(checkpoint)
     if name.startswith('dinov2_') and not Path(name).suffix:
         check_choice('the DINOv2', name, NAMES)
         path = find_dino_weights(name)
@@ -129,6 +141,4 @@ def load_dino(checkpoint: str | os.PathLike | Mapping[str, Tensor]) -> DinoViT:
         raise FileNotFoundError(
             f'DINOv2 weights {path} do not exist; give a file, or one of {", ".join(NAMES)}, mini'
         )
-    if path.suffix == '.safetensors':
-        return build_dino(load_file(path), str(path)).eval()
-    return build_dino(load_checkpoint_file(path, 'cpu'), str(path)).eval()
+    return path
