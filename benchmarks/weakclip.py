@@ -1,8 +1,7 @@
 """Speed of WeakCLIP at ViT-B/16 size: masks of an image, training steps, and writing masks.
 
 Baselines: one window at a time with the text tower in each, and the bare tower, neck and head; a
-step
-with gradients through tower and text; probabilities that pass through a file.
+step with gradients through tower and text; probabilities that pass through a file.
 
     python benchmarks/weakclip.py [--repeat 3] [--quick]
 """
