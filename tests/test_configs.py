@@ -148,12 +148,15 @@ def test_full_size_training_step(name, million, monkeypatch):
 def test_pipelines_are_consistent(path):
     """Stages are complete, and what one reads from work_dirs another one writes before it."""
     written = set()
-    for stage in Pipeline(path).stages:
+    stages = Pipeline(path).stages
+    logs = {str(stage.work_dir) for stage in stages}
+    for stage in stages:
         read = [stage.spec.get('source'), stage.spec.get('predictions')]
         if isinstance(stage, ConfigStage):
             read += folders_in(stage.config()[stage.loaders[0]].to_dict())
         assert {r for r in read if r and r.startswith('work_dirs/')} <= written
         written |= set(stage.outputs())
+    assert not logs & written
 
 
 def folders_in(value) -> list[str]:

@@ -24,6 +24,12 @@ def parse_args() -> argparse.Namespace:
         help="where the data lie, instead of the pipeline's data_root, for all stages",
     )
     parser.add_argument(
+        '--mask-dir',
+        metavar='DIR',
+        help='finished masks to start from, for pipelines that refine masks; what the pipeline '
+        'comes after is left out',
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=CfgOptions,
@@ -53,7 +59,13 @@ def run(args: argparse.Namespace) -> None:
 
     launch = Launch(args.launcher, args.gpus, Path(__file__).resolve().parent)
     Pipeline(
-        args.config, args.work_dir, args.cfg_options, launch, args.restart, args.data_root
+        args.config,
+        args.work_dir,
+        args.cfg_options,
+        launch,
+        args.restart,
+        args.data_root,
+        args.mask_dir,
     ).run()
 
 

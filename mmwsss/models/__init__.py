@@ -2,6 +2,7 @@
 from .backbones import *
 from .data_preprocessor import AnySizePreProcessor, ZeroCanvasPreProcessor
 from .decode_heads import *
+from .layers import *
 from .losses import *
 from .refiners import *
 from .segmentors import *

@@ -8,18 +8,18 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 from prettytable import PrettyTable
 
-from ..utils.checks import check_choice, check_output_folder, check_range, some
+from ..utils.checks import check_choice, check_output_folder, some
 from ..utils.io import atomic_write
 from ..utils.provenance import as_json, compare_settings, only_one
 from ..utils.text import read_json
+from .chain import chained, start_from
 from .config_stages import TrainStage
 from .folder_stages import BEST_OF
 from .launch import Launch
@@ -49,6 +49,9 @@ class Pipeline:
 
     Stages with a config may have ``options``, values to change in it, keys with dots. Without
     ``config``, stages with a ``checkpoint`` take config and options of that training stage.
+    ``after`` is the name of a pipeline whose stages come before these
+    (:func:`mmwsss.stages.chain.chained`); ``mask_dir`` says where it leaves the masks that these
+    start from, ``{mask_dir}`` in a text.
     ``{pipeline}`` in a text becomes the name of the pipeline's file without suffix. Paths that
     begin with ``work_dirs/``, in the stages and in their configs, lie in ``root``.
 
@@ -64,6 +67,7 @@ class Pipeline:
         data_root: Takes the place of the pipeline's ``data_root`` in every path of the stages and
             their configs: for data that lie elsewhere.
         restart: Throw away what stages have made with other settings or files, and do them anew.
+        mask_dir: Finished masks that the pipeline starts from, in place of its ``after``.
 
     Raises:
         FileNotFoundError: A config is missing.
@@ -78,13 +82,15 @@ class Pipeline:
         launch: Launch | None = None,
         restart: bool = False,
         data_root: str | os.PathLike | None = None,
+        mask_dir: str | os.PathLike | None = None,
     ) -> None:
         self.path, self.root = Path(path), Path(root)
         if not self.path.is_file():
             raise FileNotFoundError(f'Pipeline {path} does not exist (folder: {Path.cwd()}).')
         config = Config.fromfile(self.path)
-        specs = config.get('stages')
-        if not specs:
+        if mask_dir is not None:
+            start_from(config, self.path, str(mask_dir))
+        if not config.get('stages'):
             raise ValueError(f'{path} has no list of stages')
         self.records = self.root / self.path.stem
         roots = {DEFAULT_ROOT: str(self.root)}
@@ -97,8 +103,8 @@ class Pipeline:
         )
         self.stages: list[Stage] = []
         self._specs: dict[str, dict] = {}
-        for spec in unrolled(specs):
-            self._add(filled(spec, pipeline=self.path.stem))
+        for spec in chained(config, self.path):
+            self._add(spec)
 
     def _add(self, spec: dict) -> None:
         name, run = spec.get('name'), spec.pop('run', None)
@@ -328,49 +334,6 @@ class Pipeline:
             table.add_row([key.removeprefix('IoU/'), *values])
         seconds = sum(r['seconds'] for r in results.values())
         print(f'{self.path.stem}, {seconds / 60:.1f} minutes:\n{table}', flush=True)
-
-
-def unrolled(specs: Sequence[Mapping] | Mapping[str, Mapping]) -> Iterator[Mapping]:
-    """The stages of a config as a list, with every ``repeat`` written out.
-
-    Raises:
-        ValueError: ``times`` is no whole number above 0, or an inner stage has one name for all
-            rounds.
-    """
-    if isinstance(specs, Mapping):
-        specs = [
-            dict(spec, name=name) if isinstance(spec, Mapping) else (name, spec)
-            for name, spec in specs.items()
-            if spec is not None
-        ]
-    if not isinstance(specs, list | tuple):
-        raise ValueError(f'stages must be a list or a dictionary, got {specs!r}')
-    for spec in specs:
-        if not isinstance(spec, Mapping):
-            raise ValueError(f'every stage must be a dictionary, got {spec!r}')
-        if spec.get('run') != 'repeat':
-            yield spec
-            continue
-        check_range('times of a repeat stage', spec.get('times', 1), 1, integer=True)
-        for number in range(1, spec.get('times', 1) + 1):
-            for inner in unrolled(spec.get('stages')):
-                if '{round}' not in str(inner.get('name', '')):
-                    raise ValueError(
-                        f'the name of a repeated stage must hold {{round}}: {inner.get("name")!r}'
-                    )
-                yield filled(inner, round=number, before=number - 1)
-
-
-def filled(value: Any, **names: str | int) -> Any:
-    """A nest of dictionaries and lists with ``{name}`` in its texts replaced."""
-    if isinstance(value, Mapping):
-        return {key: filled(item, **names) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(filled(item, **names) for item in value)
-    if isinstance(value, str):
-        for name, text in names.items():
-            value = value.replace(f'{{{name}}}', str(text))
-    return value
 
 
 def _digest(depends: dict) -> str:

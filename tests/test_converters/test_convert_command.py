@@ -39,6 +39,10 @@ SMALL = {
         ['backbone.conv1a.weight', 'decode_head.last.0.weight'],
     ),
     'psa': (['bn7.bias', 'f9.weight'], ['backbone.bn7.bias', 'decode_head.f9.weight']),
+    'weakclip': (
+        ['contexts', 'backbone.fpn1.1.bias', 'backbone.proj', 'decode_head.conv_seg.bias'],
+        ['prompts.contexts', 'adapter.levels.0.1.bias', 'decode_head.conv_seg.bias'],
+    ),
     'weclip': (
         ['encoder.visual.proj', 'encoder.ln_final.bias', 'decoder.linear_pred.bias'],
         ['backbone.visual.proj', 'decode_head.classifier.bias'],

@@ -27,6 +27,7 @@ from mmwsss.converters import (
     irn,
     one_stage,
     psa,
+    weakclip,
     weclip,
     weclip_plus,
 )
@@ -125,6 +126,19 @@ METHODS = {
         of_state(psa.convert_psa),
         'classifier or AffinityNet of PSA: res38_cls.pth, vgg16_cls.pth, res38_aff.pth or '
         'vgg16_aff.pth',
+    ),
+    'weakclip': Method(
+        of_state(weakclip.convert_weakclip),
+        "WeakCLIP's checkpoint, of VOC (21 classes) or COCO (91 raw category ids)",
+        {
+            'clip': Extra(
+                of_state(weakclip.official_clip),
+                'the CLIP inside it, which its training has moved; set model.backbone.checkpoint '
+                'to it',
+                {'quick_gelu': 'true'},
+            )
+        },
+        frozen_backbone=True,
     ),
     'weclip': Method(
         of_state(weclip.convert_weclip),

@@ -62,7 +62,8 @@ class LoadAnnotations(MMSegLoadAnnotations):
     """Read a label map; see :func:`mmwsss.utils.io.read_mask`.
 
     Named in configs as :class:`LoadImageFromFile` is. If the sample says ``num_classes``, other
-    values than the classes of the data set and 255 are an error.
+    values than the classes of the data set and 255 are an error; so is another size than the image
+    has, if that is loaded.
 
     Required key: ``seg_map_path``. Added key: ``gt_seg_map``, uint8 ``(H, W)``.
 
@@ -88,6 +89,12 @@ class LoadAnnotations(MMSegLoadAnnotations):
             )
         content = bytes(fileio.get(path, backend_args=self.backend_args))
         mask = read_mask(content, _number_of_values(results), path)
+        size = tuple(results.get('ori_shape', mask.shape)[:2])
+        if mask.shape != size:
+            raise ValueError(
+                f'{path} is a mask of {mask.shape[1]}x{mask.shape[0]} pixels, its image '
+                f'{results.get("img_path")} has {size[1]}x{size[0]} (width x height)'
+            )
         results['gt_seg_map'] = _renumber(mask, results)
         results['seg_fields'].append('gt_seg_map')
 

@@ -4,6 +4,7 @@ from .dinov2 import FrozenDINOv2
 from .mit_attn import MixVisionTransformerAttn
 from .resnet38d import ResNet38d
 from .surgery_clip import SurgeryCLIP, SurgeryFeatures
+from .tunable_clip import TunableCLIP
 from .vgg16d import VGG16d
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     'ResNet38d',
     'SurgeryCLIP',
     'SurgeryFeatures',
+    'TunableCLIP',
     'VGG16d',
 ]

@@ -153,6 +153,10 @@ class FrozenCLIP(FrozenBackbone):
             image: Normalised ``(B, 3, H, W)``.
             request: What is wanted.
         """
+        return self.run_blocks(image, request)
+
+    def run_blocks(self, image: Tensor, request: CLIPRequest) -> CLIPFeatures:
+        """:meth:`encode` through which gradients pass."""
         patch, half, count = self.patch_size, self.half_rounding, self.num_layers
         grid = (image.shape[-2] // patch, image.shape[-1] // patch)
         x = embed_patches(self.visual, image, half, request.pre_grid, request.double_class)

@@ -3,6 +3,7 @@ from .attention_affinity_head import AttentionAffinityHead
 from .cam_head import CAMHead
 from .large_fov_head import LargeFOVHead
 from .one_stage_head import OneStageHead
+from .seed_fpn_head import SeedFPNHead
 from .segformer_mlp_head import SegformerMLPHead
 from .sum_aspp_head import SumASPPHead
 from .two_dilated_conv_head import TwoDilatedConvHead
@@ -15,6 +16,7 @@ __all__ = [
     'CAMHead',
     'LargeFOVHead',
     'OneStageHead',
+    'SeedFPNHead',
     'SegformerMLPHead',
     'SumASPPHead',
     'TwoDilatedConvHead',

@@ -13,6 +13,7 @@ from .map_classifier import MapClassifier
 from .one_stage import OneStage
 from .one_stage_supervised import OneStageSupervised
 from .single_stage import SingleStageWSSS
+from .weakclip import WeakCLIP
 from .weclip import WeCLIP
 from .weclip_plus import WeCLIPPlus
 from .weclip_plus_supervised import WeCLIPPlusSupervised
@@ -37,4 +38,5 @@ __all__ = [
     'WeCLIP',
     'WeCLIPPlus',
     'WeCLIPPlusSupervised',
+    'WeakCLIP',
 ]

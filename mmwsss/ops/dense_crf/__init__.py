@@ -56,6 +56,7 @@ PRESETS = {
     'deeplabv2': CRFParameters(10, 1, 3, 67, 3, 4),  # deeplab-pytorch, CLIP-ES, ExCEL, WSSS-BED
     'mctformer': CRFParameters(10, 4, 3, 83, 5, 3),  # MCTformer's segmentation
     'weakclip': CRFParameters(10, 3, 3, 83, 5, 3),
+    'weakclip_seg': CRFParameters(10, 1, 3, 112, 2, 3),  # test of WeakCLIP's retraining on VOC
     'l2g': CRFParameters(10, 3, 3, 121, 5, 4),
     'toco': CRFParameters(10, 1, 1, 121, 5, 4),  # tests of ToCo and DuPL
     'toco_cam': CRFParameters(10, 3, 3, 36, 3, 4),

@@ -1,0 +1,351 @@
+"""WeakCLIP: CLIP learns from pseudo masks of any method, and makes better ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from mmwsss.models.backbones.clip_vit import CLIPRequest
+from mmwsss.models.utils.crf import refine_with_crf
+from mmwsss.ops.clip.score_map import score_map
+from mmwsss.ops.dense_crf.target import grid_images
+from mmwsss.ops.losses.seeds import all_pixel_cross_entropy
+from mmwsss.ops.multi_view import merge_logits
+from mmwsss.ops.multi_view.windows import keep_ratio_size, resize_pixels, slide
+from mmwsss.ops.resize import upsample
+from mmwsss.registry import MODELS
+from mmwsss.structures import supervised_label
+from mmwsss.utils.checks import check_range, some
+
+from .base import TestSettings, WSSSSegmentor
+
+IGNORED = 255
+_SCORE_LEVEL = 2  # the map of the patches' own stride
+
+
+@dataclass(frozen=True)
+class WeakCLIPSettings(TestSettings):
+    """It makes no maps.
+
+    Attributes:
+        fit: Long and short side of a rectangle into which every image is resized before anything
+            else; ``scales`` are factors on it (mmseg's ``(2048, 512)``). None: on the image.
+        crop: Sliding windows of this side; None: whole images.
+        stride: Pixels between two windows.
+        batch: Windows and mirror images per forward pass.
+    """
+
+    predict_choices: ClassVar = ('seg',)
+    not_used: ClassVar = ('long_side', 'sizes')
+
+    fit: Sequence[int] | None = None
+    crop: int | None = None
+    stride: int | None = None
+    batch: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range('test_cfg.crop', self.crop, 1, integer=True)
+        check_range('test_cfg.stride', self.stride, 1, integer=True)
+        check_range('test_cfg.batch', self.batch, 1, integer=True)
+        if (self.crop is None) != (self.stride is None):
+            raise ValueError('test_cfg.crop and test_cfg.stride belong together: give both or none')
+        if self.crop is not None and self.stride > self.crop:
+            raise ValueError(
+                f'test_cfg.stride={self.stride} leaves gaps between windows of {self.crop} pixels: '
+                'it must not exceed test_cfg.crop'
+            )
+        if self.fit is not None:
+            if not isinstance(self.fit, Sequence) or len(self.fit) != 2:
+                raise ValueError(f'test_cfg.fit must be two sides, got {self.fit!r}')
+            for side in self.fit:
+                check_range('test_cfg.fit', side, 1, integer=True)
+
+
+@MODELS.register_module()
+class WeakCLIP(WSSSSegmentor):
+    """Refines finished masks (Zhu et al., IJCV 2024, 10.1007/s11263-024-02224-2; hustvl/WeakCLIP).
+
+    Learned contexts and class names go through CLIP's text tower; texts and the image's tokens look
+    at each other (co-attention); their cosines, a score map, join the pyramid of CLIP's blocks,
+    which a semantic FPN decodes. It learns from pseudo masks by a seeding and a boundary loss and
+    by the score map's cross-entropy. Image labels play no part.
+
+    Differences from the official code, all by switches: CLIP is frozen, where the official schedule
+    lets it move by a rate of up to 1e-6; layers and a neighbour graph that change nothing are left
+    out; texts are encoded once per test.
+
+    Args:
+        backbone: :class:`mmwsss.models.backbones.TunableCLIP`; ``frozen=False`` is the official
+            training, with its rate multiplier of 0 and a schedule that ends at 1e-6.
+        adapter: :class:`mmwsss.models.layers.clip_pyramid.CLIPPyramid`.
+        prompts: :class:`mmwsss.models.text_encoders.ContextPrompts`.
+        co_attention: :class:`mmwsss.models.layers.co_attention.CoAttentionDecoder`; with
+            ``decouple=False`` the image's embeddings stay as they are.
+        neck: mmseg's ``FPN``.
+        decode_head: :class:`mmwsss.models.decode_heads.SeedFPNHead`.
+        out_indices: Blocks whose tokens the adapter gets.
+        drop_path: Stochastic depth of the last block, in training, also of a frozen CLIP.
+        pyramid_scores: The score map joins all levels, or that of the patches' stride alone.
+        train_adapter: The adapter is trained, as in the paper; the official training leaves it as
+            it was drawn, except for the rate of up to 1e-6. With ``backbone.frozen=False`` it
+            follows the schedule.
+        tau: Temperature of the score map's loss.
+        score_weight: Weight of that loss.
+        residual: Initial weights of the residuals of texts and image.
+        class_ids: For every label of the data its class in the network, where the network has more
+            classes: the released COCO network counts raw category ids, 91 with ten that never
+            occur. None: labels are classes.
+        kwargs: Arguments of :class:`WSSSSegmentor`; ``test_cfg``: :class:`WeakCLIPSettings`.
+
+    Raises:
+        ValueError: Parts that do not fit each other; says which.
+    """
+
+    settings_type = WeakCLIPSettings
+
+    def __init__(
+        self,
+        backbone: dict,
+        adapter: dict,
+        prompts: dict,
+        co_attention: dict,
+        neck: dict,
+        decode_head: dict,
+        out_indices: Sequence[int] = (3, 5, 7, 11),
+        drop_path: float = 0.1,
+        pyramid_scores: bool = True,
+        train_adapter: bool = False,
+        tau: float = 0.07,
+        score_weight: float = 0.4,
+        residual: float = 0.1,
+        class_ids: Sequence[int] | None = None,
+        **kwargs,
+    ) -> None:
+        parts = dict(
+            backbone=backbone,
+            adapter=adapter,
+            prompts=prompts,
+            co_attention=co_attention,
+            neck=neck,
+            decode_head=decode_head,
+        )
+        super().__init__(parts, **kwargs)
+        check_range('drop_path', drop_path, 0, 1, open_high=True)
+        check_range('tau', tau, 0, open_low=True)
+        self.out_indices, self.drop_path = tuple(out_indices), drop_path
+        self.pyramid_scores, self.tau, self.score_weight = pyramid_scores, tau, score_weight
+        width = self.backbone.text_tower.text_projection.shape[1]
+        self.gamma = nn.Parameter(torch.full((width,), residual))
+        if self.co_attention.decouple:
+            self.beta = nn.Parameter(torch.full((width,), residual))
+        self.adapter.requires_grad_(train_adapter or not self.backbone.frozen)
+        ids = range(self.decode_head.num_classes) if class_ids is None else class_ids
+        self.register_buffer('class_ids', torch.tensor(list(ids)), persistent=False)
+        self._texts: tuple[object, Tensor] | None = None
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        names, classes = len(self.prompts.class_names), self.decode_head.num_classes
+        if names != classes:
+            raise ValueError(
+                f'prompts.class_names has {names} names, decode_head.num_classes is {classes}: '
+                'they must be one for each class, background first'
+            )
+        ids = self.class_ids.tolist()
+        if len(set(ids)) != len(ids) or not 0 <= min(ids) <= max(ids) < classes:
+            raise ValueError(
+                f'class_ids must be different classes of the {classes} of the network, got {ids}'
+            )
+        if len(self.out_indices) != 4 or max(self.out_indices) >= self.backbone.num_layers:
+            raise ValueError(
+                f'out_indices must be four of the {self.backbone.num_layers} blocks, got '
+                f'{self.out_indices}'
+            )
+        positions = len(self.backbone.text_tower.positional_embedding)
+        if self.prompts.length > positions:
+            raise ValueError(
+                f'prompts have {self.prompts.length} tokens (num_contexts + name_tokens), the text '
+                f'tower has {positions} positions: raise backbone.context_length'
+            )
+
+    def train(self, mode: bool = True) -> WeakCLIP:
+        """Texts are encoded anew behind every training."""
+        self._texts = None
+        return super().train(mode)
+
+    def class_texts(self) -> Tensor:
+        """Embeddings of the classes ``(K, D)``; one computation serves a whole test."""
+        tower, contexts = self.backbone.text(), self.prompts.contexts
+        if torch.is_grad_enabled():
+            return self.prompts(tower)
+        used = (contexts, *tower.parameters())
+        state = tuple((p.data_ptr(), p._version) for p in used)  # changes with every new value
+        if self._texts is None or self._texts[0] != state:
+            self._texts = state, self.prompts(tower)
+        return self._texts[1]
+
+    def extract_feat(self, inputs: Tensor) -> tuple[list[Tensor], Tensor, tuple[int, int]]:
+        """Pyramid of the image and its tokens in the space of the texts.
+
+        Returns:
+            Four maps, the tokens ``(B, 1 + N, D)`` with the class token first, and the grid of the
+            others.
+        """
+        drop_path = self.drop_path if self.training else 0.0
+        request = CLIPRequest(last=True, projected=True, double_class=True, drop_path=drop_path)
+        features = self.backbone.encode(inputs, request)
+        maps = features.patch_maps()
+        return (
+            self.adapter([maps[i] for i in self.out_indices]),
+            features.projected,
+            features.grid,
+        )
+
+    def fuse(
+        self, levels: list[Tensor], tokens: Tensor, grid: tuple[int, int]
+    ) -> tuple[list[Tensor], Tensor]:
+        """Score map of texts and image, and the levels that it has joined.
+
+        Args:
+            levels, tokens, grid: See :meth:`extract_feat`.
+
+        Returns:
+            Four maps with K more channels (one of them without ``pyramid_scores``), and the score
+            map ``(B, K, h, w)``.
+        """
+        text = self.class_texts().expand(len(tokens), -1, -1)
+        text_residual, visual_residual = self.co_attention(text, tokens)
+        text = text + self.gamma * text_residual
+        if visual_residual is not None:
+            tokens = tokens + self.beta * visual_residual
+        patches = tokens[:, 1:].transpose(1, 2).unflatten(2, grid)
+        scores = score_map(patches, text)
+        joined = range(4) if self.pyramid_scores else (_SCORE_LEVEL,)
+        levels = [
+            torch.cat([x, upsample(scores, x.shape[-2:], align_corners=True)], 1)
+            if i in joined
+            else x
+            for i, x in enumerate(levels)
+        ]
+        return levels, scores
+
+    def encode_decode(self, inputs: Tensor, batch_data_samples: list | None = None) -> Tensor:
+        """Normalised images ``(B, 3, H, W)`` -> logits ``(B, K, H/4, W/4)``."""
+        levels, _ = self.fuse(*self.extract_feat(inputs))
+        return self.decode_head(self.neck(levels))
+
+    def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Seeding, boundary and score loss against the masks in ``gt_sem_seg``.
+
+        Raises:
+            ValueError: A mask is missing, or holds labels that are no class; names the image.
+        """
+        label = supervised_label(data_samples)
+        label = self._network_label(label, data_samples)
+        images = self.loss_images(inputs)
+        levels, scores = self.fuse(*self.extract_feat(inputs))
+        return self.losses(levels, scores, label, images)
+
+    def losses(
+        self,
+        levels: list[Tensor],
+        scores: Tensor,
+        label: Tensor,
+        images: Tensor,
+        target: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """The three losses.
+
+        Args:
+            levels, scores: See :meth:`fuse`.
+            label: ``(B, H, W)`` int64.
+            images, target: See :meth:`mmwsss.models.decode_heads.SeedFPNHead.losses`.
+        """
+        losses = self.decode_head.losses(self.neck(levels), label, images, target)
+        loss_score = all_pixel_cross_entropy(scores.float() / self.tau, label, IGNORED)
+        return dict(losses, loss_score=self.score_weight * loss_score)
+
+    def loss_images(self, inputs: Tensor) -> Tensor:
+        """Pixels on the grid of the loss, for its CRF."""
+        norm = self.data_preprocessor
+        return grid_images(inputs, norm.mean, norm.std, self.decode_head.loss_size)
+
+    def _network_label(self, label: Tensor, data_samples: list[SegDataSample]) -> Tensor:
+        """Labels of the data as classes of the network."""
+        count = len(self.class_ids)
+        wrong = (label >= count) & (label != IGNORED)
+        if not wrong.any():
+            table = label.new_full((IGNORED + 1,), IGNORED)
+            table[:count] = self.class_ids
+            return table[label]
+        image = int(wrong.flatten(1).any(dim=1).nonzero()[0])
+        ids = label[image][wrong[image]].unique().tolist()
+        meta = data_samples[image].metainfo
+        name = meta.get('seg_map_path', meta.get('img_path', 'an image'))
+        hint = ''
+        if count == 81 and max(ids) <= 90:
+            hint = (
+                ' These look like raw COCO category ids (91 of them): import the masks as 81 '
+                'classes by tools/dataset_converters/import_masks.py --ids coco91.'
+            )
+        raise ValueError(
+            f'the mask of {name} holds the labels {some(ids)}, but the network has {count} '
+            f'classes (0..{count - 1}, {IGNORED} for unknown).{hint}'
+        )
+
+    def merged_logits(self, inputs: Tensor) -> Tensor:
+        """Scores of the labels, all views merged at the size of the input."""
+        cfg = self.settings
+        merged = merge_logits(self.views(inputs), inputs.shape[-2:], cfg.merge, flip=cfg.flip)
+        return merged[:, self.class_ids]
+
+    def views(self, inputs: Tensor) -> Iterator[Tensor]:
+        """Logits of every view, those of mirror images mirrored back."""
+        cfg, norm = self.settings, self.data_preprocessor
+        for scale in cfg.scales:
+            sides = cfg.fit or (max(inputs.shape[-2:]), min(inputs.shape[-2:]))
+            size = keep_ratio_size(inputs.shape[-2:], [side * scale for side in sides])
+            view = resize_pixels(inputs, size, norm.mean, norm.std)
+            logits = self.view_logits(torch.cat([view, view.flip(-1)]) if cfg.flip else view)
+            if cfg.flip:
+                plain, mirrored = logits.chunk(2)
+                yield plain
+                yield mirrored.flip(-1)
+            else:
+                yield logits
+
+    def view_logits(self, view: Tensor) -> Tensor:
+        """Logits ``(B, K, H, W)`` of a view at its own size, by windows if ``test_cfg`` says so."""
+        cfg = self.settings
+        crop = (cfg.crop, cfg.crop) if cfg.crop else view.shape[-2:]
+        stride = (cfg.stride, cfg.stride) if cfg.stride else crop
+        return slide(self.encode_decode, view, crop, stride, cfg.batch)
+
+    def refine_scores(self, inputs: Tensor, scores: Tensor, probabilities: bool) -> Tensor:
+        """CRF among the classes that are somewhere the most probable, as published.
+
+        Their probabilities are not renormalised; the others get 0.
+        """
+        crf = self.settings.crf
+        if crf is None:
+            return scores
+        prob = scores if probabilities else scores.softmax(dim=1)
+        out = torch.zeros_like(prob)
+        for i, one in enumerate(prob):
+            keys = present_classes(one)
+            part = one[keys][None]
+            out[i, keys] = refine_with_crf(inputs[i : i + 1], part, self.data_preprocessor, **crf)[
+                0
+            ]
+        return out
+
+
+def present_classes(scores: Tensor) -> Tensor:
+    """Classes of ``(K, H, W)`` that are somewhere the highest, ascending ``(k,)``."""
+    return scores.argmax(dim=0).unique()
