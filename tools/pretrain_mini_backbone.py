@@ -7,6 +7,7 @@ is. Every image is freshly rendered, none is of the mini data set. The weights a
     python tools/pretrain_mini_backbone.py resnet38 work_dirs/mini_resnet38
     python tools/pretrain_mini_backbone.py mit work_dirs/mini_mit
     python tools/pretrain_mini_backbone.py dino work_dirs/mini_dino
+    python tools/pretrain_mini_backbone.py deit work_dirs/mini_deit
 
 ``dino`` has the architecture of DINOv2 and stands in its place, but is trained as the others are,
 with labels of images and of their regions: it is no self-supervised network.
@@ -28,7 +29,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmwsss.datasets.mini_render import CLASSES, GROUNDS, render_scene
-from mmwsss.models.backbones import FrozenCLIP, MixVisionTransformerAttn, ResNet38d
+from mmwsss.models.backbones import (
+    FrozenCLIP,
+    MixVisionTransformerAttn,
+    MultiClassTokenViT,
+    ResNet38d,
+)
 from mmwsss.models.layers.dino_vit import DinoViT
 from mmwsss.ops.confusion import confusion_matrix, segmentation_scores
 from mmwsss.ops.resize import resize_label
@@ -116,6 +122,27 @@ def dino() -> tuple[nn.Module, int]:
     return PatchMap(), 128
 
 
+class DeiT(MultiClassTokenViT):
+    """DeiT's architecture as a backbone that gives one map: each patch plus the class token."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            1, img_size=112, patch_size=8, embed_dims=96, num_layers=6, num_heads=3,
+            drop_path_rate=0.0,
+        )  # fmt: skip
+        self.norm = nn.LayerNorm(96, eps=1e-6)
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        features = super().forward(images)
+        patches = self.norm(features.patches.flatten(2).mT)
+        token = self.norm(features.class_tokens[-1])
+        return ((patches + token).mT.unflatten(2, features.patches.shape[-2:]),)
+
+
+def deit() -> tuple[nn.Module, int]:
+    return DeiT(), 96
+
+
 def sgd(parameters, lr: float) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameters, lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
 
@@ -163,6 +190,11 @@ ARCHS = {
             Phase(700, 1e-3, 0.1, 0, True, True, size=84, cell=7, largest=1.3),
             Phase(450, 1e-3, 0.1, 0, True, True, size=112, cell=7),
         ],
+    ),
+    'deit': (
+        deit,
+        adamw,
+        [Phase(1600, 1e-3, mix_start=1000, size=64), Phase(500, 5e-4, 0.1, 0, True)],
     ),
 }
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import Tensor
 
-from mmwsss.utils.checkpoint import load_foreign_state
+from mmwsss.utils.checkpoint import load_foreign_state, weights_in
 from mmwsss.utils.checks import some
 
 
 def read_state(path: str | os.PathLike, stubs: Iterable[str] = ()) -> dict[str, Tensor]:
-    """State dict of a checkpoint file, also of one that holds it under ``state_dict``.
+    """State dict of a checkpoint file, also of one that holds it under ``state_dict`` or ``model``.
 
     Args:
         path: Checkpoint.
@@ -22,9 +22,7 @@ def read_state(path: str | os.PathLike, stubs: Iterable[str] = ()) -> dict[str, 
         ValueError: The file is no checkpoint, holds other types than tensors (never unpickled), or
             no dictionary of named tensors.
     """
-    state = load_foreign_state(path, stubs, 'cpu')
-    if isinstance(state, Mapping):
-        state = state.get('state_dict', state)
+    state = weights_in(load_foreign_state(path, stubs, 'cpu'))
     if not isinstance(state, Mapping):
         raise ValueError(
             f'{path} holds a {type(state).__name__}, not a state dict; save model.state_dict() '

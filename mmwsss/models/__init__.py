@@ -7,4 +7,5 @@ from .losses import *
 from .refiners import *
 from .segmentors import *
 from .text_encoders import *
+from .utils.deit_pretrained import DeiTPretrained
 from .utils.strict_pretrained import StrictPretrained

@@ -8,7 +8,7 @@ checkpoints hold, and refuse everything else.
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -88,6 +88,15 @@ def load_foreign_state(
             return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
         raise ValueError(_explain(path, error)) from error
+
+
+def weights_in(checkpoint: Any) -> Any:
+    """The state dict of a checkpoint that holds it under ``state_dict`` or (timm) ``model``."""
+    if isinstance(checkpoint, Mapping):
+        checkpoint = checkpoint.get('state_dict', checkpoint)
+    if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get('model'), Mapping):
+        checkpoint = checkpoint['model']
+    return checkpoint
 
 
 class _Inert:

@@ -34,6 +34,15 @@ SMALL = {
         ['resnet50.conv1.weight', 'stage1.0.weight', 'classifier.weight'],
         ['backbone.conv1.weight', 'decode_head.classifier.weight'],
     ),
+    'mctformer': (
+        ['cls_token', 'pos_embed', 'norm.bias', 'blocks.0.norm1.bias', 'head.bias'],
+        [
+            'backbone.cls_token',
+            'backbone.pos_embed',
+            'backbone.blocks.0.norm1.bias',
+            'decode_head.conv.bias',
+        ],
+    ),
     'one_stage': (
         ['conv1a.weight', 'last_conv.0.weight'],
         ['backbone.conv1a.weight', 'decode_head.last.0.weight'],

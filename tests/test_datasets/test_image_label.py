@@ -209,7 +209,9 @@ def test_a_file_that_is_no_image_is_named(root):
 def test_mask_of_another_size_names_both_files(root):
     Image.fromarray(np.ones((8, 10), np.uint8)).save(root / 'masks' / 'c.png')
     dataset = build_with_masks(root, test_mode=True)
-    with pytest.raises(RuntimeError, match=r'masks/c\.png is 10x8.*images/c\.jpg is 12x8'):
+    with pytest.raises(
+        RuntimeError, match=r'masks/c\.png is a mask of 10x8 .*images/c\.jpg has 12x8'
+    ):
         dataset[0]
     assert dataset[1]['data_samples'].gt_sem_seg.data.shape == (1, 8, 12)
 

@@ -37,9 +37,23 @@ def test_mini_mit_loads_and_is_trained():
     assert (state['layers.3.2.weight'] != 1).any()
 
 
+@pytest.mark.parametrize('version', ['mctformer', 'mctformer-v1', 'mctformer-plus'])
+def test_mini_deit_starts_every_version_with_equal_classes(version):
+    state = shipped('mini_deit')
+    assert (state['norm.weight'] != 1).any()  # is trained, though not used by MCTformer
+    cfg = Config.fromfile(Path(__file__).parents[2] / f'configs/wsss/{version}_mini_cam.py')
+    init_default_scope('mmseg')
+    backbone = MODELS.build(cfg.model.backbone)
+    backbone.init_weights()
+    token = backbone.cls_token.detach()
+    assert torch.equal(token, state['cls_token'].expand(-1, 10, -1))
+    last = backbone.blocks[-1].mlp.fc2.weight.detach()
+    assert torch.equal(last, state['blocks.5.mlp.fc2.weight'])
+
+
 def test_unknown_name_lists_what_there_is():
     install_safe_loader()
     with pytest.raises(
-        FileNotFoundError, match='are mini_clip, mini_dino, mini_mit, mini_resnet38'
+        FileNotFoundError, match='are mini_clip, mini_deit, mini_dino, mini_mit, mini_resnet38'
     ):
         CheckpointLoader.load_checkpoint('mmwsss://resnet', map_location='cpu')

@@ -25,6 +25,7 @@ from mmwsss.converters import (
     excel,
     imagenet_init,
     irn,
+    mctformer,
     one_stage,
     psa,
     weakclip,
@@ -118,6 +119,11 @@ METHODS = {
     ),
     'irn_resnet50': Method(
         of_state(irn.convert_irn_resnet50), "IRN's ResNet-50 CAM, res50_cam.pth"
+    ),
+    'mctformer': Method(
+        lambda src: convert_file(src, mctformer.convert_mctformer, mctformer.read_mctformer),
+        "MCTformer's classifier, checkpoint.pth of V1, V2 or MCTformer+ (DeiT's weights need no "
+        'conversion)',
     ),
     'one_stage': Method(
         of_state(one_stage.convert_one_stage), '1-Stage of any backbone, model_enc_*.pth'

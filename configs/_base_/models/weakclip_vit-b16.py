@@ -1,6 +1,5 @@
 # WeakCLIP with CLIP ViT-B/16 (10.1007/s11263-024-02224-2); 9.9 M trained parameters on VOC.
 _base_ = './imagenet_rgb_512.py'
-num_classes = 21
 model = dict(
     type='mmwsss.WeakCLIP',
     # ImageNet's mean, not CLIP's: the published numbers are made with it; crops smaller than 512
@@ -16,10 +15,11 @@ model = dict(
     co_attention=dict(
         type='mmwsss.CoAttentionDecoder', dim=512, width=256, heads=4, dropout=0.1, decouple=True
     ),
-    # init_cfg=None: the official training keeps the defaults of the layers
+    # 789: 768 channels and a score for each class; init_cfg=None: the official training keeps
+    # the defaults of the layers
     neck=dict(
         type='FPN',
-        in_channels=[768 + num_classes] * 4,
+        in_channels=[789] * 4,
         out_channels=256,
         num_outs=4,
         init_cfg=None,
@@ -31,7 +31,7 @@ model = dict(
         feature_strides=[4, 8, 16, 32],
         channels=256,
         dropout_ratio=0.1,
-        num_classes=num_classes,
+        num_classes=21,
         norm_cfg=dict(type='BN', requires_grad=True),
         align_corners=False,
         loss_size=(64, 64),

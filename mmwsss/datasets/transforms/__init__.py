@@ -12,6 +12,7 @@ from .dense_crf import DenseCRFMask
 from .formatting import PackWSSSInputs
 from .geometric import RandomPadCrop, RandomScalePIL
 from .loading import LoadAnnotations, LoadImageFromFile, LoadImageLabels
+from .rand_augment import RandAugment, RandomErasingNoise
 from .resized_crop import RandomResizedCropPIL
 from .seed_sample import SeedSample
 from .two_labels import FuseTwoLabels, LoadTwoLabels
@@ -30,6 +31,8 @@ __all__ = [
     'LoadTwoLabels',
     'PackAffinityInputs',
     'PackWSSSInputs',
+    'RandAugment',
+    'RandomErasingNoise',
     'RandomFlipScores',
     'RandomPadCrop',
     'RandomPadCropScores',

@@ -2,6 +2,7 @@ from .ceil_pool_resnet import CeilPoolResNet
 from .clip_vit import CLIPFeatures, CLIPRequest, FrozenCLIP
 from .dinov2 import FrozenDINOv2
 from .mit_attn import MixVisionTransformerAttn
+from .multi_class_token_vit import MultiClassTokenViT, TokenFeatures
 from .resnet38d import ResNet38d
 from .surgery_clip import SurgeryCLIP, SurgeryFeatures
 from .tunable_clip import TunableCLIP
@@ -14,9 +15,11 @@ __all__ = [
     'FrozenCLIP',
     'FrozenDINOv2',
     'MixVisionTransformerAttn',
+    'MultiClassTokenViT',
     'ResNet38d',
     'SurgeryCLIP',
     'SurgeryFeatures',
+    'TokenFeatures',
     'TunableCLIP',
     'VGG16d',
 ]

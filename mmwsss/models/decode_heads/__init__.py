@@ -1,6 +1,7 @@
 from .affinity_head import AffinityHead
 from .attention_affinity_head import AttentionAffinityHead
 from .cam_head import CAMHead
+from .class_token_head import ClassTokenHead
 from .large_fov_head import LargeFOVHead
 from .one_stage_head import OneStageHead
 from .seed_fpn_head import SeedFPNHead
@@ -14,6 +15,7 @@ __all__ = [
     'AffinityHead',
     'AttentionAffinityHead',
     'CAMHead',
+    'ClassTokenHead',
     'LargeFOVHead',
     'OneStageHead',
     'SeedFPNHead',

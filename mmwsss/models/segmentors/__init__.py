@@ -10,6 +10,7 @@ from .excel import ExCEL
 from .excel_free import ExCELFree
 from .excel_supervised import ExCELSupervised
 from .map_classifier import MapClassifier
+from .mctformer import MCTformer
 from .one_stage import OneStage
 from .one_stage_supervised import OneStageSupervised
 from .single_stage import SingleStageWSSS
@@ -29,6 +30,7 @@ __all__ = [
     'ExCEL',
     'ExCELFree',
     'ExCELSupervised',
+    'MCTformer',
     'MapClassifier',
     'OneStage',
     'OneStageSupervised',

@@ -42,6 +42,7 @@ class WeakCLIPSettings(TestSettings):
 
     predict_choices: ClassVar = ('seg',)
     not_used: ClassVar = ('long_side', 'sizes')
+    seg_only: ClassVar = ()
 
     fit: Sequence[int] | None = None
     crop: int | None = None

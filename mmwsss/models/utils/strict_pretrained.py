@@ -2,9 +2,10 @@
 
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
-from torch import nn
+from torch import Tensor, nn
 
 from mmwsss.registry import WEIGHT_INITIALIZERS
+from mmwsss.utils.checkpoint import weights_in
 from mmwsss.utils.checks import some
 
 
@@ -40,13 +41,13 @@ class StrictPretrained:
 
     def __call__(self, module: nn.Module) -> None:
         state = CheckpointLoader.load_checkpoint(self.checkpoint, map_location='cpu')
-        state = state.get('state_dict', state)
-        state = {k.removeprefix('module.'): v for k, v in state.items()}
+        state = {k.removeprefix('module.'): v for k, v in weights_in(state).items()}
         state = {
             self.add_prefix + k.removeprefix(self.prefix): v
             for k, v in state.items()
             if k.startswith(self.prefix)
         }
+        state = self.adapt(state, module)
         own = {k: v for k, v in module.state_dict().items() if 'num_batches_tracked' not in k}
         wrong = [k for k, v in own.items() if k not in state or state[k].shape != v.shape]
         where = f'{self.checkpoint} (keys {self.prefix}*)' if self.prefix else self.checkpoint
@@ -63,6 +64,10 @@ class StrictPretrained:
         if unused:
             message += f'; not used: {", ".join(unused[:5])} ({len(unused)} in all)'
         print_log(message, 'current')
+
+    def adapt(self, state: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+        """What the tensors of the file are for the module; a subclass may change them."""
+        return state
 
     def _get_init_info(self) -> str:
         return f'{type(self).__name__}: {self.checkpoint}'

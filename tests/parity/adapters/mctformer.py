@@ -1,5 +1,5 @@
 """MCTformer (official code: xulianuwa/MCTformer): refinement and merging of maps, masks,
-positions, retraining."""
+networks, losses, positions, retraining."""
 
 import numpy as np
 import torch
@@ -16,12 +16,12 @@ from mmwsss.ops.pixel_affinity import dense_affinity
 from mmwsss.ops.pseudo_label import add_background
 from mmwsss.ops.vit_positions import resize_positions
 
+from .. import mctformer_networks
 from ..affinity_net import bare_net, predicted_mask, walked_scores
 from ..harness import Case, agree, close, close_to_scale, exact, marginals
 from ..networks import network, rgb_inputs
 
 PATCH = 16  # pixels
-PENDING = ('v2_fusion', 'plus_fusion', 'plus_losses', 'net', 'train_step', 'init_from_deit')
 
 
 def v2_pos_embed_interp(case: Case) -> dict:
@@ -141,6 +141,7 @@ ADAPTERS = dict(
     eval_curve=eval_curve,
     seg_rn38=seg_rn38,
     seg_test_merge=seg_test_merge,
+    **mctformer_networks.ADAPTERS,
 )
 
 TOLERANCES = {
@@ -156,4 +157,5 @@ TOLERANCES = {
     'seg_test_merge/out_argmax': agree(0.999),
     'seg_test_merge/out_label_crf': agree(0.99),
     'seg_test_merge/*': close_to_scale(1e-5),
+    **mctformer_networks.TOLERANCES,
 }
