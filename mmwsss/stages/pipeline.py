@@ -89,7 +89,7 @@ class Pipeline:
             raise FileNotFoundError(f'Pipeline {path} does not exist (folder: {Path.cwd()}).')
         config = Config.fromfile(self.path)
         if mask_dir is not None:
-            start_from(config, self.path, str(mask_dir))
+            start_from(config, self.path, os.path.abspath(mask_dir))
         if not config.get('stages'):
             raise ValueError(f'{path} has no list of stages')
         self.records = self.root / self.path.stem

@@ -71,6 +71,12 @@ def test_finished_masks_take_the_place_of_the_other_pipeline(folder):
         pipeline(folder, 'first.py', mask_dir='work_dirs/one/masks')
 
 
+def test_finished_masks_do_not_move_with_the_root(folder):
+    pipeline(folder, 'first.py').run()
+    pipe = pipeline(folder, root='work_dirs/other', mask_dir='work_dirs/one/masks')
+    assert pipe.run()['before']['metrics']['mIoU'] == 100
+
+
 @pytest.mark.parametrize(
     ('wrong', 'error', 'message'),
     [

@@ -194,6 +194,18 @@ def test_paths_with_a_dot_lie_in_the_root_too(folder):
     assert not Path('work_dirs').exists()
 
 
+def test_options_move_with_the_root_once(folder):
+    """Also into a root, and to data, whose paths begin as the former ones."""
+    old = "dict(name='write', run='predict', config='one.py'"
+    text = Path('pipe.py').read_text()
+    assert old in text
+    option = "{'test_evaluator.0.output_dir': 'work_dirs/one/masks'}"
+    Path('pipe.py').write_text(text.replace(old, f'{old}, options={option}'))
+    run(folder, 'work_dirs/a')
+    assert Path('work_dirs/a/one/masks/a.png').is_file()
+    assert not Path('work_dirs/a/a').exists()
+
+
 ANOTHER = (
     "dict(name='last', run='folder', task=dict(type='mmwsss.MasksFromMasks'), source={source!r}, "
     'images={images!r}, out={out!r})]'

@@ -80,7 +80,7 @@ def test_two_processes_train_like_one(tmp_path, run_tool):
     assert trained[1] == pytest.approx(trained[0], abs=0.5)
 
 
-@pytest.mark.parametrize('method', ['weclip', 'excel', 'weclip_plus'])
+@pytest.mark.parametrize('method', ['weclip', 'excel', 'weclip_plus', 'weakclip', 'mctformer'])
 def test_methods_train_and_test_in_two_processes(tmp_path, run_tool, method):
     """Seven images for two processes: one image is dealt twice and must count once."""
     config = write_mini_run(tmp_path, method=method)

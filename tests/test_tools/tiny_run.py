@@ -51,11 +51,22 @@ work_dir = {work_dir!r}
 """
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
+# where the config of a method is not wsss/METHOD_mini.py, and what it needs for a short run
+METHODS = {
+    'weakclip': (
+        'segmentation/weakclip_mini-clip_mini',
+        "train_dataloader['dataset'].update(mask_dir={root!r} + '/SegmentationClass')",
+    ),
+    'mctformer': (
+        'wsss/mctformer_mini_cam',
+        'param_scheduler = []  # the first epochs hardly move\n'
+        "test_evaluator = [dict(type='mmwsss.WSSSIoUMetric', background_thresholds='0.2,0.4')]",
+    ),
+}
 MINI = """
 _base_ = {base!r}
-data_root = {root!r}
-train_dataloader = dict(batch_size=2, dataset=dict(data_root=data_root))
-test_dataloader = dict(dataset=dict(data_root=data_root, indices=7))
+train_dataloader = dict(batch_size=2, dataset=dict(data_root={root!r}))
+test_dataloader = dict(dataset=dict(data_root={root!r}, indices=7))
 val_dataloader = None
 val_evaluator = None
 val_cfg = None
@@ -70,10 +81,10 @@ def write_mini_run(folder: Path, iterations: int = 3, method: str = 'weclip') ->
     """Write a config of a shipped mini method: short, without validation, tests 7 images."""
     few_mini_images(folder / 'data', train=8, val=7)
     config = folder / 'mini.py'
-    base = str(CONFIGS / 'wsss' / f'{method}_mini.py')
+    base, more = METHODS.get(method, (f'wsss/{method}_mini', ''))
     config.write_text(
-        MINI.format(
-            base=base,
+        (MINI + more).format(
+            base=str(CONFIGS / f'{base}.py'),
             root=str(folder / 'data'),
             work_dir=str(folder / 'work'),
             iterations=iterations,
