@@ -42,7 +42,7 @@ EXTRAS = {
         'scikit-image>=0.22',
         'setuptools>=70.1',
     ],
-    'docs': ['mkdocs>=1.6'],
+    'docs': ['mkdocs-material>=9.5', 'mkdocstrings[python]>=0.27'],
 }
 
 

@@ -2,7 +2,7 @@
 
 Every benchmark prints, for its baseline and for ours, the seconds with one thread, with all threads
 (the default), and with all threads beside a process that is always busy, and at the end the rows
-of README's table, which begin with ``|``. All rows of all benchmarks:
+of the table in docs/speed.md, which begin with ``|``. All rows of all benchmarks:
 
     for f in benchmarks/[!_]*.py; do python $f; done | tee benchmarks.log | grep '^|'
 """
@@ -157,7 +157,7 @@ def _system_seconds() -> float:
 
 
 class Report:
-    """Prints every comparison as it comes, and at the end the rows of README's table.
+    """Prints every comparison as it comes, and at the end the rows of docs/speed.md.
 
     The columns of a row: what, baseline, the worst of the three ratios, and the seconds of both in
     the three :data:`SITUATIONS`.
