@@ -1,5 +1,5 @@
-# ACR on MS COCO 2014. The authors released nothing for it: VOC's settings and ten epochs are ours, as
-# is the hidden share, which grows by a percent with every fortieth of the training.
+# ACR on MS COCO 2014. The authors released nothing for it: VOC's settings and ten epochs are ours,
+# as is the hidden share, which grows by a percent with every fortieth of the training.
 _base_ = [
     '../_base_/models/acr_resnet38.py',
     '../_base_/datasets/coco14_cls.py',

@@ -1,4 +1,4 @@
-# ACR on mini: two ResNet-38d of 1.6 M parameters, as psa_mini_cam.py has one, and a generator of 2 M
+# ACR on mini: two ResNet-38d of 1.6 M parameters, as psa_mini_cam.py has one, and a small generator
 # that halves crops of 96 pixels five times. test.py writes the maps of the training images and
 # judges them as seeds.
 _base_ = [

@@ -1,6 +1,6 @@
-# ACR on PASCAL VOC 2012, ResNet-38d: the classifier and its reconstructor; test.py writes the maps of
-# train_aug. Published seeds on VOC train: 60.3 mIoU (paper), 59.9 (released weights), at the best
-# background score of the official sweep, 0.15 to 0.34.
+# ACR on PASCAL VOC 2012, ResNet-38d: the classifier and its reconstructor; test.py writes the maps
+# of train_aug. Published seeds on VOC train: 60.3 mIoU (paper), 59.9 (released weights), at the
+# best background score of the official sweep, 0.15 to 0.34.
 _base_ = [
     '../_base_/models/acr_resnet38.py',
     '../_base_/datasets/voc12_cls.py',
