@@ -54,7 +54,9 @@ def one_thread():
 
 
 @pytest.mark.usefixtures('one_thread')
-@pytest.mark.parametrize('case', ['no worker', 'two workers', 'weclip', 'excel', 'weclip_plus'])
+@pytest.mark.parametrize(
+    'case', ['no worker', 'two workers', 'weclip', 'excel', 'weclip_plus', 'acr_mini_cam']
+)
 def test_killed_and_resumed_equals_uninterrupted(tmp_path, run_tool, case, monkeypatch):
     mini = not case.endswith(('worker', 'workers'))
     if mini:

@@ -67,10 +67,15 @@ work_dir = {work_dir!r}
 
 
 def write_mini_run(folder: Path, iterations: int = 3, method: str = 'weclip') -> Path:
-    """Write a config of a shipped mini method: short, without validation, tests 7 images."""
+    """Write a config of a shipped mini method: short, without validation, tests 7 images.
+
+    Args:
+        method: Its config, ``<method>_mini`` or the name itself.
+    """
     few_mini_images(folder / 'data', train=8, val=7)
     config = folder / 'mini.py'
-    base = str(CONFIGS / 'wsss' / f'{method}_mini.py')
+    name = method if '_mini' in method else f'{method}_mini'
+    base = str(CONFIGS / 'wsss' / f'{name}.py')
     config.write_text(
         MINI.format(
             base=base,
