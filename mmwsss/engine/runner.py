@@ -109,14 +109,18 @@ class StrictRunner(Runner):
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """As the base class, after freezing what ``FreezeBackbone`` names.
 
-        A model without trainable weights is not wrapped, since DDP refuses it.
+        A model without trainable weights is not wrapped, since DDP refuses it. Where children are
+        wrapped one by one, checkpoints name their weights as if they were not.
         """
         for hook in self.cfg.get('custom_hooks') or []:
             if hook['type'] == 'mmwsss.FreezeBackbone':
                 HOOKS.build(hook).freeze(model)
         trained = any(parameter.requires_grad for parameter in model.parameters())
         if trained or is_model_wrapper(model):
-            return super().wrap_model(model_wrapper_cfg, model)
+            wrapped = super().wrap_model(model_wrapper_cfg, model)
+            if any(is_model_wrapper(child) for child in model.children()):
+                model._register_state_dict_hook(_without_wrappers)
+            return wrapped
         return model.to(get_device())
 
     def _init_model_weights(self) -> None:
@@ -235,6 +239,15 @@ class StrictRunner(Runner):
                 for scheduler in schedulers:
                     if step < steps[scheduler.by_epoch]:
                         scheduler.step()
+
+
+def _without_wrappers(model: nn.Module, state: dict, prefix: str, _: dict) -> None:
+    """Take the ``module`` of wrapped children out of the names of a state dict."""
+    for name, child in model.named_children():
+        if is_model_wrapper(child):
+            inner = f'{prefix}{name}.module.'
+            for key in [key for key in state if key.startswith(inner)]:
+                state[f'{prefix}{name}.{key.removeprefix(inner)}'] = state.pop(key)
 
 
 def training_settings(cfg: Config) -> dict[str, Any]:

@@ -14,6 +14,10 @@ from mmwsss.utils import load_checkpoint_file
 
 # Of every method: keys of SRC, names in DST.
 SMALL = {
+    'acr': (
+        ['net_main.conv1a.weight', 'net_main.dr1.weight', 'net_recon.fc9.weight'],
+        ['classifier.backbone.conv1a.weight', 'reconstructor.decode_head.classifier.weight'],
+    ),
     'afa': (
         ['encoder.norm4.bias', 'decoder.linear_pred.bias'],
         ['backbone.layers.3.2.bias', 'decode_head.conv_seg.bias'],
@@ -87,7 +91,7 @@ def test_every_method_converts_a_file(method, wrapped, command, tmp_path):
     state = state_of(keys)
     torch.save(dict(state_dict=state, epoch=3) if wrapped else state, src)
     (line,) = command.convert(method, str(src), str(dst))
-    whole = any(name.startswith(('backbone.', 'decode_head.')) for name in names)
+    whole = any({'backbone', 'decode_head'} & set(name.split('.')) for name in names)
     what = 'a whole network' if whole else 'weights of a backbone'
     if command.METHODS[method].frozen_backbone:
         what = 'what is trained of a network'

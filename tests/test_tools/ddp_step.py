@@ -7,17 +7,19 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.model import MMDistributedDataParallel
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.runner.checkpoint import get_state_dict
 from torch import nn
 
 from mmwsss import register_all_modules
-from mmwsss.registry import MODELS
+from mmwsss.registry import MODEL_WRAPPERS, MODELS
 from mmwsss.testing import labelled_samples, training_iteration
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'wsss'
 BATCH, CROP = 4, 64
 # without chance, and, for 1-Stage, with labels although the weights are random
 CHANGES = {
+    'acr_mini_cam': {'reconstructor.generator.dropout': 0.0},
     'afa': {
         'backbone.drop_path_rate': 0.0,
         'decode_head.dropout_ratio': 0.0,
@@ -36,10 +38,15 @@ CHANGES = {
 }
 
 
+def config_of(method: str) -> Config:
+    """``<method>_mini``, or the name itself."""
+    return Config.fromfile(CONFIGS / f'{method if "_mini" in method else f"{method}_mini"}.py')
+
+
 def build(method: str) -> nn.Module:
     """The model in training mode, its batch norms in evaluation mode."""
     register_all_modules()
-    cfg = Config.fromfile(CONFIGS / f'{method}_mini.py')
+    cfg = config_of(method)
     cfg.merge_from_dict({f'model.{key}': value for key, value in CHANGES[method].items()})
     cfg.model.data_preprocessor = dict(cfg.data_preprocessor, size=(CROP, CROP), size_divisor=None)
     torch.manual_seed(0)
@@ -64,13 +71,27 @@ def batch(rank: int, processes: int) -> dict:
     return dict(inputs=list(images.to(torch.uint8)[mine]), data_samples=samples[mine])
 
 
+def draw_alike(model: nn.Module, rank: int, processes: int) -> None:
+    """Draws of ACR that go with the image, whatever process it is in."""
+    mine = slice(rank * BATCH // processes, (rank + 1) * BATCH // processes)
+    generator = torch.Generator().manual_seed(2)
+    cells = (BATCH, 1, model.erase_cells, model.erase_cells)
+    draws = torch.randint(100, cells, generator=generator)[mine]
+    model.draw = lambda image_labels: (image_labels.argmax(dim=1), draws)
+
+
 def train(method: str, iterations: list[int], rank: int = 0, processes: int = 1) -> dict:
     """Steps at the given iterations -> ``losses``, means over the processes, and ``weights``."""
-    model = build(method)
+    model, cfg = build(method), config_of(method)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = OptimWrapper(torch.optim.SGD(trained, lr=0.02))
     step_of = model
-    if processes > 1:
+    if 'model_wrapper_cfg' in cfg:  # networks with optimizers of their own
+        draw_alike(model, rank, processes)
+        optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+        if processes > 1:
+            step_of = MODEL_WRAPPERS.build(dict(cfg.model_wrapper_cfg, module=model))
+    elif processes > 1:
         step_of = MMDistributedDataParallel(model, broadcast_buffers=False)
     data, losses = batch(rank, processes), []
     with training_iteration() as at:
@@ -81,7 +102,7 @@ def train(method: str, iterations: list[int], rank: int = 0, processes: int = 1)
             if processes > 1:
                 dist.all_reduce(values)
             losses.append(dict(zip(sorted(logged), (values / processes).tolist(), strict=True)))
-    return dict(losses=losses, weights=model.state_dict())
+    return dict(losses=losses, weights=get_state_dict(model))
 
 
 def train_in_process(

@@ -14,8 +14,8 @@ from mmwsss.testing import few_mini_images
 from mmwsss.utils import load_checkpoint_file
 
 from ..processes import TOOLS, free_port, run_ranks
-from .ddp_step import train, train_in_process
-from .tiny_run import write_mini_run, write_tiny_run
+from .ddp_step import build, train, train_in_process
+from .tiny_run import TRIED, write_mini_run, write_tiny_run
 
 
 def metrics_of(work_dir: Path) -> list[dict]:
@@ -80,9 +80,10 @@ def test_two_processes_train_like_one(tmp_path, run_tool):
     assert trained[1] == pytest.approx(trained[0], abs=0.5)
 
 
-@pytest.mark.parametrize('method', ['weclip', 'excel', 'weclip_plus', 'weakclip', 'mctformer'])
-def test_methods_train_and_test_in_two_processes(tmp_path, run_tool, method):
+@pytest.mark.parametrize('method', TRIED)
+def test_methods_train_and_test_in_two_processes(tmp_path, run_tool, method, monkeypatch):
     """Seven images for two processes: one image is dealt twice and must count once."""
+    monkeypatch.chdir(tmp_path)  # some write maps
     config = write_mini_run(tmp_path, method=method)
     run_sh('dist_train.sh', config, 2, '--work-dir=two', cwd=tmp_path)
     checkpoint = tmp_path / 'two' / 'iter_3.pth'
@@ -145,5 +146,20 @@ def test_one_stage_trains_in_two_processes_like_one(tmp_path):
         assert single['mask_images'] > 0 and single['loss_mask'] > 0
         for name in ('loss_cls', 'loss_mask', 'mask_images'):
             assert both[name] == pytest.approx(single[name], rel=1e-4), name
+    for name, weight in one['weights'].items():
+        torch.testing.assert_close(two['weights'][name], weight, rtol=1e-3, atol=1e-5)
+
+
+def test_acr_trains_in_two_processes_like_one(tmp_path):
+    """Two networks, each wrapped by itself; all losses are means over images."""
+    iterations = [0, 1, 2]
+    two = in_two_processes(tmp_path, 'acr_mini_cam', iterations)[0]
+    one = train('acr_mini_cam', iterations)
+    for single, both in zip(one['losses'], two['losses'], strict=True):
+        assert single['loss_recon_target'] > 0 and single['loss_target'] < 0
+        assert both == pytest.approx(single, rel=1e-4)
+    moved = build('acr_mini_cam').state_dict()
+    changed = {name for name, weight in one['weights'].items() if not weight.equal(moved[name])}
+    assert {name.split('.')[0] for name in changed} == {'classifier', 'reconstructor'}
     for name, weight in one['weights'].items():
         torch.testing.assert_close(two['weights'][name], weight, rtol=1e-3, atol=1e-5)

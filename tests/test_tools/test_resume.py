@@ -12,7 +12,7 @@ from mmwsss.apis import load_config, train_from_cfg
 from mmwsss.apis.train import _latest_checkpoint
 from mmwsss.utils import load_checkpoint_file
 
-from .tiny_run import write_mini_run, write_tiny_run
+from .tiny_run import TRIED, write_mini_run, write_tiny_run
 
 KILLER = """
 import os, signal
@@ -54,10 +54,7 @@ def one_thread():
 
 
 @pytest.mark.usefixtures('one_thread')
-@pytest.mark.parametrize(
-    'case',
-    ['no worker', 'two workers', 'weclip', 'excel', 'weclip_plus', 'weakclip', 'mctformer'],
-)
+@pytest.mark.parametrize('case', ['no worker', 'two workers', *TRIED])
 def test_killed_and_resumed_equals_uninterrupted(tmp_path, run_tool, case, monkeypatch):
     mini = not case.endswith(('worker', 'workers'))
     if mini:

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mmwsss.converters import (
+    acr,
     afa,
     convert_file,
     deeplab,
@@ -96,6 +97,10 @@ def complete_backbone(src: str) -> State:
 
 
 METHODS = {
+    'acr': Method(
+        lambda src: convert_file(src, acr.convert_acr, acr.read_acr),
+        "ACR's Lightning checkpoint (Kweon et al., CVPR 2023), last.ckpt: both networks",
+    ),
     'afa': Method(
         of_state(afa.convert),
         "AFA's checkpoint, or SegFormer's ImageNet weights of an encoder (mit_b0.pth to "
@@ -225,14 +230,14 @@ def kind(state: State, src: str, frozen_backbone: bool = False) -> str:
         if not head:
             raise ValueError(f'{src} holds no trained tensor')
         return 'what is trained of a network'
-    if not state or (head and not any(key.startswith('backbone.') for key in state)):
+    if not state or (head and not any('backbone' in key.split('.') for key in state)):
         raise ValueError(f'{src} holds no tensor of a backbone')
     return 'a whole network' if head else 'weights of a backbone'
 
 
 def has_head(state: State) -> bool:
-    """Whether tensors of a head are among those of a state dict."""
-    return any(key.split('.')[0] in ('decode_head', 'auxiliary_head') for key in state)
+    """Whether tensors of a head are among those of a state dict, also of one network of several."""
+    return any({'decode_head', 'auxiliary_head'} & set(key.split('.')) for key in state)
 
 
 def write_model(path: Path, state: State) -> None:

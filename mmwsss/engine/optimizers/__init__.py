@@ -1,3 +1,4 @@
 from .four_group import FourGroupOptimWrapperConstructor
+from .separate import SeparateOptimWrapperConstructor
 
-__all__ = ['FourGroupOptimWrapperConstructor']
+__all__ = ['FourGroupOptimWrapperConstructor', 'SeparateOptimWrapperConstructor']

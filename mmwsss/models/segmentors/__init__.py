@@ -1,3 +1,4 @@
+from .acr import ACR
 from .afa import AFA
 from .affinity_net import AffinityNet
 from .base import TestSettings, WSSSSegmentor
@@ -20,6 +21,7 @@ from .weclip_plus import WeCLIPPlus
 from .weclip_plus_supervised import WeCLIPPlusSupervised
 
 __all__ = [
+    'ACR',
     'AFA',
     'CLIPES',
     'AffinityNet',
