@@ -194,7 +194,11 @@ ARCHS = {
     'deit': (
         deit,
         adamw,
-        [Phase(1600, 1e-3, mix_start=1000, size=64), Phase(500, 5e-4, 0.1, 0, True)],
+        [
+            Phase(1600, 1e-3, mix_start=500, size=64),
+            Phase(900, 1e-3, 0.1, 0, True, True, size=64),
+            Phase(450, 1e-3, 0.1, 0, True, True, size=112),
+        ],
     ),
 }
 
@@ -365,8 +369,9 @@ def main() -> None:
     phases = ARCHS[args.arch][-1]
     steps, size = sum(phase.steps for phase in phases), phases[-1].size
     figures = dict(seed=SEED, steps=steps, accuracy=round(accuracy(model, 20, size), 4))
-    if args.arch == 'dino':
+    if args.arch in ('dino', 'deit'):
         figures['patch_miou'] = round(patch_miou(model.backbone), 4)
+    if args.arch == 'dino':
         figures['patch_miou_clip'] = round(patch_miou(FrozenCLIP('mini')), 4)
     weights = {
         k.removeprefix('vit.'): v.half() if v.is_floating_point() else v
