@@ -13,6 +13,7 @@ from .map_classifier import MapClassifier
 from .mctformer import MCTformer
 from .one_stage import OneStage
 from .one_stage_supervised import OneStageSupervised
+from .seam import SEAM
 from .single_stage import SingleStageWSSS
 from .weakclip import WeakCLIP
 from .weclip import WeCLIP
@@ -22,6 +23,7 @@ from .weclip_plus_supervised import WeCLIPPlusSupervised
 __all__ = [
     'AFA',
     'CLIPES',
+    'SEAM',
     'AffinityNet',
     'CAMClassifier',
     'CLIPSegmentor',
