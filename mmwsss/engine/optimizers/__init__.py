@@ -1,3 +1,4 @@
 from .four_group import FourGroupOptimWrapperConstructor
+from .skipping import SkippingOptimWrapper
 
-__all__ = ['FourGroupOptimWrapperConstructor']
+__all__ = ['FourGroupOptimWrapperConstructor', 'SkippingOptimWrapper']
