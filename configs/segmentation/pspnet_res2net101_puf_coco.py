@@ -1,5 +1,5 @@
-# PSPNet on Res2Net-101 v1b with PMM's loss on MS COCO 2014. Published: 35.7, recalled and not checked, mIoU on val, with
-# 32 images an iteration; with fewer, lower the rate and lengthen the training in proportion.
+# PSPNet on Res2Net-101 v1b with PMM's loss on MS COCO 2014. Published: 35.7 mIoU on val (recalled,
+# not checked) with 32 images an iteration; with fewer, lower the rate and train longer.
 _base_ = [
     '../_base_/models/pspnet_res2net101.py',
     '../_base_/datasets/coco14_weakclip.py',

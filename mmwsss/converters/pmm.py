@@ -1,12 +1,14 @@
 """Official checkpoints of PMM in our names: classifiers, segmentation networks, initial weights."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ..datasets.converters.mask_import import COCO_IDS
 from .rename import not_of, rename_keys
+from .state import read_state
 
 _BACKBONE = r'(?:conv1a|b[2-7](?:_\d)?|bn7|conv1|bn1|layer[1-4]\.\d+)\.'
 _CLASSIFIER = (
@@ -24,6 +26,10 @@ _SEGMENTER = (
 _IMAGENET = [r'fc\.(weight|bias)']
 _PER_CLASS = r'fc8.weight', r'conv_seg.weight', r'conv_seg.bias'
 _RAW_IDS = 91  # of COCO, background included; ten never occur
+
+
+read_classifier = partial(read_state, part='main')
+"""State dict of a file, which may hold it deeper inside, as some of ResNet-38 do."""
 
 
 def convert_pmm_classifier(official: Mapping[str, Tensor]) -> dict[str, Tensor]:

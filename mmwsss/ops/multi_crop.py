@@ -18,10 +18,11 @@ Forward = Callable[[Tensor], Tensor]
 
 def _tiles(side: int, scale: float, crop: int, stride: int) -> list[tuple[int, int]]:
     """Intervals of one axis: on the scaled one pieces of ``stride`` and a last one of ``crop``."""
-    scaled = int(side * scale)
+    scaled = max(1, int(side * scale))
     over = max(0, scaled - crop)
     starts = [(i * stride, (i + 1) * stride) for i in range(math.ceil(over / stride))]
-    return [(int(a / scale), int(b / scale)) for a, b in (*starts, (over, scaled))]
+    pieces = [(int(a / scale), int(b / scale)) for a, b in (*starts, (over, scaled))]
+    return [(a, max(a + 1, b)) for a, b in pieces]
 
 
 def tile_boxes(
@@ -30,7 +31,8 @@ def tile_boxes(
     """Boxes that cover an image at every scale (``get_multi_crop_params``).
 
     At a scale, every axis is cut into pieces of ``stride`` pixels and a last one of ``crop``, so
-    that inner boxes are smaller than the crop to which all are resized.
+    that inner boxes are smaller than the crop to which all are resized. By rounding, those of one
+    scale may leave out a last row or column, if the scale is not 1.
 
     Args:
         size: Height and width.
@@ -98,7 +100,7 @@ def multi_crop_cams(
         crops: Batches ``(n, 3, h, w)`` of normalised crops, in the order of ``boxes``; taken one at
             a time.
         boxes: ``(M, 4)``.
-        size: ``(H, W)`` of the image, which the boxes cover.
+        size: ``(H, W)`` of the image; a pixel that no box covers counts as 0.
 
     Returns:
         ``(K, H, W)`` in [0, 1]: values below min + 1e-5 become 0, then
@@ -120,7 +122,7 @@ def multi_crop_cams(
     if place != len(boxes):
         raise ValueError(f'{len(boxes)} boxes and {place} crops: every box needs one')
     with one_thread():
-        return _scaled(total / count)
+        return _scaled(total / count.clamp(min=1))
 
 
 def _scaled(maps: Tensor) -> Tensor:
