@@ -115,7 +115,8 @@ def multi_crop_cams(
             if total is None:
                 total = maps.new_zeros(maps.shape[1], *size)
                 count = maps.new_zeros(size)
-            for one, (y0, y1, x0, x1) in zip(maps, boxes[place:].tolist(), strict=False):
+            here = boxes[place : place + len(maps)].tolist()
+            for one, (y0, y1, x0, x1) in zip(maps, here, strict=True):
                 total[:, y0:y1, x0:x1] += upsample(one, (y1 - y0, x1 - x0))
                 count[y0:y1, x0:x1] += 1
             place += len(batch)

@@ -45,7 +45,6 @@ class SkippingOptimWrapper(OptimWrapper):
             super().update_params(loss, *args, **kwargs)
             return
         self.skipped += 1
-        self.zero_grad()
         iteration = MessageHub.get_current_instance().get_info('iter', 0) + 1
         what = f'iteration {iteration}: the loss is {loss.item()}'
         if self.skipped >= self.patience:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_choice, check_range
+from mmwsss.utils.checks import check_range
 
 from .norm_stages import NormStages
 
@@ -103,7 +103,8 @@ class Res2NetV1b(NormStages):
     ) -> None:
         stem = ('conv1', 'bn1')
         super().__init__(stem, out_indices, frozen_stages, norm_eval, norm_frozen, init_cfg)
-        check_choice('depth', depth, _BLOCKS)
+        if depth not in _BLOCKS:
+            raise ValueError(f'depth must be one of {tuple(_BLOCKS)}, got {depth!r}')
         check_range('base_width', base_width, 1, integer=True)
         check_range('scale', scale, 2, integer=True)
         if len(strides) != 4 or len(dilations) != 4:
