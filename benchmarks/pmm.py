@@ -86,11 +86,10 @@ def merged(raw: Sequence[Tensor], boxes: Tensor, size, crop: int) -> Tensor:
     given = iter(raw)
 
     def forward(batch: Tensor) -> Tensor:
-        maps = torch.cat([next(given) for _ in batch])[:, list(PRESENT)]
-        return F.interpolate(maps, (crop, crop), mode='bilinear', align_corners=True)
+        return torch.cat([next(given)[:, list(PRESENT)] for _ in batch])
 
     batches = torch.empty(len(boxes), 3, 1, 1).split(4)
-    return multi_crop_cams(forward, batches, boxes, size)
+    return multi_crop_cams(forward, batches, boxes, size, crop)
 
 
 def network(base_channels: int, crop: int, stride: int) -> SEAM:

@@ -5,12 +5,13 @@ Official code: Eli-YiLi/PMM, ``tool/data.py`` and ``pipeline/infer_multi_crop.py
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from .resize import upsample
 from .threads import one_thread
 
 Forward = Callable[[Tensor], Tensor]
@@ -90,7 +91,11 @@ def crop_labels(tables: Tensor, boxes: Tensor, share: float = 0.1) -> Tensor:
 
 
 def multi_crop_cams(
-    forward: Forward, crops: Sequence[Tensor], boxes: Tensor, size: tuple[int, int]
+    forward: Forward,
+    crops: Iterable[Tensor],
+    boxes: Tensor,
+    size: tuple[int, int],
+    through: int | None = None,
 ) -> Tensor:
     """Maps of an image from those of its crops, the mean where these overlap.
 
@@ -101,6 +106,10 @@ def multi_crop_cams(
             a time.
         boxes: ``(M, 4)``.
         size: ``(H, W)`` of the image; a pixel that no box covers counts as 0.
+
+        through: Maps are brought to squares of this side (bilinear, ``align_corners=True``) before
+            they are brought to their boxes (``align_corners=False``), as PMM does with the side of
+            the crops; None: at once.
 
     Returns:
         ``(K, H, W)`` in [0, 1]: values below min + 1e-5 become 0, then
@@ -117,13 +126,24 @@ def multi_crop_cams(
                 count = maps.new_zeros(size)
             here = boxes[place : place + len(maps)].tolist()
             for one, (y0, y1, x0, x1) in zip(maps, here, strict=True):
-                total[:, y0:y1, x0:x1] += upsample(one, (y1 - y0, x1 - x0))
+                rows = _resizing(one.shape[1], through, y1 - y0).to(one)
+                columns = _resizing(one.shape[2], through, x1 - x0).to(one)
+                total[:, y0:y1, x0:x1] += rows @ one @ columns.T
                 count[y0:y1, x0:x1] += 1
             place += len(batch)
     if place != len(boxes):
         raise ValueError(f'{len(boxes)} boxes and {place} crops: every box needs one')
     with one_thread():
         return _scaled(total / count.clamp(min=1))
+
+
+@lru_cache(maxsize=256)
+def _resizing(old: int, through: int | None, new: int) -> Tensor:
+    """Linear resizing of one axis, or two in succession, as a matrix ``(new, old)``."""
+    maps = torch.eye(old)[None]
+    if through is not None:
+        maps = F.interpolate(maps, size=through, mode='linear', align_corners=True)
+    return F.interpolate(maps, size=new, mode='linear', align_corners=False)[0].T.contiguous()
 
 
 def _scaled(maps: Tensor) -> Tensor:

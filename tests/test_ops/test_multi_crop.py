@@ -76,3 +76,15 @@ def test_an_uncovered_pixel_is_no_error():
     box, crops = torch.tensor([[0, 3, 0, 4]]), [torch.rand(1, 3, 2, 2)]
     cams = multi_crop_cams(lambda batch: torch.ones(2, 1, 2, 2), crops, box, (4, 4))
     assert cams.isfinite().all() and cams[0, :3].min() > 0.99 and not cams[0, 3].any()
+
+
+def test_maps_may_go_through_the_size_of_the_crops():
+    torch.manual_seed(0)
+    raw, box = torch.rand(2, 2, 5, 4), torch.tensor([[0, 9, 0, 14]])
+    cams = multi_crop_cams(lambda batch: raw, [torch.rand(1, 3, 2, 2)], box, (9, 14), through=12)
+    maps = (raw[:1] + raw[1:].flip(-1)) / 2
+    maps = F.interpolate(maps, (12, 12), mode='bilinear', align_corners=True)
+    maps = F.interpolate(maps, (9, 14), mode='bilinear', align_corners=False)[0]
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    maps = maps.masked_fill(maps < low + 1e-5, 0)
+    assert torch.allclose(cams, (maps - low) / (high - low + 1e-5), atol=1e-5)

@@ -117,14 +117,14 @@ class SEAM(MapClassifier):
         """Maps of the classes in the image labels at the size of the view, zero for the others."""
         image, place = image_labels.nonzero(as_tuple=True)
         maps = self._labelled(batch, image, place)
+        maps = upsample(maps, batch.shape[-2:], align_corners=True)
         out = maps.new_zeros(len(batch), self.num_foreground, *batch.shape[-2:])
         out[image, place] = maps
         return out
 
     def _labelled(self, batch: Tensor, image: Tensor, place: Tensor) -> Tensor:
-        """Maps ``(P, H, W)`` of pairs of an image and a class, at the size of the input."""
-        maps = self.maps(batch)[self.settings.maps == 'refined'].float()
-        return upsample(maps[image, 1 + place], batch.shape[-2:], align_corners=True)
+        """Maps ``(P, h, w)`` of pairs of an image and a class."""
+        return self.maps(batch)[self.settings.maps == 'refined'].float()[image, 1 + place]
 
     def predict_maps(self, inputs: Tensor, image_labels: Tensor) -> Maps:
         """Merged maps of views of the image, or of its crops; see ``test_cfg``."""
@@ -150,7 +150,8 @@ class SEAM(MapClassifier):
             maps = self._labelled(crops, *pairs.unbind(1))
             return maps.unflatten(0, (len(crops), len(present)))
 
-        return multi_crop_cams(forward, self._crops(image, boxes), boxes, image.shape[-2:])
+        crops, size = self._crops(image, boxes), image.shape[-2:]
+        return multi_crop_cams(forward, crops, boxes, size, self.settings.crop)
 
     def _crops(self, image: Tensor, boxes: Tensor) -> Iterator[Tensor]:
         """The boxes of an image ``(3, H, W)`` as batches ``(n, 3, crop, crop)``."""
