@@ -29,7 +29,7 @@ MODEL_WRAPPERS = _child('MODEL_WRAPPERS', 'mmseg.models')
 WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'mmseg.models', 'mmwsss.models')
 
 OPTIMIZERS = _child('OPTIMIZERS', 'mmseg.engine')
-OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'mmseg.engine')
+OPTIM_WRAPPERS = _child('OPTIM_WRAPPERS', 'mmseg.engine', 'mmwsss.engine')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'mmseg.engine', 'mmwsss.engine')
 PARAM_SCHEDULERS = _child('PARAM_SCHEDULERS', 'mmseg.engine', 'mmwsss.engine')
 

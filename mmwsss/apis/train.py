@@ -70,6 +70,8 @@ def _enable_amp(cfg: Config) -> None:
     wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if get_device() == 'cpu':
         raise ValueError('--amp needs a GPU; train without it on a CPU.')
+    if wrapper == 'mmwsss.SkippingOptimWrapper':
+        wrapper = 'OptimWrapper'  # the scaling of losses skips steps, too
     if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(f'--amp needs optim_wrapper.type OptimWrapper, the config has {wrapper}.')
     cfg.optim_wrapper.type = 'AmpOptimWrapper'

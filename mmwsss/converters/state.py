@@ -10,12 +10,15 @@ from mmwsss.utils.checkpoint import load_foreign_state, weights_in
 from mmwsss.utils.checks import some
 
 
-def read_state(path: str | os.PathLike, stubs: Iterable[str] = ()) -> dict[str, Tensor]:
+def read_state(
+    path: str | os.PathLike, stubs: Iterable[str] = (), part: str | None = None
+) -> dict[str, Tensor]:
     """State dict of a checkpoint file, also of one that holds it under ``state_dict`` or ``model``.
 
     Args:
         path: Checkpoint.
         stubs: See :func:`mmwsss.utils.checkpoint.load_foreign_state`.
+        part: The state dict may lie in an entry of this name, inside of those.
 
     Raises:
         FileNotFoundError: No such file.
@@ -23,6 +26,8 @@ def read_state(path: str | os.PathLike, stubs: Iterable[str] = ()) -> dict[str, 
             no dictionary of named tensors.
     """
     state = weights_in(load_foreign_state(path, stubs, 'cpu'))
+    if isinstance(state, Mapping) and isinstance(state.get(part), Mapping):
+        state = state[part]
     if not isinstance(state, Mapping):
         raise ValueError(
             f'{path} holds a {type(state).__name__}, not a state dict; save model.state_dict() '

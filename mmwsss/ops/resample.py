@@ -1,4 +1,4 @@
-"""The cubic filters of Pillow and OpenCV as tensor operations, for batches on any device.
+"""The filters of Pillow and OpenCV as tensor operations, for batches on any device.
 
 Published tests make their views by one library or the other. Both filter along one axis, then
 along the other; every new pixel is a weighted sum of a few old ones, its *taps*.
@@ -24,17 +24,25 @@ def _cubic(distance: np.ndarray, a: float) -> np.ndarray:
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
-@lru_cache(maxsize=64)
-def _pillow_taps(old: int, new: int) -> tuple[np.ndarray, np.ndarray]:
+def _triangle(distance: np.ndarray) -> np.ndarray:
+    return np.maximum(1 - np.abs(distance), 0)
+
+
+_PILLOW = {'bicubic': (2, lambda distance: _cubic(distance, -0.5)), 'bilinear': (1, _triangle)}
+
+
+@lru_cache(maxsize=256)
+def _pillow_taps(old: int, new: int, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Places and fixed-point weights ``(taps, new)``: the kernel grows when an image shrinks."""
+    radius, kernel = _PILLOW[name]
     step = old / new
     stretch = max(step, 1.0)
-    reach = 2 * stretch
+    reach = radius * stretch
     centre = (np.arange(new) + 0.5) * step
     first = np.maximum((centre - reach + 0.5).astype(np.int64), 0)
     last = np.minimum((centre + reach + 0.5).astype(np.int64), old)
     place = first + np.arange(math.ceil(reach) * 2 + 1)[:, None]
-    weight = _cubic((place - centre + 0.5) / stretch, -0.5) * (place < last)
+    weight = kernel((place - centre + 0.5) / stretch) * (place < last)
     weight = weight / weight.sum(axis=0) * 2**_BITS
     fixed = np.trunc(weight + np.copysign(0.5, weight)).astype(np.int32)
     used = fixed.any(axis=1)
@@ -59,8 +67,8 @@ def _weighted_rows(rows: Tensor, taps: tuple[np.ndarray, np.ndarray], start: int
 
 
 @one_thread()
-def resize_pillow(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """``PIL.Image.resize(..., BICUBIC)``, value by value: antialiased, rounded after each axis.
+def resize_pillow(image: Tensor, size: tuple[int, int], name: str = 'bicubic') -> Tensor:
+    """``PIL.Image.resize``, value by value: antialiased, rounded after each axis.
 
     The result is that of Pillow 13, which filters the height first if it shrinks while the width
     grows; older versions always filter the width first, which moves a quarter of the values of
@@ -69,6 +77,7 @@ def resize_pillow(image: Tensor, size: tuple[int, int]) -> Tensor:
     Args:
         image: ``(..., H, W)`` uint8.
         size: New height and width.
+        name: Of the filter: ``'bicubic'`` or ``'bilinear'``.
 
     Returns:
         ``(..., *size)`` uint8.
@@ -76,17 +85,17 @@ def resize_pillow(image: Tensor, size: tuple[int, int]) -> Tensor:
     (height, width), maps = image.shape[-2:], image.int()
     height_first = size[0] < height and size[1] > width
     for axis in (0, 1) if height_first else (1, 0):
-        maps = _filter_pillow(maps, axis, size[axis])
+        maps = _filter_pillow(maps, axis, size[axis], name)
     return maps.to(torch.uint8)
 
 
-def _filter_pillow(maps: Tensor, axis: int, new: int) -> Tensor:
+def _filter_pillow(maps: Tensor, axis: int, new: int, name: str) -> Tensor:
     """One axis of ``(..., H, W)`` int32; 0 is the height."""
     old = maps.shape[axis - 2]
     if old == new:
         return maps
     rows = (maps if axis == 0 else maps.transpose(-1, -2)).contiguous()
-    rows = _weighted_rows(rows, _pillow_taps(old, new), 1 << (_BITS - 1))
+    rows = _weighted_rows(rows, _pillow_taps(old, new, name), 1 << (_BITS - 1))
     rows = rows.bitwise_right_shift_(_BITS).clamp_(0, 255)
     return rows if axis == 0 else rows.transpose(-1, -2)
 

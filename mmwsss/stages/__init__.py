@@ -1,10 +1,11 @@
 """Ordered stages of methods, and the folder tasks between them."""
 
-from . import config_stages, folder_stages
+from . import config_stages, folder_stages, mask_table
 from .crf import LowHighFromCAMs, MasksFromCAMs, MasksFromMasks
 from .folder import FolderTask, run_folder
 from .launch import Launch
 from .pipeline import Pipeline
+from .ppmg import PPMGFromCAMs
 from .scores import ScoresFromCAMs, TwoLabelsFromCAMs
 
 __all__ = [
@@ -13,10 +14,12 @@ __all__ = [
     'LowHighFromCAMs',
     'MasksFromCAMs',
     'MasksFromMasks',
+    'PPMGFromCAMs',
     'Pipeline',
     'ScoresFromCAMs',
     'TwoLabelsFromCAMs',
     'config_stages',
     'folder_stages',
+    'mask_table',
     'run_folder',
 ]

@@ -28,6 +28,8 @@ _CRF_KINDS = {
     'background': {'confidence', 'image'},
     'low_high': {'stride'},
     'gt_prob': {'num_labels'},
+    'scores': set(),
+    'ppmg': {'threshold', 'cv_scale'},
 }
 _BACKGROUNDS = 'range:0:1:0.01'
 BEST_OF = 'best of '
@@ -96,9 +98,11 @@ class DenseCRFStage(FolderStage):
     """The CRF tasks by the words of ``tools/dense_crf.py``.
 
     ``preset`` and one of ``power``, ``background`` (both may have ``confidence`` and ``image``),
-    ``low_high`` (may have ``stride``) and ``gt_prob`` (may have ``num_labels``), see
-    :mod:`mmwsss.stages.crf`. ``background='best of NAME'`` and ``power='best of NAME'`` take the
-    best value that the ``evaluate`` stage NAME has found.
+    ``low_high`` (may have ``stride``), ``gt_prob`` (may have ``num_labels``), ``scores`` (the
+    exponent of :class:`mmwsss.stages.ScoresFromCAMs`) and ``ppmg`` (the exponent of
+    :class:`mmwsss.stages.PPMGFromCAMs`, whose usual preset is ``pmm``; may have ``threshold`` and
+    ``cv_scale``), see :mod:`mmwsss.stages.crf`. ``background='best of NAME'`` and
+    ``power='best of NAME'`` take the best value that the ``evaluate`` stage NAME has found.
     """
 
     needed = frozenset({'source', 'images', 'out'})
@@ -115,7 +119,13 @@ class DenseCRFStage(FolderStage):
         super().check()
 
     def task_config(self) -> dict[str, Any]:
-        crf = dict(preset=self.spec.get('preset', 'psa'))
+        usual = 'pmm' if 'ppmg' in self.spec else 'psa'
+        crf = dict(preset=self.spec.get('preset', usual))
+        if 'scores' in self.spec:
+            return dict(type='mmwsss.ScoresFromCAMs', power=self.spec['scores'], crf=crf)
+        if 'ppmg' in self.spec:
+            given = {key: self.spec[key] for key in _CRF_KINDS['ppmg'] if key in self.spec}
+            return dict(type='mmwsss.PPMGFromCAMs', alpha=self.spec['ppmg'], crf=crf, **given)
         if 'low_high' in self.spec:
             low, high = self.spec['low_high']
             stride = self.spec.get('stride', 1)

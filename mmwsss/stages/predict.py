@@ -152,7 +152,8 @@ def _set_predict(cfg: Config, predict: str | None, write: Mapping[str, str]) -> 
     """``test_cfg.predict``, which stock segmentors of MMSegmentation do not have."""
     settings = _settings_type(cfg)
     choices = ('seg',) if settings is None else settings.predict_choices
-    chosen = predict or ('cam' if 'cam' in choices else 'seg')
+    usual = 'seg' if settings is None else settings.masks_by
+    chosen = predict or (usual if usual in choices else choices[0])
     check_choice(f'predict of {cfg.model.type}', chosen, choices)
     if 'cams' in write and chosen != 'cam':
         raise ValueError(f"{cfg.model.type} gives maps with predict='cam' only: write masks alone")

@@ -28,7 +28,18 @@ from .options import merge_options
 
 DEFAULT_ROOT = 'work_dirs'
 _PATHS = frozenset(
-    ('config', 'source', 'images', 'out', 'ids', 'predictions', 'truth', 'split', 'classes')
+    (
+        'config',
+        'source',
+        'images',
+        'out',
+        'ids',
+        'predictions',
+        'truth',
+        'split',
+        'classes',
+        'masks',
+    )
 )
 
 

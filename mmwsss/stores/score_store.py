@@ -1,4 +1,4 @@
-"""Scores of an image under a low and a high exponent of the background (PSA)."""
+"""Scores of an image under one exponent of the background (PMM), or a low and a high one (PSA)."""
 
 import os
 
@@ -33,17 +33,45 @@ def load_scores(
     arrays = read_store(path, ('labels', *ARRAYS))
     labels = check_labels(path, arrays['labels'], num_foreground)
     for name in ARRAYS:
-        scores = arrays[name]
-        if scores.ndim != 3 or len(scores) != 1 + len(labels) or 0 in scores.shape:
-            raise ValueError(
-                f'{path}: {name} has the shape {scores.shape}, expected {1 + len(labels)} maps '
-                '(background and classes)'
-            )
-        if scores.dtype.kind != 'f':
-            raise ValueError(f'{path}: {name} is {scores.dtype}, expected floats')
-        check_unit(path, name, scores)
-        _check_grid(path, name, scores.shape[1:], size)
+        _check_scores(path, name, arrays[name], len(labels))
+        _check_grid(path, name, arrays[name].shape[1:], size)
     return labels, arrays['low'], arrays['high']
+
+
+def load_rough_scores(
+    path: str | os.PathLike, size: tuple[int, int], num_foreground: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read and check a file of :class:`mmwsss.stages.ScoresFromCAMs`.
+
+    Args:
+        path, size, num_foreground: See :func:`load_scores`.
+
+    Returns:
+        Labels int64 ``(K,)``, and the scores ``(1 + K, H, W)`` as stored.
+
+    Raises:
+        FileNotFoundError, ValueError: As :func:`load_scores`.
+    """
+    arrays = read_store(path, ('labels', 'scores'))
+    labels, scores = check_labels(path, arrays['labels'], num_foreground), arrays['scores']
+    _check_scores(path, 'scores', scores, len(labels))
+    if scores.shape[1:] != tuple(size):
+        raise ValueError(
+            f'{path}: scores are {scores.shape[1]} x {scores.shape[2]} (height x width), the image '
+            f'is {size[0]} x {size[1]}: the store is that of another version of the images'
+        )
+    return labels, scores
+
+
+def _check_scores(path: str | os.PathLike, name: str, scores: np.ndarray, classes: int) -> None:
+    if scores.ndim != 3 or len(scores) != 1 + classes or 0 in scores.shape:
+        raise ValueError(
+            f'{path}: {name} has the shape {scores.shape}, expected {1 + classes} maps '
+            '(background and classes)'
+        )
+    if scores.dtype.kind != 'f':
+        raise ValueError(f'{path}: {name} is {scores.dtype}, expected floats')
+    check_unit(path, name, scores)
 
 
 def save_scores(

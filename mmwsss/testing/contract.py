@@ -168,7 +168,8 @@ def write_stored(
         save_cam(path, labels, cam, size)
     else:
         low, high = (np.concatenate([np.full((1, *size), b), cam]) for b in (0.2, 0.6))
-        np.savez(path, labels=np.int16(labels), low=np.float16(low), high=np.float16(high))
+        scores = dict(low=np.float16(low), high=np.float16(high), scores=np.float16(high))
+        np.savez(path, labels=np.int16(labels), **scores)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -51,6 +51,18 @@ SMALL = {
         ['conv1a.weight', 'last_conv.0.weight'],
         ['backbone.conv1a.weight', 'decode_head.last.0.weight'],
     ),
+    'pmm': (
+        ['backbone.layer4.2.bn3.bias', 'decode_head.bottleneck.bn.bias'],
+        ['backbone.layer4.2.bn3.bias', 'decode_head.bottleneck.bn.bias'],
+    ),
+    'pmm_backbone': (
+        ['conv1.0.weight', 'fc.bias', 'layer1.0.bns.0.bias', 'layer1.0.conv2.3.weight'],
+        ['conv1.0.weight', 'layer1.0.bns.0.bias', 'layer1.0.conv2.3.weight'],
+    ),
+    'pmm_classifier': (
+        ['bn7.bias', 'layer1.0.bn1.bias', 'f8_3.weight'],
+        ['backbone.bn7.bias', 'backbone.layer1.0.bn1.bias', 'decode_head.f8_3.weight'],
+    ),
     'psa': (['bn7.bias', 'f9.weight'], ['backbone.bn7.bias', 'decode_head.f9.weight']),
     'weakclip': (
         ['contexts', 'backbone.fpn1.1.bias', 'backbone.proj', 'decode_head.conv_seg.bias'],

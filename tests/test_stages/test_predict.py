@@ -82,9 +82,9 @@ def test_masks_of_own_data_are_out_of_reach_too():
         ('wsss/afa_mini', dict(write=dict(masks='m'), crf='pas'), 'presets are'),
         ('wsss/afa_mini', dict(write=dict(cams='m'), predict='seg'), "predict='cam' only"),
         (
-            'segmentation/deeplabv1_resnet38_voc',
+            'segmentation/weakclip_vit-b16_voc',
             dict(write=dict(masks='m'), predict='cam'),
-            'predict of mmwsss.DeepLab must be one of seg',
+            'predict of mmwsss.WeakCLIP must be one of seg',
         ),
         (
             'segmentation/deeplabv3plus_r50_pseudo_voc',

@@ -28,6 +28,7 @@ from mmwsss.converters import (
     irn,
     mctformer,
     one_stage,
+    pmm,
     psa,
     weakclip,
     weclip,
@@ -132,6 +133,20 @@ METHODS = {
     ),
     'one_stage': Method(
         of_state(one_stage.convert_one_stage), '1-Stage of any backbone, model_enc_*.pth'
+    ),
+    'pmm': Method(
+        of_state(pmm.convert_pmm),
+        "PMM's PSPNet on ResNet-38, Res2Net-101 or ScaleNet-101; 91 classes of COCO become 81",
+    ),
+    'pmm_backbone': Method(
+        of_state(pmm.convert_pmm_backbone),
+        'ImageNet weights of ScaleNet-101 (scalenet101.pth) or Res2Net-101 v1b '
+        '(res2net101_v1b_26w_4s-0812c246.pth)',
+    ),
+    'pmm_classifier': Method(
+        lambda src: convert_file(src, pmm.convert_pmm_classifier, pmm.read_classifier),
+        "PMM's or SEAM's classifier on ResNet-38 or ScaleNet-101: voc12_wr38.pth, "
+        'resnet38_SEAM.pth',
     ),
     'psa': Method(
         of_state(psa.convert_psa),

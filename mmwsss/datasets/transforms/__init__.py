@@ -12,6 +12,7 @@ from .dense_crf import DenseCRFMask
 from .formatting import PackWSSSInputs
 from .geometric import RandomPadCrop, RandomScalePIL
 from .loading import LoadAnnotations, LoadImageFromFile, LoadImageLabels
+from .multi_crop import LoadRoughScores, RandomMultiCrop
 from .rand_augment import RandAugment, RandomErasingNoise
 from .resized_crop import RandomResizedCropPIL
 from .seed_sample import SeedSample
@@ -28,12 +29,14 @@ __all__ = [
     'LoadCRFScores',
     'LoadImageFromFile',
     'LoadImageLabels',
+    'LoadRoughScores',
     'LoadTwoLabels',
     'PackAffinityInputs',
     'PackWSSSInputs',
     'RandAugment',
     'RandomErasingNoise',
     'RandomFlipScores',
+    'RandomMultiCrop',
     'RandomPadCrop',
     'RandomPadCropScores',
     'RandomResizeLong',

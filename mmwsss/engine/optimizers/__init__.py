@@ -1,4 +1,9 @@
 from .four_group import FourGroupOptimWrapperConstructor
 from .separate import SeparateOptimWrapperConstructor
+from .skipping import SkippingOptimWrapper
 
-__all__ = ['FourGroupOptimWrapperConstructor', 'SeparateOptimWrapperConstructor']
+__all__ = [
+    'FourGroupOptimWrapperConstructor',
+    'SeparateOptimWrapperConstructor',
+    'SkippingOptimWrapper',
+]

@@ -23,6 +23,7 @@ class PolyWarmupLR(LRSchedulerMixin, _ParamScheduler):
         warmup_iters: Iterations of the warm-up.
         warmup_ratio: First factor.
         power: Exponent of the decay.
+        min_lr: What the rate decays to; the factor is that of its distance from it.
         by_epoch: Must be False; the runner reads it from the config.
 
     Raises:
@@ -38,6 +39,7 @@ class PolyWarmupLR(LRSchedulerMixin, _ParamScheduler):
         warmup_iters: int = 50,
         warmup_ratio: float = 1e-6,
         power: float = 1.0,
+        min_lr: float = 0.0,
         by_epoch: bool = True,
         **kwargs,
     ) -> None:
@@ -46,11 +48,11 @@ class PolyWarmupLR(LRSchedulerMixin, _ParamScheduler):
         self.max_iters = schedule_length(max_iters, kwargs) + extra_iters
         self.warmup_iters = warmup_iters
         self.warmup_ratio = warmup_ratio
-        self.power = power
+        self.power, self.min_lr = power, min_lr
         super().__init__(optimizer, *args, by_epoch=by_epoch, **kwargs)
 
     def _get_value(self) -> list[float]:
         factor = poly_warmup_factor(
             self.last_step, self.max_iters, self.warmup_iters, self.warmup_ratio, self.power
         )
-        return [base * factor for base in self.base_values]
+        return [self.min_lr + (base - self.min_lr) * factor for base in self.base_values]

@@ -4,6 +4,7 @@ from .cam_head import CAMHead
 from .class_token_head import ClassTokenHead
 from .large_fov_head import LargeFOVHead
 from .one_stage_head import OneStageHead
+from .pcm_head import PCMHead
 from .seed_fpn_head import SeedFPNHead
 from .segformer_mlp_head import SegformerMLPHead
 from .sum_aspp_head import SumASPPHead
@@ -18,6 +19,7 @@ __all__ = [
     'ClassTokenHead',
     'LargeFOVHead',
     'OneStageHead',
+    'PCMHead',
     'SeedFPNHead',
     'SegformerMLPHead',
     'SumASPPHead',

@@ -14,6 +14,7 @@ from .map_classifier import MapClassifier
 from .mctformer import MCTformer
 from .one_stage import OneStage
 from .one_stage_supervised import OneStageSupervised
+from .seam import SEAM
 from .single_stage import SingleStageWSSS
 from .weakclip import WeakCLIP
 from .weclip import WeCLIP
@@ -24,6 +25,7 @@ __all__ = [
     'ACR',
     'AFA',
     'CLIPES',
+    'SEAM',
     'AffinityNet',
     'CAMClassifier',
     'CLIPSegmentor',

@@ -60,6 +60,7 @@ class TestSettings:
 
     __test__: ClassVar[bool] = False  # no test class, whatever pytest concludes from the name
     predict_choices: ClassVar[tuple[str, ...]] = ('seg', 'cam')
+    masks_by: ClassVar[str] = 'cam'  # how pseudo masks are made if nothing is said of it
     maps_choices: ClassVar[tuple[str, ...]] = ('refined', 'plain')
     merge_choices: ClassVar[tuple[str, ...]] = MERGES
     not_used: ClassVar[tuple[str, ...]] = ()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.structures import SegDataSample
@@ -11,25 +12,33 @@ from mmseg.utils import add_prefix
 from torch import Tensor
 
 from mmwsss.ops.multi_view import merge_logits, view_batches
+from mmwsss.ops.pairs import pack_present
+from mmwsss.ops.pseudo_label import decide
 from mmwsss.ops.resize import resize_label, upsample
 from mmwsss.registry import MODELS
-from mmwsss.structures import supervised_label
+from mmwsss.structures import Maps, supervised_label
 
-from .base import TestSettings, WSSSSegmentor, check_flag
+from .base import WSSSSegmentor, check_flag
+from .sliding import SlidingSettings, fitted_views
 
 
 @dataclass(frozen=True)
-class DeepLabSettings(TestSettings):
-    """It makes no maps.
+class DeepLabSettings(SlidingSettings):
+    """As :class:`SlidingSettings`.
 
     Attributes:
+        predict: ``'seg'``, or ``'cam'``: the probabilities of the classes in the image labels, and
+            masks of no other class.
         upsample_views: Bring logits to the size of their view before that of the image: one
             interpolation more.
     """
 
-    predict_choices: ClassVar = ('seg',)
+    maps_choices: ClassVar = ('plain',)
     not_used: ClassVar = ('long_side',)
+    seg_only: ClassVar = ()
+    masks_by: ClassVar = 'seg'
 
+    maps: str = 'plain'
     upsample_views: bool = False
 
     def __post_init__(self) -> None:
@@ -63,6 +72,11 @@ class DeepLab(WSSSSegmentor, EncoderDecoder):
         if msc_scales and self.with_auxiliary_head:
             raise ValueError('msc_scales trains the decode head alone: remove auxiliary_head')
         self.msc_scales = tuple(msc_scales)
+
+    @property
+    def num_foreground(self) -> int:
+        """Classes without background."""
+        return self.num_classes - 1
 
     def forward_scales(self, inputs: Tensor) -> list[Tensor]:
         """Logits ``(B, C, h, w)`` of the full scale and of every MSC scale, then their maximum.
@@ -98,11 +112,23 @@ class DeepLab(WSSSSegmentor, EncoderDecoder):
             return logits
         return upsample(logits, inputs.shape[-2:], self.align_corners)
 
+    def predict_maps(self, inputs: Tensor, image_labels: Tensor) -> Maps:
+        """Probabilities of the classes in the image labels, and the best of them and background."""
+        scores = self.seg_scores(inputs)
+        if self.settings.crf is None and not self.settings.merge.startswith('prob'):
+            scores = scores.softmax(dim=1)
+        cams, classes = pack_present(scores[:, 1:], image_labels)
+        return Maps(cams, classes, decide(torch.cat([scores[:, :1], cams], dim=1), classes))
+
     def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Scores ``(B, C, H, W)`` at the size of the input, as ``test_cfg`` asks for."""
         return self.seg_scores(inputs)
 
     def merged_logits(self, inputs: Tensor) -> Tensor:
         """Scores of all views, merged at the size of the input."""
-        cfg, views = self.settings, self.view_maps(self.encode_decode, inputs)
+        cfg, norm = self.settings, self.data_preprocessor
+        if cfg.fit or cfg.crop:
+            views = fitted_views(self.encode_decode, inputs, cfg, norm.mean, norm.std)
+        else:
+            views = self.view_maps(self.encode_decode, inputs)
         return merge_logits(views, inputs.shape[-2:], cfg.merge, self.align_corners, cfg.flip)

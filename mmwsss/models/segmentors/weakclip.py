@@ -16,56 +16,25 @@ from mmwsss.ops.clip.score_map import score_map
 from mmwsss.ops.dense_crf.target import grid_images
 from mmwsss.ops.losses.seeds import all_pixel_cross_entropy
 from mmwsss.ops.multi_view import merge_logits
-from mmwsss.ops.multi_view.windows import keep_ratio_size, resize_pixels, slide
 from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import supervised_label
 from mmwsss.utils.checks import check_range, some
 
-from .base import TestSettings, WSSSSegmentor
+from .base import WSSSSegmentor
+from .sliding import SlidingSettings, fitted_views
 
 IGNORED = 255
 _SCORE_LEVEL = 2  # the map of the patches' own stride
 
 
 @dataclass(frozen=True)
-class WeakCLIPSettings(TestSettings):
-    """It makes no maps.
-
-    Attributes:
-        fit: Long and short side of a rectangle into which every image is resized before anything
-            else; ``scales`` are factors on it (mmseg's ``(2048, 512)``). None: on the image.
-        crop: Sliding windows of this side; None: whole images.
-        stride: Pixels between two windows.
-        batch: Windows and mirror images per forward pass.
-    """
+class WeakCLIPSettings(SlidingSettings):
+    """It makes no maps."""
 
     predict_choices: ClassVar = ('seg',)
     not_used: ClassVar = ('long_side', 'sizes')
     seg_only: ClassVar = ()
-
-    fit: Sequence[int] | None = None
-    crop: int | None = None
-    stride: int | None = None
-    batch: int = 8
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range('test_cfg.crop', self.crop, 1, integer=True)
-        check_range('test_cfg.stride', self.stride, 1, integer=True)
-        check_range('test_cfg.batch', self.batch, 1, integer=True)
-        if (self.crop is None) != (self.stride is None):
-            raise ValueError('test_cfg.crop and test_cfg.stride belong together: give both or none')
-        if self.crop is not None and self.stride > self.crop:
-            raise ValueError(
-                f'test_cfg.stride={self.stride} leaves gaps between windows of {self.crop} pixels: '
-                'it must not exceed test_cfg.crop'
-            )
-        if self.fit is not None:
-            if not isinstance(self.fit, Sequence) or len(self.fit) != 2:
-                raise ValueError(f'test_cfg.fit must be two sides, got {self.fit!r}')
-            for side in self.fit:
-                check_range('test_cfg.fit', side, 1, integer=True)
 
 
 @MODELS.register_module()
@@ -308,25 +277,8 @@ class WeakCLIP(WSSSSegmentor):
 
     def views(self, inputs: Tensor) -> Iterator[Tensor]:
         """Logits of every view, those of mirror images mirrored back."""
-        cfg, norm = self.settings, self.data_preprocessor
-        for scale in cfg.scales:
-            sides = cfg.fit or (max(inputs.shape[-2:]), min(inputs.shape[-2:]))
-            size = keep_ratio_size(inputs.shape[-2:], [side * scale for side in sides])
-            view = resize_pixels(inputs, size, norm.mean, norm.std)
-            logits = self.view_logits(torch.cat([view, view.flip(-1)]) if cfg.flip else view)
-            if cfg.flip:
-                plain, mirrored = logits.chunk(2)
-                yield plain
-                yield mirrored.flip(-1)
-            else:
-                yield logits
-
-    def view_logits(self, view: Tensor) -> Tensor:
-        """Logits ``(B, K, H, W)`` of a view at its own size, by windows if ``test_cfg`` says so."""
-        cfg = self.settings
-        crop = (cfg.crop, cfg.crop) if cfg.crop else view.shape[-2:]
-        stride = (cfg.stride, cfg.stride) if cfg.stride else crop
-        return slide(self.encode_decode, view, crop, stride, cfg.batch)
+        norm = self.data_preprocessor
+        return fitted_views(self.encode_decode, inputs, self.settings, norm.mean, norm.std)
 
     def refine_scores(self, inputs: Tensor, scores: Tensor, probabilities: bool) -> Tensor:
         """CRF among the classes that are somewhere the most probable, as published.

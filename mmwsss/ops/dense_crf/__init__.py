@@ -232,6 +232,33 @@ class DenseCRF:
         flat = unary.detach().float().reshape(-1, channels, self.shape[-2] * self.shape[-1])
         return self._engine.infer(flat, iterations, copies).reshape(unary.shape).to(unary.device)
 
+    @one_thread()
+    def binary(self, scores: Tensor) -> Tensor:
+        """Several problems of two labels on one image, each by itself, at the cost of one.
+
+        Args:
+            scores: Background and foreground ``(K, 2, H, W)`` in [0, 1]; they need not sum to 1.
+
+        Returns:
+            Posterior of the foreground ``(K, H, W)`` float32.
+
+        Raises:
+            ValueError: The scores do not fit the image, or there are several images.
+        """
+        if scores.ndim != 4 or scores.shape[1] != 2 or scores.shape[2:] != self.shape:
+            raise ValueError(
+                f'scores of shape {tuple(scores.shape)} do not fit one image of '
+                f'{tuple(self.shape)}: they must be (K, 2, H, W)'
+            )
+        if len(scores) == 0:
+            return scores.new_zeros(0, *self.shape, dtype=torch.float32)
+        unary = unary_from_scores(scores)
+        if not unary.isfinite().all():
+            raise ValueError('the scores hold NaN')
+        difference = (unary[:, 1] - unary[:, 0]).flatten(1)
+        state = self._engine.infer_pairs(difference, self.parameters.iterations)
+        return ((1 + state) / 2).view(-1, *self.shape).to(scores.device)
+
     def refine_labels(
         self,
         labels: Tensor,
@@ -327,6 +354,10 @@ class _CPULattices:
         posterior = self._map(lambda f, u: f.infer(u, iterations, copies), self.fields, unary)
         return torch.from_numpy(np.stack(posterior))
 
+    def infer_pairs(self, difference: Tensor, iterations: int) -> Tensor:
+        values = np.ascontiguousarray(difference.cpu().numpy())
+        return torch.from_numpy(self.fields[0].infer_pairs(values, iterations))
+
     def _map(self, function: Callable, *items: Sequence) -> list:
         if self.threads == 1:
             return list(map(function, *items))
@@ -353,6 +384,11 @@ class _PyDenseCRF:
         unary = unary.cpu().repeat_interleave(copies, dim=1).numpy()  # every copy is a label here
         posterior = [self._one(i, u, iterations) for i, u in zip(self.images, unary, strict=True)]
         return torch.from_numpy(np.stack(posterior))[:, copies.cumsum(0) - 1]
+
+    def infer_pairs(self, difference: Tensor, iterations: int) -> Tensor:
+        unary = torch.stack([torch.zeros_like(difference), difference], dim=1).cpu()
+        found = [self._one(self.images[0], one.numpy(), iterations) for one in unary]
+        return torch.from_numpy(np.stack(found)).diff(dim=1)[:, 0]
 
     def _one(self, image: np.ndarray, unary: np.ndarray, iterations: int) -> np.ndarray:
         height, width = image.shape[:2]

@@ -135,3 +135,11 @@ class TorchMeanField:
             far = far.unflatten(0, (unary.shape[0], -1)).transpose(1, 2)
             prob = softmax(self.compat[0] * near + self.compat[1] * far - unary)
         return prob
+
+    def infer_pairs(self, difference: Tensor, iterations: int) -> Tensor:
+        """See :meth:`mmwsss.ops.dense_crf.lattice_cpu.CPUMeanField.infer_pairs`; of one image."""
+        state = (-difference / 2).tanh()
+        for _ in range(iterations):
+            near, far = (lattice.filter(state.T).T for lattice in (self.near, self.far))
+            state = ((self.compat[0] * near + self.compat[1] * far - difference) / 2).tanh()
+        return state

@@ -25,6 +25,7 @@ from ..kernels.simd import (
     load,
     maximum,
     store,
+    tanh_half,
     zero,
 )
 from .grid import key_grid
@@ -230,12 +231,14 @@ def _from_rows(rows, out):  # pragma: no cover - compiled
 @compiled()
 def _pass(
     scores, copies, near_index, near_weight, far_index, far_weight,
-    near, far, near_splat, far_splat, lanes, gather, splat,
+    near, far, near_splat, far_splat, lanes, gather, splat, pairs,
 ):  # pragma: no cover - compiled  # fmt: skip
     """``prob = softmax(scores + messages)`` for all pixels, of labels that occur ``copies`` times.
 
     ``gather`` and ``splat`` hold the corners of the near and the far lattice to read from and to
-    add to, or nothing. Without corners to splat to, the probabilities replace the scores.
+    add to, or nothing. Without corners to splat to, the probabilities replace the scores. With
+    something in ``pairs`` every lane is a problem of two labels by itself, and holds the difference
+    of their scores, and then of their probabilities.
     """
     blocks = len(scores) // len(near_index)
     prob = np.empty((blocks, len(lanes)), np.float32)
@@ -252,12 +255,19 @@ def _pass(
             top = maximum(top, total)
             store(prob, block, total)
         shift = fill(-lane_max(top), lanes)
-        total = zero(lanes)
-        for block in range(blocks):
-            value = exp(add(load(prob, block, lanes), shift))
-            total = add_product(total, load(copies, block, lanes), value)
-            store(prob, block, value)
-        scale = np.float32(1) / lane_sum(total)
+        total, scale = zero(lanes), np.float32(1)
+        if len(pairs):
+            for block in range(blocks):
+                value = load(prob, block, lanes)
+                minus = add_scaled(zero(lanes), np.float32(-1), value)
+                minus = add_scaled(zero(lanes), np.float32(-1), maximum(value, minus))
+                store(prob, block, tanh_half(value, exp(minus)))
+        else:
+            for block in range(blocks):
+                value = exp(add(load(prob, block, lanes), shift))
+                total = add_product(total, load(copies, block, lanes), value)
+                store(prob, block, value)
+            scale = np.float32(1) / lane_sum(total)
         for block in range(blocks):
             value = add_scaled(zero(lanes), scale, load(prob, block, lanes))
             if len(splat[0]) == 0:
@@ -383,6 +393,23 @@ class CPUMeanField:
 
     def infer(self, unary: np.ndarray, iterations: int, copies: np.ndarray) -> np.ndarray:
         """Unary energies ``(C, N)`` float32 and copies ``(C,)`` -> posterior ``(C, N)``."""
+        return self._infer(unary, iterations, copies, ())
+
+    def infer_pairs(self, difference: np.ndarray, iterations: int) -> np.ndarray:
+        """Problems of two labels, all at once.
+
+        Args:
+            difference: Unary energy of the second label minus that of the first, ``(K, N)``.
+            iterations: Steps of mean field.
+
+        Returns:
+            Posterior of the second label minus that of the first ``(K, N)``.
+        """
+        return self._infer(difference, iterations, np.ones(len(difference)), (0,))
+
+    def _infer(
+        self, unary: np.ndarray, iterations: int, copies: np.ndarray, pairs: tuple
+    ) -> np.ndarray:
         labels, count = unary.shape
         lanes = (0,) * (4 if labels <= 4 else 8)
         blocks = -(-labels // len(lanes))
@@ -397,7 +424,7 @@ class CPUMeanField:
                 scores, weights,
                 self.near.index, self.near.weight, self.far.index, self.far.weight,
                 *(t.result for t in terms), *(t.splat for t in terms), lanes,
-                corners if step else nothing, corners if step < iterations else nothing,
+                corners if step else nothing, corners if step < iterations else nothing, pairs,
             )  # fmt: skip
             if step < iterations:
                 for term in terms:

@@ -147,6 +147,19 @@ def maximum(typing, a, b):
     return a(a, b), generate
 
 
+@intrinsic
+def tanh_half(typing, vector, decay):
+    """Lane-wise ``tanh(x / 2)``, given ``decay = exp(-|x|)``."""
+
+    def generate(context, builder, signature, args):
+        kind = args[0].type
+        one = _constant(kind, 1.0)
+        size = builder.fdiv(builder.fsub(one, args[1]), builder.fadd(one, args[1]))
+        return _call(builder, f'llvm.copysign.v{kind.count}f32', kind, size, args[0])
+
+    return vector(vector, decay), generate
+
+
 def _reduction(name, start, about):
     def typed(typing, vector):
         def generate(context, builder, signature, args):

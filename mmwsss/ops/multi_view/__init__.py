@@ -257,6 +257,27 @@ def _resize_pil(batch: Tensor, to: float | Size, mean: Tensor, std: Tensor) -> T
     return (resize_pillow(pixels, size).to(batch) - mean) / std
 
 
+def crop_pixels(image: Tensor, boxes: Tensor, size: Size, mean: Tensor, std: Tensor) -> Tensor:
+    """Boxes of an image, resized with Pillow's (antialiased) bilinear filter on the uint8 pixels.
+
+    Args:
+        image: Normalised, ``(3, H, W)``.
+        boxes: ``(M, 4)`` y0, y1, x0, x1, ends excluded.
+        size: New height and width of all.
+        mean, std: The normalisation, ``(3, 1, 1)``.
+
+    Returns:
+        Normalised ``(M, 3, *size)``.
+    """
+    mean, std = (value.to(image).view(-1, 1, 1) for value in (mean, std))
+    pixels = (image * std + mean).round().clamp(0, 255).byte()
+    crops = [
+        resize_pillow(pixels[:, y0:y1, x0:x1], size, 'bilinear')
+        for y0, y1, x0, x1 in boxes.tolist()
+    ]
+    return (torch.stack(crops).to(image) - mean) / std
+
+
 def _rounded(batch: Tensor, factor: float) -> Size:
     height, width = (round(side * factor) for side in batch.shape[-2:])
     return height, width

@@ -1,5 +1,5 @@
 """PMM (official code: Eli-YiLi/PMM and Eli-YiLi/WSSS_MMSeg): merging, rough and cyclic masks, the
-optimizer, the backbone of its segmentation network."""
+optimizer; the rest is in ``pmm_networks``."""
 
 import numpy as np
 import torch
@@ -7,27 +7,15 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from mmwsss.engine.schedulers import PolyWarmupLR
-from mmwsss.models.backbones.resnet38d import ResNet38d
 from mmwsss.ops.cam import merge_cams
 from mmwsss.ops.confusion import segmentation_scores, sweep_matrices, threshold_histogram
 from mmwsss.ops.dense_crf import dense_crf
 from mmwsss.ops.multi_view import make_resize, view_batches
 from mmwsss.ops.pseudo_label import add_background
 
-from ..harness import Case, agree, close, close_to_max, crf_arguments, exact
+from .. import pmm_networks
+from ..harness import Case, agree, close, crf_arguments, exact
 from ..networks import MEAN, STD, imagenet_normalised
-
-PENDING = (
-    'ppmg',
-    'multi_crop',
-    'crop_label',
-    'seam_loss',
-    'resnet38_seam',
-    'scalenet101_seam',
-    'puf_loss',
-    'mmseg_res2net101',
-    'mmseg_scalenet101',
-)
 
 
 def cam_eval_curve(case: Case) -> dict:
@@ -108,26 +96,13 @@ def poly_optimizer(case: Case) -> dict:
     return dict(out_lr=np.array(rates), out_value=np.array(values))
 
 
-@torch.no_grad()
-def mmseg_wideres38(case: Case) -> dict:
-    model = ResNet38d(out_indices=(0, 1, 2, 3))
-    manifests = f'{case.path.stem}_manifest.json', 'mmseg_wideres38_manifest.json'
-    model.load_state_dict(case.weights(*manifests), strict=True)
-    maps = model.eval()((case.tensor('in_image') - MEAN) / STD)
-    out = {}
-    for i, features in enumerate(maps):
-        out[f'out_{i}_ch'] = features[:, :: features.shape[1] // 16]
-        out[f'out_{i}_mean'] = features.mean((2, 3))
-    return out
-
-
 ADAPTERS = dict(
     cam_eval_curve=cam_eval_curve,
     crf_with_alpha=crf_with_alpha,
     cyclic_mask=cyclic_mask,
     multi_scale=multi_scale,
     poly_optimizer=poly_optimizer,
-    mmseg_wideres38=mmseg_wideres38,
+    **pmm_networks.ADAPTERS,
 )
 
 TOLERANCES = {
@@ -139,5 +114,5 @@ TOLERANCES = {
     'multi_scale/*': close(1e-5),
     'poly_optimizer/out_lr': close(1e-12),
     'poly_optimizer/*': close(1e-5),
-    'mmseg_wideres38/*': close_to_max(2e-3),
+    **pmm_networks.TOLERANCES,
 }

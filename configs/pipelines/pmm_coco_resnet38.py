@@ -1,0 +1,4 @@
+"""PMM on MS COCO 2014, PSPNet on resnet38 at the end: no labelled crops and no cycle."""
+
+_base_ = '../_base_/stages/pmm_coco14.py'
+stages = dict(network_0=dict(config='../segmentation/pspnet_resnet38_puf_coco.py'))
