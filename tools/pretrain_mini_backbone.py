@@ -8,6 +8,7 @@ is. Every image is freshly rendered, none is of the mini data set. The weights a
     python tools/pretrain_mini_backbone.py mit work_dirs/mini_mit
     python tools/pretrain_mini_backbone.py dino work_dirs/mini_dino
     python tools/pretrain_mini_backbone.py deit work_dirs/mini_deit
+    python tools/pretrain_mini_backbone.py conformer work_dirs/mini_conformer
 
 ``dino`` has the architecture of DINOv2 and stands in its place, but is trained as the others are,
 with labels of images and of their regions: it is no self-supervised network.
@@ -30,6 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmwsss.datasets.mini_render import CLASSES, GROUNDS, render_scene
 from mmwsss.models.backbones import (
+    Conformer,
     FrozenCLIP,
     MixVisionTransformerAttn,
     MultiClassTokenViT,
@@ -143,6 +145,32 @@ def deit() -> tuple[nn.Module, int]:
     return DeiT(), 96
 
 
+class BothBranches(nn.Module):
+    """A Conformer as a backbone that gives one map: the convolutions', and each patch plus the
+    class token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Conformer(
+            base_channels=16,
+            channel_ratio=2,
+            embed_dims=96,
+            depth=6,
+            num_heads=3,
+            patch_size=8,
+            drop_path_rate=0.0,
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        features = self.net(images)
+        tokens = features.tokens[:, 1:] + features.tokens[:, :1]
+        return (torch.cat([features.conv, tokens.mT.unflatten(2, features.conv.shape[2:])], 1),)
+
+
+def conformer() -> tuple[nn.Module, int]:
+    return BothBranches(), 128 + 96
+
+
 def sgd(parameters, lr: float) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameters, lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
 
@@ -195,6 +223,11 @@ ARCHS = {
         deit,
         adamw,
         [Phase(1600, 1e-3, mix_start=1000, size=64), Phase(500, 5e-4, 0.1, 0, True)],
+    ),
+    'conformer': (
+        conformer,
+        adamw,
+        [Phase(580, 1e-3, mix_start=380, size=64), Phase(180, 1e-3, 0.1, 0, True)],
     ),
 }
 
@@ -369,7 +402,7 @@ def main() -> None:
         figures['patch_miou'] = round(patch_miou(model.backbone), 4)
         figures['patch_miou_clip'] = round(patch_miou(FrozenCLIP('mini')), 4)
     weights = {
-        k.removeprefix('vit.'): v.half() if v.is_floating_point() else v
+        k.removeprefix('vit.').removeprefix('net.'): v.half() if v.is_floating_point() else v
         for k, v in model.backbone.state_dict().items()
         if 'num_batches_tracked' not in k
     }

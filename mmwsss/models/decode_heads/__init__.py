@@ -2,6 +2,7 @@ from .affinity_head import AffinityHead
 from .attention_affinity_head import AttentionAffinityHead
 from .cam_head import CAMHead
 from .class_token_head import ClassTokenHead
+from .dual_branch_cam_head import DualBranchCAMHead
 from .large_fov_head import LargeFOVHead
 from .one_stage_head import OneStageHead
 from .seed_fpn_head import SeedFPNHead
@@ -16,6 +17,7 @@ __all__ = [
     'AttentionAffinityHead',
     'CAMHead',
     'ClassTokenHead',
+    'DualBranchCAMHead',
     'LargeFOVHead',
     'OneStageHead',
     'SeedFPNHead',

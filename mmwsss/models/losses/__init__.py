@@ -1,6 +1,13 @@
 from .affinity_loss import AffinityLoss
+from .affinity_vector_loss import AffinityVectorLoss
 from .balanced_cross_entropy import BalancedCrossEntropy
 from .dense_energy_loss import DenseEnergyLoss
 from .pair_affinity_loss import PairAffinityLoss
 
-__all__ = ['AffinityLoss', 'BalancedCrossEntropy', 'DenseEnergyLoss', 'PairAffinityLoss']
+__all__ = [
+    'AffinityLoss',
+    'AffinityVectorLoss',
+    'BalancedCrossEntropy',
+    'DenseEnergyLoss',
+    'PairAffinityLoss',
+]

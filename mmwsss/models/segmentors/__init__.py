@@ -14,6 +14,7 @@ from .mctformer import MCTformer
 from .one_stage import OneStage
 from .one_stage_supervised import OneStageSupervised
 from .single_stage import SingleStageWSSS
+from .transcam import TransCAM
 from .weakclip import WeakCLIP
 from .weclip import WeCLIP
 from .weclip_plus import WeCLIPPlus
@@ -36,6 +37,7 @@ __all__ = [
     'OneStageSupervised',
     'SingleStageWSSS',
     'TestSettings',
+    'TransCAM',
     'WSSSSegmentor',
     'WeCLIP',
     'WeCLIPPlus',

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
+from mmengine.logging import MessageHub
 from mmengine.structures import BaseDataElement, PixelData
 from mmseg.models.segmentors import BaseSegmentor
 from mmseg.structures import SegDataSample
@@ -210,6 +211,11 @@ class WSSSSegmentor(BaseSegmentor):
     def num_foreground(self) -> int:
         """Classes without background."""
         return self.decode_head.num_classes
+
+    @property
+    def iteration(self) -> int:
+        """Iteration of the training, from 0."""
+        return MessageHub.get_current_instance().get_info('iter', 0)
 
     def extract_feat(self, inputs: Tensor) -> Any:
         """Feature maps of the backbone."""

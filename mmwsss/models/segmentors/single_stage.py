@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from mmengine.logging import MessageHub
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor
@@ -46,11 +45,6 @@ class SingleStageWSSS(WSSSSegmentor):
             raise ValueError(
                 f'loss_schedule has {", ".join(unknown)}, but the losses are {self.loss_names}'
             )
-
-    @property
-    def iteration(self) -> int:
-        """Iteration of the training, from 0."""
-        return MessageHub.get_current_instance().get_info('iter', 0)
 
     def phase(self, start: int) -> bool:
         """Whether the phase that begins at iteration ``start`` (from 0) has begun."""
