@@ -379,7 +379,7 @@ def run_phase(
             print(f'step {step + 1}/{phase.steps} loss {np.mean(losses):.3f} {pace:.2f} s/step',
                   flush=True)  # fmt: skip
             losses = []
-        if (step + 1) % 250 == 0 or step + 1 == phase.steps:
+        if (step + 1) % 100 == 0 or step + 1 == phase.steps:
             state = dict(model=model, optimizer=optimizer, schedule=schedule)
             state = {name: part.state_dict() for name, part in state.items()}
             with atomic_write(last) as temporary:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mmwsss.ops.class_attention import AttentionSums, attend_and_sum
 from mmwsss.ops.clip.vit import split_heads
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_choice, check_range
+from mmwsss.utils.checks import check_range
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 _norm = partial(nn.BatchNorm2d, eps=1e-6)
@@ -168,7 +168,8 @@ class Conformer(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        check_choice('patch_size', patch_size, (8, 16))
+        if patch_size not in (8, 16):
+            raise ValueError(f'patch_size must be 8 or 16, got {patch_size!r}')
         check_range('depth', depth, 3, integer=True)
         check_range('drop_path_rate', drop_path_rate, 0, 1, open_high=True)
         if depth % 3 or embed_dims % num_heads:
