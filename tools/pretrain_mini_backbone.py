@@ -227,7 +227,7 @@ ARCHS = {
     'conformer': (
         conformer,
         adamw,
-        [Phase(580, 1e-3, mix_start=380, size=64), Phase(180, 1e-3, 0.1, 0, True)],
+        [Phase(580, 1e-3, mix_start=380, size=64), Phase(80, 1e-3, 0.1, 0, True)],
     ),
 }
 

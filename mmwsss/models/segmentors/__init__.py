@@ -1,5 +1,6 @@
 from .afa import AFA
 from .affinity_net import AffinityNet
+from .apc import APC
 from .base import TestSettings, WSSSSegmentor
 from .cam_classifier import CAMClassifier
 from .clip_es import CLIPES
@@ -22,6 +23,7 @@ from .weclip_plus_supervised import WeCLIPPlusSupervised
 
 __all__ = [
     'AFA',
+    'APC',
     'CLIPES',
     'AffinityNet',
     'CAMClassifier',
