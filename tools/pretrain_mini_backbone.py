@@ -193,6 +193,7 @@ class Phase:
         size: Side of the images.
         largest: Side of the largest objects, relative to it.
         cell: Side of the cells that rectangles are made of.
+        stop: Steps that are run, if not all that the schedule is made for.
     """
 
     steps: int
@@ -204,6 +205,7 @@ class Phase:
     size: int = 96
     largest: float = 1.0
     cell: int = 8
+    stop: int | None = None
 
 
 ARCHS = {
@@ -227,7 +229,7 @@ ARCHS = {
     'conformer': (
         conformer,
         adamw,
-        [Phase(580, 1e-3, mix_start=380, size=64), Phase(80, 1e-3, 0.1, 0, True)],
+        [Phase(580, 1e-3, size=64, stop=250), Phase(140, 1e-3, 0.1, 0, True, size=64)],
     ),
 }
 
@@ -351,7 +353,7 @@ def run_phase(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, phase.lr, total_steps=phase.steps, pct_start=phase.warmup
     )
-    start = 0
+    start, stop = 0, phase.stop or phase.steps
     if last.exists():
         saved = torch.load(last, weights_only=True)
         start = saved['step']
@@ -360,7 +362,7 @@ def run_phase(
         print(f'{last}: resumed at step {start}')
     loader = DataLoader(
         FreshImages(first + phase.steps, args.batch, SEED, phase.size, phase.largest), None,
-        sampler=range(first + start, first + phase.steps), num_workers=1, prefetch_factor=4,
+        sampler=range(first + start, first + stop), num_workers=1, prefetch_factor=4,
     )  # fmt: skip
     began, losses = time.time(), []
     for step, (images, labels) in enumerate(loader, start=start):
@@ -379,7 +381,7 @@ def run_phase(
             print(f'step {step + 1}/{phase.steps} loss {np.mean(losses):.3f} {pace:.2f} s/step',
                   flush=True)  # fmt: skip
             losses = []
-        if (step + 1) % 100 == 0 or step + 1 == phase.steps:
+        if (step + 1) % 50 == 0 or step + 1 == stop:
             state = dict(model=model, optimizer=optimizer, schedule=schedule)
             state = {name: part.state_dict() for name, part in state.items()}
             with atomic_write(last) as temporary:
@@ -396,7 +398,7 @@ def main() -> None:
     args.out = args.out or Path(f'mmwsss/assets/mini_{args.arch}.safetensors')
     model = train(args)
     phases = ARCHS[args.arch][-1]
-    steps, size = sum(phase.steps for phase in phases), phases[-1].size
+    steps, size = sum(phase.stop or phase.steps for phase in phases), phases[-1].size
     figures = dict(seed=SEED, steps=steps, accuracy=round(accuracy(model, 20, size), 4))
     if args.arch == 'dino':
         figures['patch_miou'] = round(patch_miou(model.backbone), 4)

@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
+from PIL import Image
 
 from mmwsss.registry import MODELS, TASK_UTILS, TRANSFORMS
+from mmwsss.stores.cam_store import save_cam
 
 ROOT = Path(__file__).parents[2] / 'configs'
 # iterations, iterations an epoch, first iteration of the terms of regions
@@ -108,3 +112,20 @@ def test_retraining_of_avc():
     assert cfg.tta_cfg == dict(scales=[0.5, 0.75, 1.0, 1.25, 1.5], flip=True)
     assert load('avc_voc', 'pipelines').stages.val_crf.crf == 'avc'
     assert load('transcam_voc', 'pipelines').stages.val_crf.crf == 'deeplabv1'
+
+
+@pytest.mark.parametrize('split', ['train', 'test'])
+def test_stores_of_another_class_list_are_refused(split, tmp_path):
+    """Class 12 of VOC is none of the ten of mini."""
+    image, store = tmp_path / 'a.png', tmp_path / 'a.npz'
+    Image.fromarray(np.zeros((20, 28, 3), np.uint8)).save(image)
+    if split == 'train':
+        label = np.zeros((20, 28), np.uint8)
+        np.savez(store, labels=np.int16([12]), low=label, high=label)
+    else:
+        save_cam(store, np.array([12]), np.zeros((1, 20, 28)), (20, 28))
+    cfg = load('transcam_mini_affinity')
+    pipeline = Compose(cfg[f'{split}_dataloader'].dataset.pipeline)
+    paths = dict(img_path=str(image), score_path=str(store), cam_path=str(store))
+    with pytest.raises(ValueError, match=r'a\.npz.*12'):
+        pipeline(dict(paths, image_labels=np.array([3]), num_foreground=10, seg_fields=[]))
