@@ -247,6 +247,7 @@ def test_images_without_classes(consistency):
     ('settings', 'message'),
     [
         (dict(view_mode='l2'), 'view_mode must be one of cosine'),
+        (dict(use_neg='no'), "use_neg must be True or False, got 'no'"),
         (dict(view_weight=-1), 'view_weight must be'),
         (dict(region_start=0.5), 'region_start must be a whole number'),
         (dict(last_layers=0), 'last_layers must be a whole number'),

@@ -15,7 +15,7 @@ from mmwsss.ops.affinity.vectors import (
 )
 from mmwsss.ops.class_attention import refine_by_attention
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_choice, check_range
+from mmwsss.utils.checks import check_choice, check_flag, check_range
 
 
 @MODELS.register_module()
@@ -71,11 +71,16 @@ class AffinityVectorLoss(nn.Module):
         weights = dict(view=view_weight, pos=pos_weight, neg=neg_weight)
         for name, weight in weights.items():
             check_range(f'{name}_weight', weight, 0)
+        use = dict(view=use_view, pos=use_pos, neg=use_neg)
+        flags = {f'use_{name}': value for name, value in use.items()}
+        flags |= dict(symmetric=symmetric, row_norm=row_norm, bg_as_region=bg_as_region)
+        for name, value in flags.items():
+            check_flag(name, value)
         check_range('region_start', region_start, 0, integer=True)
         check_range('last_layers', last_layers, 1, integer=True)
         check_range('foreground', foreground, 0, 1)
         check_range('background', background, 0, foreground)
-        self.use = dict(view=use_view, pos=use_pos, neg=use_neg)
+        self.use = use
         self.weights, self.view_mode, self.region_start = weights, view_mode, region_start
         self.last_layers, self.symmetric, self.row_norm = last_layers, symmetric, row_norm
         self.foreground, self.background = foreground, background

@@ -14,8 +14,9 @@ from mmwsss.ops.multi_view import merge_logits, view_batches
 from mmwsss.ops.resize import resize_label, upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import supervised_label
+from mmwsss.utils.checks import check_flag
 
-from .base import TestSettings, WSSSSegmentor, check_flag
+from .base import TestSettings, WSSSSegmentor
 
 
 @dataclass(frozen=True)
