@@ -229,7 +229,7 @@ ARCHS = {
     'conformer': (
         conformer,
         adamw,
-        [Phase(580, 1e-3, size=64, stop=250), Phase(140, 1e-3, 0.1, 0, True, size=64)],
+        [Phase(580, 1e-3, size=64, stop=250)],
     ),
 }
 
