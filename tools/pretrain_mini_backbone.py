@@ -8,6 +8,7 @@ is. Every image is freshly rendered, none is of the mini data set. The weights a
     python tools/pretrain_mini_backbone.py mit work_dirs/mini_mit
     python tools/pretrain_mini_backbone.py dino work_dirs/mini_dino
     python tools/pretrain_mini_backbone.py deit work_dirs/mini_deit
+    python tools/pretrain_mini_backbone.py conformer work_dirs/mini_conformer
 
 ``dino`` has the architecture of DINOv2 and stands in its place, but is trained as the others are,
 with labels of images and of their regions: it is no self-supervised network.
@@ -30,6 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmwsss.datasets.mini_render import CLASSES, GROUNDS, render_scene
 from mmwsss.models.backbones import (
+    Conformer,
     FrozenCLIP,
     MixVisionTransformerAttn,
     MultiClassTokenViT,
@@ -143,6 +145,32 @@ def deit() -> tuple[nn.Module, int]:
     return DeiT(), 96
 
 
+class BothBranches(nn.Module):
+    """A Conformer as a backbone that gives one map: the convolutions', and each patch plus the
+    class token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Conformer(
+            base_channels=16,
+            channel_ratio=2,
+            embed_dims=96,
+            depth=6,
+            num_heads=3,
+            patch_size=8,
+            drop_path_rate=0.0,
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        features = self.net(images)
+        tokens = features.tokens[:, 1:] + features.tokens[:, :1]
+        return (torch.cat([features.conv, tokens.mT.unflatten(2, features.conv.shape[2:])], 1),)
+
+
+def conformer() -> tuple[nn.Module, int]:
+    return BothBranches(), 128 + 96
+
+
 def sgd(parameters, lr: float) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameters, lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
 
@@ -165,6 +193,7 @@ class Phase:
         size: Side of the images.
         largest: Side of the largest objects, relative to it.
         cell: Side of the cells that rectangles are made of.
+        stop: Steps that are run, if not all that the schedule is made for.
     """
 
     steps: int
@@ -176,6 +205,7 @@ class Phase:
     size: int = 96
     largest: float = 1.0
     cell: int = 8
+    stop: int | None = None
 
 
 ARCHS = {
@@ -199,6 +229,11 @@ ARCHS = {
             Phase(900, 1e-3, 0.1, 0, True, True, size=64),
             Phase(450, 1e-3, 0.1, 0, True, True, size=112),
         ],
+    ),
+    'conformer': (
+        conformer,
+        adamw,
+        [Phase(580, 1e-3, size=64, stop=250)],
     ),
 }
 
@@ -322,7 +357,7 @@ def run_phase(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, phase.lr, total_steps=phase.steps, pct_start=phase.warmup
     )
-    start = 0
+    start, stop = 0, phase.stop or phase.steps
     if last.exists():
         saved = torch.load(last, weights_only=True)
         start = saved['step']
@@ -331,7 +366,7 @@ def run_phase(
         print(f'{last}: resumed at step {start}')
     loader = DataLoader(
         FreshImages(first + phase.steps, args.batch, SEED, phase.size, phase.largest), None,
-        sampler=range(first + start, first + phase.steps), num_workers=1, prefetch_factor=4,
+        sampler=range(first + start, first + stop), num_workers=1, prefetch_factor=4,
     )  # fmt: skip
     began, losses = time.time(), []
     for step, (images, labels) in enumerate(loader, start=start):
@@ -350,7 +385,7 @@ def run_phase(
             print(f'step {step + 1}/{phase.steps} loss {np.mean(losses):.3f} {pace:.2f} s/step',
                   flush=True)  # fmt: skip
             losses = []
-        if (step + 1) % 250 == 0 or step + 1 == phase.steps:
+        if (step + 1) % 50 == 0 or step + 1 == stop:
             state = dict(model=model, optimizer=optimizer, schedule=schedule)
             state = {name: part.state_dict() for name, part in state.items()}
             with atomic_write(last) as temporary:
@@ -367,14 +402,14 @@ def main() -> None:
     args.out = args.out or Path(f'mmwsss/assets/mini_{args.arch}.safetensors')
     model = train(args)
     phases = ARCHS[args.arch][-1]
-    steps, size = sum(phase.steps for phase in phases), phases[-1].size
+    steps, size = sum(phase.stop or phase.steps for phase in phases), phases[-1].size
     figures = dict(seed=SEED, steps=steps, accuracy=round(accuracy(model, 20, size), 4))
     if args.arch in ('dino', 'deit'):
         figures['patch_miou'] = round(patch_miou(model.backbone), 4)
     if args.arch == 'dino':
         figures['patch_miou_clip'] = round(patch_miou(FrozenCLIP('mini')), 4)
     weights = {
-        k.removeprefix('vit.'): v.half() if v.is_floating_point() else v
+        k.removeprefix('vit.').removeprefix('net.'): v.half() if v.is_floating_point() else v
         for k, v in model.backbone.state_dict().items()
         if 'num_batches_tracked' not in k
     }

@@ -6,6 +6,7 @@ from torch import Tensor
 from .threads import one_thread
 
 FUSIONS = ('product', 'sqrt', 'class', 'patch')
+REFINEMENTS = ('rows', 'columns', 'class')
 
 
 class AttentionSums:
@@ -108,3 +109,37 @@ def fuse_maps(class_maps: Tensor, patch_maps: Tensor | None, rule: str, layers: 
     if rule == 'product':
         return class_maps * patch_maps.relu()
     return (class_maps / layers * patch_maps.relu()).sqrt()
+
+
+def refine_by_attention(maps: Tensor, attention: Tensor, rule: str = 'rows') -> Tensor:
+    """Class maps spread by the attention between patches, or weighed by that of the class token.
+
+    With S the attention, summed over layers, and m a map:
+
+    =========== ======================== ========================================
+    rule        ``cam_i``                published as
+    =========== ======================== ========================================
+    ``rows``    ``sum_j S_ij m_j``       TransCAM (arXiv 2203.07239), MCTformer
+    ``columns`` ``sum_j S_ji m_j``       TransCAM's ``attnagg``
+    ``class``   ``S_i m_i``              TransCAM's ``clsattn``
+    =========== ======================== ========================================
+
+    Args:
+        maps: m, ``(B, C, h, w)``.
+        attention: S, ``(B, N, N)``, rows are queries; for ``class`` ``(B, 1, N)``.
+        rule: One of the above.
+
+    Returns:
+        ``(B, C, h, w)`` in the dtype of the attention.
+
+    Raises:
+        ValueError: Unknown rule.
+    """
+    if rule not in REFINEMENTS:
+        raise ValueError(f'rule={rule!r} is not one of {REFINEMENTS}')
+    columns = maps.flatten(2).to(attention)
+    if rule == 'class':
+        refined = columns * attention
+    else:
+        refined = columns @ (attention.mT if rule == 'rows' else attention)
+    return refined.unflatten(2, maps.shape[-2:])

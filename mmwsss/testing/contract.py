@@ -150,13 +150,18 @@ def fill_stores(dataset: dict, folder: Path) -> None:
     bare = {key: value for key, value in dataset.items() if key not in stores}
     images = DATASETS.build({**bare, 'pipeline': []}) if stores else ()
     rng = np.random.default_rng(0)
+    two_labels = any('LoadTwoLabels' in step['type'] for step in dataset.get('pipeline') or ())
     for key in stores:
         dataset[key] = str(folder / key)
         (folder / key).mkdir(parents=True)
         for info in images:
             path = folder / key / f'{Path(info["img_path"]).stem}.npz'
             size = read_rgb(info['img_path']).shape[:2]
-            write_stored(key, path, np.array(info['image_labels']), size, rng)
+            labels = np.array(info['image_labels'])
+            if key == 'score_dir' and two_labels:
+                write_two_labels(path, labels, size, rng)
+            else:
+                write_stored(key, path, labels, size, rng)
 
 
 def write_stored(
@@ -170,6 +175,14 @@ def write_stored(
         low, high = (np.concatenate([np.full((1, *size), b), cam]) for b in (0.2, 0.6))
         scores = dict(low=np.float16(low), high=np.float16(high), scores=np.float16(high))
         np.savez(path, labels=np.int16(labels), **scores)
+
+
+def write_two_labels(
+    path: Path, labels: np.ndarray, size: tuple[int, int], rng: np.random.Generator
+) -> None:
+    """Write two random label maps of the classes ``labels``, for ``LoadTwoLabels``."""
+    low, high = rng.choice([0, *(labels + 1)], (2, *size)).astype(np.uint8)
+    np.savez(path, labels=np.int16(labels), low=low, high=high)
 
 
 # ---------------------------------------------------------------------------------------------

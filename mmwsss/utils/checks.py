@@ -25,6 +25,12 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
     raise ValueError(f'{name} must be one of {", ".join(choices)}, got {value!r}{hint}')
 
 
+def check_flag(name: str, value: object) -> None:
+    """Raise ValueError unless ``value`` is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f'{name} must be True or False, got {value!r}')
+
+
 def check_range(
     name: str,
     value: float | None,

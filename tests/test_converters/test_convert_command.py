@@ -64,6 +64,14 @@ SMALL = {
         ['backbone.bn7.bias', 'backbone.layer1.0.bn1.bias', 'decode_head.f8_3.weight'],
     ),
     'psa': (['bn7.bias', 'f9.weight'], ['backbone.bn7.bias', 'decode_head.f9.weight']),
+    'transcam': (
+        ['cls_token', 'conv_trans_12.cnn_block.bn1.bias', 'conv_cls_head.bias'],
+        [
+            'backbone.cls_token',
+            'backbone.conv_trans_12.cnn_block.bn1.bias',
+            'decode_head.conv.bias',
+        ],
+    ),
     'weakclip': (
         ['contexts', 'backbone.fpn1.1.bias', 'backbone.proj', 'decode_head.conv_seg.bias'],
         ['prompts.contexts', 'adapter.levels.0.1.bias', 'decode_head.conv_seg.bias'],

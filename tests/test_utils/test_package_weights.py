@@ -51,9 +51,21 @@ def test_mini_deit_starts_every_version_with_equal_classes(version):
     assert torch.equal(last, state['blocks.5.mlp.fc2.weight'])
 
 
+@pytest.mark.parametrize('name', ['transcam_mini_cam', 'avc_mini_cam'])
+def test_mini_conformer_loads_and_is_trained(name):
+    state = shipped('mini_conformer')
+    cfg = Config.fromfile(Path(__file__).parents[2] / f'configs/wsss/{name}.py')
+    init_default_scope('mmseg')
+    backbone = MODELS.build(cfg.model.backbone)
+    own = {k for k in backbone.state_dict() if 'num_batches_tracked' not in k}
+    assert own == set(state)
+    backbone.init_weights()
+    assert torch.equal(backbone.cls_token.detach(), state['cls_token'])
+    assert (state['bn1.running_var'] != 1).all() and (state['trans_norm.weight'] != 1).any()
+
+
 def test_unknown_name_lists_what_there_is():
     install_safe_loader()
-    with pytest.raises(
-        FileNotFoundError, match='are mini_clip, mini_deit, mini_dino, mini_mit, mini_resnet38'
-    ):
+    names = 'mini_clip, mini_conformer, mini_deit, mini_dino, mini_mit, mini_resnet38'
+    with pytest.raises(FileNotFoundError, match=f'are {names}'):
         CheckpointLoader.load_checkpoint('mmwsss://resnet', map_location='cpu')

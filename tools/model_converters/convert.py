@@ -30,6 +30,7 @@ from mmwsss.converters import (
     one_stage,
     pmm,
     psa,
+    transcam,
     weakclip,
     weclip,
     weclip_plus,
@@ -152,6 +153,10 @@ METHODS = {
         of_state(psa.convert_psa),
         'classifier or AffinityNet of PSA: res38_cls.pth, vgg16_cls.pth, res38_aff.pth or '
         'vgg16_aff.pth',
+    ),
+    'transcam': Method(
+        of_state(transcam.convert_transcam),
+        "TransCAM.pth, or AVC's classifier (Conformer's ImageNet weights need no conversion)",
     ),
     'weakclip': Method(
         of_state(weakclip.convert_weakclip),

@@ -1,5 +1,6 @@
 from .ceil_pool_resnet import CeilPoolResNet
 from .clip_vit import CLIPFeatures, CLIPRequest, FrozenCLIP
+from .conformer import Conformer, ConformerFeatures
 from .dinov2 import FrozenDINOv2
 from .mit_attn import MixVisionTransformerAttn
 from .multi_class_token_vit import MultiClassTokenViT, TokenFeatures
@@ -14,6 +15,8 @@ __all__ = [
     'CLIPFeatures',
     'CLIPRequest',
     'CeilPoolResNet',
+    'Conformer',
+    'ConformerFeatures',
     'FrozenCLIP',
     'FrozenDINOv2',
     'MixVisionTransformerAttn',

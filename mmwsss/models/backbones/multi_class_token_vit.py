@@ -128,6 +128,29 @@ class MultiClassTokenViT(BaseModule):
             layers.append(x[:, : self.num_classes])
         return self._features(layers, x, grid), sums
 
+    def forward_with_layers(
+        self, x: Tensor, heads: bool = False
+    ) -> tuple[TokenFeatures, list[Tensor]]:
+        """As :meth:`forward`, and the attention of each block, which passes gradients on.
+
+        Args:
+            x: Normalised images ``(B, 3, H, W)``.
+            heads: Keep the heads apart.
+
+        Returns:
+            The attentions: ``(B, T, T)``, the mean over heads, or ``(B, heads, T, T)``; T = C + N,
+            class tokens first, rows are queries.
+        """
+        x, grid = self._embed(x)
+        tokens, attentions = [], []
+        for block in self.blocks:
+            out, attention = _attend_openly(block.attn, block.norm1(x))
+            attentions.append(attention if heads else attention.mean(dim=1))
+            x = x + block.drop_path1(out)
+            x = x + block.drop_path2(block.mlp(block.norm2(x)))
+            tokens.append(x[:, : self.num_classes])
+        return self._features(tokens, x, grid), attentions
+
     def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Tokens with their positions ``(B, C + N, D)``, and the grid (h, w)."""
         size = tuple(images.shape[-2:])
@@ -179,3 +202,10 @@ def _attend(attn: nn.Module, x: Tensor, sums: AttentionSums, with_classes: bool)
     heads = (split_heads(part, attn.num_heads) for part in attn.qkv(x).chunk(3, dim=-1))
     out = attend_and_sum(*heads, sums, with_classes)
     return attn.proj(out.transpose(1, 2).flatten(2))
+
+
+def _attend_openly(attn: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Self-attention, and the weights ``(B, heads, T, T)`` that its values are taken with."""
+    query, key, value = (split_heads(part, attn.num_heads) for part in attn.qkv(x).chunk(3, dim=-1))
+    attention = (query * query.shape[-1] ** -0.5 @ key.mT).softmax(dim=-1)
+    return attn.proj((attention @ value).transpose(1, 2).flatten(2)), attention

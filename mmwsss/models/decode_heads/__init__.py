@@ -2,6 +2,8 @@ from .affinity_head import AffinityHead
 from .attention_affinity_head import AttentionAffinityHead
 from .cam_head import CAMHead
 from .class_token_head import ClassTokenHead
+from .class_token_linear_head import ClassTokenLinearHead
+from .dual_branch_cam_head import DualBranchCAMHead
 from .large_fov_head import LargeFOVHead
 from .one_stage_head import OneStageHead
 from .pcm_head import PCMHead
@@ -17,6 +19,8 @@ __all__ = [
     'AttentionAffinityHead',
     'CAMHead',
     'ClassTokenHead',
+    'ClassTokenLinearHead',
+    'DualBranchCAMHead',
     'LargeFOVHead',
     'OneStageHead',
     'PCMHead',

@@ -1,6 +1,7 @@
 from .acr import ACR
 from .afa import AFA
 from .affinity_net import AffinityNet
+from .apc import APC
 from .base import TestSettings, WSSSSegmentor
 from .cam_classifier import CAMClassifier
 from .clip_es import CLIPES
@@ -16,6 +17,7 @@ from .one_stage import OneStage
 from .one_stage_supervised import OneStageSupervised
 from .seam import SEAM
 from .single_stage import SingleStageWSSS
+from .transcam import TransCAM
 from .weakclip import WeakCLIP
 from .weclip import WeCLIP
 from .weclip_plus import WeCLIPPlus
@@ -24,6 +26,7 @@ from .weclip_plus_supervised import WeCLIPPlusSupervised
 __all__ = [
     'ACR',
     'AFA',
+    'APC',
     'CLIPES',
     'SEAM',
     'AffinityNet',
@@ -40,6 +43,7 @@ __all__ = [
     'OneStageSupervised',
     'SingleStageWSSS',
     'TestSettings',
+    'TransCAM',
     'WSSSSegmentor',
     'WeCLIP',
     'WeCLIPPlus',

@@ -17,8 +17,9 @@ from mmwsss.ops.pseudo_label import decide
 from mmwsss.ops.resize import resize_label, upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, supervised_label
+from mmwsss.utils.checks import check_flag
 
-from .base import WSSSSegmentor, check_flag
+from .base import WSSSSegmentor
 from .sliding import SlidingSettings, fitted_views
 
 

@@ -14,9 +14,8 @@ from mmwsss.ops.multi_view import merge_logits, pair_means
 from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import stack_image_labels
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.checks import check_flag, check_range
 
-from .base import check_flag
 from .patch_text_maps import PatchTextMaps, PatchTextSettings
 from .single_stage import SingleStageWSSS
 

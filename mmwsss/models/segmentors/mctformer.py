@@ -7,7 +7,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmwsss.models.backbones.multi_class_token_vit import TokenFeatures
-from mmwsss.ops.class_attention import FUSIONS, fuse_maps
+from mmwsss.ops.class_attention import FUSIONS, fuse_maps, refine_by_attention
 from mmwsss.registry import MODELS
 from mmwsss.structures import stack_image_labels
 from mmwsss.utils.checks import check_choice, check_range
@@ -103,7 +103,4 @@ class MCTformer(MapClassifier):
             cfg.fusion,
             cfg.class_layers,
         )
-        if cfg.maps == 'plain':
-            return maps
-        columns = maps.flatten(2).mT.to(sums.patch)
-        return (sums.patch @ columns).mT.unflatten(2, grid)
+        return maps if cfg.maps == 'plain' else refine_by_attention(maps, sums.patch)
