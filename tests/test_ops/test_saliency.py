@@ -182,12 +182,13 @@ def test_sweep_refuses_what_cannot_be():
 
 
 def two_grounds():
-    """A red disc on green, beside an image of one colour."""
+    """A small red disc on green with some noise, beside an image of one colour."""
     y, x = torch.meshgrid(torch.arange(60.0), torch.arange(80.0), indexing='ij')
-    disc = (y - 30) ** 2 + (x - 40) ** 2 < 15**2
-    image = torch.where(disc, torch.tensor([200.0, 30, 30])[:, None, None], 0)
+    disc = (y - 30) ** 2 + (x - 40) ** 2 < 8**2
+    image = torch.where(disc, torch.tensor([230.0, 90, 90])[:, None, None], 0)
     image = torch.where(disc, image, torch.tensor([40.0, 160, 60])[:, None, None])
-    return torch.stack([image, torch.full_like(image, 90)]), disc
+    noise = torch.randint(-15, 16, image.shape, generator=torch.Generator().manual_seed(0))
+    return torch.stack([image + noise, torch.full_like(image, 90)]), disc
 
 
 @pytest.mark.parametrize('name', OPERATORS)
