@@ -5,15 +5,19 @@ from .crf import LowHighFromCAMs, MasksFromCAMs, MasksFromMasks
 from .folder import FolderTask, run_folder
 from .launch import Launch
 from .pipeline import Pipeline
+from .saliency import LabelRule, MasksFromSaliency, SaliencyFromImages
 from .scores import ScoresFromCAMs, TwoLabelsFromCAMs
 
 __all__ = [
     'FolderTask',
+    'LabelRule',
     'Launch',
     'LowHighFromCAMs',
     'MasksFromCAMs',
     'MasksFromMasks',
+    'MasksFromSaliency',
     'Pipeline',
+    'SaliencyFromImages',
     'ScoresFromCAMs',
     'TwoLabelsFromCAMs',
     'config_stages',

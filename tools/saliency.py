@@ -1,0 +1,53 @@
+"""Saliency maps of images without learning: ``python tools/saliency.py IMAGES OUT --method NAME``.
+
+OUT gets ``<image id>.png``, 8-bit grey of the image's size, 255 salient. No masks and no training
+are behind it: a classical operator looks at the colours of each image. An interrupted run goes on
+when started again.
+"""
+
+import argparse
+
+from _cli import run_or_exit
+
+METHODS = (
+    'spectral_residual',
+    'frequency_tuned',
+    'maximum_symmetric_surround',
+    'border_colour',
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('images', help='folder of the images')
+    parser.add_argument('out', help='folder to write to')
+    parser.add_argument('--method', required=True, choices=METHODS, help='the operator')
+    parser.add_argument('--ids', help='text file of image ids (default: all of IMAGES)')
+    parser.add_argument(
+        '--processes', type=int, help='number of processes (default: one for every CPU)'
+    )
+    parser.add_argument(
+        '--restart', action='store_true', help='throw results of other settings in OUT away'
+    )
+    return parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> None:
+    from mmwsss.datasets.converters.common import read_ids
+    from mmwsss.stages import SaliencyFromImages, run_folder
+
+    task = SaliencyFromImages(args.method)
+    ids = read_ids(args.ids) if args.ids else None
+    count = run_folder(task, args.images, args.images, args.out, ids, args.processes, args.restart)
+    print(f'\n{count} images done; saliency maps are in {args.out}')
+
+
+def main() -> None:
+    args = parse_args()
+    run_or_exit(lambda: run(args))
+
+
+if __name__ == '__main__':
+    main()
