@@ -58,7 +58,6 @@ class ActivationSource:
     labels: LabelList | None = None
 
     suffix: ClassVar[str] = '.npz'
-    any_size: ClassVar[bool] = True  # maps may be smaller than the image
 
     def files(self, key: str) -> list[Path]:
         """The files that an image should have."""
@@ -76,6 +75,10 @@ class ActivationSource:
     def ids(self) -> set[str]:
         """Image ids that the folder has files of."""
         return set(list_files(self.folder, self.suffix))
+
+    def extra(self, key: str) -> list[int]:
+        """Classes of files that the image should not have."""
+        return []
 
     def read(self, key: str) -> Maps:
         """Maps of an image.
@@ -107,7 +110,6 @@ class PNGSource(ActivationSource):
     """8-bit PNGs ``<image id>_<0-based class>.png`` of the image's size (WSSS-BED)."""
 
     suffix: ClassVar[str] = '.png'
-    any_size: ClassVar[bool] = False
 
     @cached_property
     def found(self) -> dict[str, dict[int, Path]]:
@@ -128,17 +130,19 @@ class PNGSource(ActivationSource):
     def ids(self) -> set[str]:
         return set(self.found)
 
+    def extra(self, key: str) -> list[int]:
+        labelled = None if self.labels is None else set(self.labels[key])
+        return [] if labelled is None else sorted(self.found.get(key, {}).keys() - labelled)
+
     def read(self, key: str) -> Maps:
-        maps = self.found.get(key, {})
-        classes = sorted(maps) if self.labels is None else self.labels[key]
+        classes = sorted(self.found.get(key, ())) if self.labels is None else self.labels[key]
         classes = check_labels(self.folder / key, np.array(classes, np.int64), self.num_foreground)
         values = [_grey(path) for path in self.files(key)] if len(classes) else []
         sizes = {value.shape for value in values}
         if len(sizes) > 1:
             raise ValueError(f'{self.files(key)[0]} and its classes are of sizes {sorted(sizes)}')
         stack = np.stack(values) if values else np.zeros((0, 1, 1), np.uint8)
-        unlabelled = sorted(set(maps) - set(classes.tolist()))
-        return Maps(classes, stack, sizes.pop() if sizes else None, unlabelled)
+        return Maps(classes, stack, sizes.pop() if sizes else None)
 
 
 def _grey(path: Path) -> np.ndarray:
@@ -201,7 +205,6 @@ class MaskSource(ActivationSource):
     """Finished label maps ``<image id>.png``: nothing is decided, they are only judged."""
 
     suffix: ClassVar[str] = '.png'
-    any_size: ClassVar[bool] = False
 
     def read_mask(self, key: str) -> Tensor:
         """uint8 ``(H, W)``."""
@@ -257,24 +260,26 @@ def open_source(
 
 
 def fit_maps(
-    maps: Maps, size: tuple[int, int], name: str, any_size: bool, as_bytes: bool = True
+    maps: Maps, size: tuple[int, int], name: str, resize: bool = False, as_bytes: bool = True
 ) -> Tensor:
     """Maps at the size of the image, as bytes (the published form) or as float32.
+
+    Maps that are smaller are resized (bilinear, corners not aligned).
 
     Args:
         maps: Of an image.
         size: Of the image.
         name: For messages.
-        any_size: Whether other sizes are resized (bilinear, corners not aligned) or refused.
+        resize: Whether maps that were made for another size of the image are resized or refused.
         as_bytes: Round to 8 bits; otherwise floats stay as they are.
 
     Returns:
         ``(K, H, W)``.
 
     Raises:
-        ValueError: Another size.
+        ValueError: Made for another size.
     """
-    if maps.size not in (None, tuple(size)) and not any_size:
+    if maps.size not in (None, tuple(size)) and not resize:
         raise ValueError(_other_size(name, maps.size, size))
     values = torch.from_numpy(np.ascontiguousarray(maps.values))
     if values.dtype != torch.uint8:

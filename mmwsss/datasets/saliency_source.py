@@ -155,7 +155,6 @@ def fit_saliency(
             )
         found = found.float() / 255 if found.dtype == torch.uint8 else found
         found = upsample(found[None], size)[0].clamp(0, 1)
-        as_bytes = True
     return quantize(found) if as_bytes and found.dtype != torch.uint8 else found
 
 

@@ -130,7 +130,7 @@ class MasksFromSaliency:
         stored = load_cam(source, size=size)
         order = stored.labels.argsort()
         maps = Maps(stored.labels[order], stored.cam[order], stored.size)
-        activation = fit_maps(maps, size, str(source), True, self.quantise)
+        activation = fit_maps(maps, size, str(source), as_bytes=self.quantise)
         saliency = None
         if self.saliency is not None:
             values, (path,) = self.saliency.read(source.stem), self.saliency.files(source.stem)
