@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..threads import one_thread
 from . import as_unit
+from .cpu import count_bytes
 
 
 def byte_thresholds() -> Tensor:
@@ -62,31 +63,47 @@ def joint_histogram(
     _check_thresholds(taus, sal_thresholds, soft or saliency is None)
     order = classes.argsort()
     classes, activation = classes[order], activation[order]
+    values = torch.arange(int(truth.max()) + 1 if truth.numel() else 1, device=truth.device)
+    present = torch.bincount(truth.flatten().clamp(min=0).long(), minlength=len(values)) > 0
+    present &= (values < num_classes) & (values != ignore_index)
+    truths = present.nonzero()[:, 0]
+    labels = classes + 1 if len(classes) else classes.new_zeros(1)
+    edges = taus.to(truth.device), sal_thresholds.to(truth.device)
+    bins = len(taus) + 1, max(len(sal_thresholds), 1) + 1
+    size = len(truths), len(labels), bins[0] * bins[1]
+    maps = (activation, truth) if saliency is None else (activation, saliency, truth)
+    place = torch.where(present, present.cumsum(0) - 1, -1)
+    if all(x.dtype == torch.uint8 and x.device.type == 'cpu' for x in maps):
+        unit = byte_thresholds()
+        pairs = (unit[:, None], None if saliency is None else unit)
+        table = _bins(*pairs, *edges, soft).expand(256, 256).contiguous()
+        place = torch.nn.functional.pad(place, (0, 256 - len(place)), value=-1)
+        counts = count_bytes(activation, saliency, truth, place, table, size)
+        return truths, labels, counts.view(*size[:2], *bins)
     if len(classes):
         best, slot = activation.max(dim=0)
     else:
-        best = slot = torch.zeros_like(truth, dtype=torch.uint8)
+        best, slot = truth.new_zeros(truth.shape, dtype=torch.float32), 0
+    reached = _bins(as_unit(best), None if saliency is None else as_unit(saliency), *edges, soft)
+    row = place[truth.clamp(min=0).long()].masked_fill(truth < 0, -1)
+    keys = (row * size[1] + slot) * size[2] + reached
+    total = size[0] * size[1] * size[2]
+    counts = torch.bincount(keys.where(row >= 0, total).flatten(), minlength=total + 1)
+    return truths, labels, counts[:total].view(*size[:2], *bins)
+
+
+def _bins(
+    best: Tensor, saliency: Tensor | None, taus: Tensor, sal_thresholds: Tensor, soft: bool
+) -> Tensor:
+    """Thresholds that activations and saliency in [0, 1] reach, as one number for both."""
+    columns = max(len(sal_thresholds), 1) + 1
     if saliency is None:
-        reached, above = _look_up(best, taus, strict=True), torch.ones((), dtype=torch.int64)
+        return _reached(best, taus, strict=True) * columns + 1
+    if soft:
+        best, above = best.where(best > 1 - saliency, 0), (saliency > 0).long()
     else:
-        if soft:
-            unit, b = as_unit(best), as_unit(saliency)
-            best, above = unit.where(unit > 1 - b, 0), (b > 0).long()
-        else:
-            above = _look_up(saliency, sal_thresholds, strict=True)
-        reached = _look_up(best, taus, strict=False)
-    labels = classes + 1 if len(classes) else classes.new_zeros(1)
-    truth = truth.long()
-    counted = (truth >= 0) & (truth < num_classes) & (truth != ignore_index)
-    present = torch.bincount(truth[counted], minlength=num_classes) > 0
-    truths = present.nonzero()[:, 0]
-    place = present.cumsum(0) - 1
-    rows = place[truth.where(counted, 0)]
-    bins = len(taus) + 1, max(len(sal_thresholds), 1) + 1
-    keys = ((rows * len(labels) + slot) * bins[0] + reached) * bins[1] + above
-    size = len(truths) * len(labels) * bins[0] * bins[1]
-    counts = torch.bincount(keys.where(counted, size).flatten(), minlength=size + 1)
-    return truths, labels, counts[:size].view(len(truths), len(labels), *bins)
+        above = _reached(saliency, sal_thresholds, strict=True)
+    return _reached(best, taus, strict=False) * columns + above
 
 
 @one_thread()
@@ -113,16 +130,9 @@ def sweep_confusions(histogram: Tensor, ignore: bool = False) -> Tensor:
     return matrices
 
 
-def _look_up(values: Tensor, thresholds: Tensor, strict: bool) -> Tensor:
-    """How many thresholds a value is above or, unless ``strict``, equal to; 0 for the value 0."""
-    if values.dtype == torch.uint8:
-        table = _reached(byte_thresholds().to(values.device), thresholds, strict)
-        return table[values.long()]
-    return _reached(values.float(), thresholds, strict)
-
-
 def _reached(values: Tensor, thresholds: Tensor, strict: bool) -> Tensor:
-    count = torch.bucketize(values, thresholds.to(values.device), right=not strict)
+    """How many thresholds a value is above or, unless ``strict``, equal to; 0 for the value 0."""
+    count = torch.bucketize(values.contiguous(), thresholds, right=not strict)
     return count.masked_fill(values == 0, 0)  # a tie with the background, whatever the threshold
 
 
