@@ -23,7 +23,15 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('images', help='folder of the images')
     parser.add_argument('out', help='folder to write to')
-    parser.add_argument('--method', required=True, choices=METHODS, help='the operator')
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument('--method', choices=METHODS, help='the operator')
+    kind.add_argument(
+        '--oracle',
+        choices=('good', 'fair', 'poor'),
+        help='for comparison only: true foreground of --truth, made worse to this degree; the bed '
+        'marks such maps as made from masks',
+    )
+    parser.add_argument('--truth', metavar='DIR', help='true masks, for --oracle')
     parser.add_argument('--ids', help='text file of image ids (default: all of IMAGES)')
     parser.add_argument(
         '--processes', type=int, help='number of processes (default: one for every CPU)'
@@ -36,11 +44,14 @@ def parse_args() -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     from mmwsss.datasets.converters.common import read_ids
-    from mmwsss.stages import SaliencyFromImages, run_folder
+    from mmwsss.stages import SaliencyFromImages, SaliencyFromTruth, run_folder
 
-    task = SaliencyFromImages(args.method)
+    if bool(args.truth) != bool(args.oracle):
+        raise ValueError('--oracle needs --truth, and nothing else does')
+    task = SaliencyFromTruth(args.oracle) if args.oracle else SaliencyFromImages(args.method)
+    source = args.truth or args.images
     ids = read_ids(args.ids) if args.ids else None
-    count = run_folder(task, args.images, args.images, args.out, ids, args.processes, args.restart)
+    count = run_folder(task, source, args.images, args.out, ids, args.processes, args.restart)
     print(f'\n{count} images done; saliency maps are in {args.out}')
 
 

@@ -148,7 +148,7 @@ class PNGSource(ActivationSource):
 def _grey(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
-            mode, values = image.mode, np.asarray(image)
+            mode, values = image.mode, np.array(image)
     except FileNotFoundError:
         raise
     except Exception as error:  # PIL's decoders raise whatever the broken bytes lead to

@@ -119,7 +119,7 @@ def read_grey(path: str | os.PathLike) -> tuple[np.ndarray, str]:
         with Image.open(path) as image:
             mode = image.mode
             deep = mode.startswith('I') or mode == 'F'
-            values = None if deep else np.asarray(image.convert('L'))
+            values = None if deep else np.array(image.convert('L'))
     except FileNotFoundError:
         raise
     except Exception as error:  # PIL's decoders raise whatever the broken bytes lead to

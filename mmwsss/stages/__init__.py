@@ -5,7 +5,7 @@ from .crf import LowHighFromCAMs, MasksFromCAMs, MasksFromMasks
 from .folder import FolderTask, run_folder
 from .launch import Launch
 from .pipeline import Pipeline
-from .saliency import LabelRule, MasksFromSaliency, SaliencyFromImages
+from .saliency import LabelRule, MasksFromSaliency, SaliencyFromImages, SaliencyFromTruth
 from .scores import ScoresFromCAMs, TwoLabelsFromCAMs
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     'MasksFromSaliency',
     'Pipeline',
     'SaliencyFromImages',
+    'SaliencyFromTruth',
     'ScoresFromCAMs',
     'TwoLabelsFromCAMs',
     'config_stages',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +16,12 @@ import torch
 from ..datasets.activation_source import Maps, fit_maps
 from ..datasets.saliency_source import SaliencySource, fit_saliency
 from ..ops.saliency import quantize, saliency_guided_label
+from ..ops.saliency.degraded import LEVELS, degraded
 from ..ops.saliency.operators import OPERATORS
 from ..registry import TASK_UTILS
 from ..stores.cam_store import load_cam
 from ..utils.checks import check_choice, check_range
-from ..utils.io import write_mask
+from ..utils.io import IGNORE, read_mask, write_mask
 
 
 @dataclass(frozen=True)
@@ -180,3 +182,48 @@ class SaliencyFromImages:
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         batch = torch.from_numpy(image).permute(2, 0, 1)[None]
         write_mask(target, quantize(OPERATORS[self.method](batch)[0]).numpy())
+
+
+@TASK_UTILS.register_module()
+@dataclass(frozen=True)
+class SaliencyFromTruth:
+    """True foreground made worse: what a better or poorer saliency model would change.
+
+    An upper bound for experiments. It uses masks, and the folder says so
+    (:data:`USES_MASKS`).
+
+    Attributes:
+        level: One of :data:`mmwsss.ops.saliency.degraded.LEVELS`.
+
+    Raises:
+        ValueError: Another level.
+    """
+
+    level: str
+
+    source_suffix: ClassVar[str] = '.png'
+    target_suffix: ClassVar[str] = '.png'
+
+    def __post_init__(self) -> None:
+        check_choice('level', self.level, LEVELS)
+
+    def check_sources(self, sources: Sequence[Path]) -> None:
+        """Masks are read one by one."""
+
+    def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
+        mask = read_mask(source)
+        _check_same_size(source, mask.shape, image.shape[:2])
+        foreground = torch.from_numpy((mask > 0) & (mask < IGNORE))
+        seed = zlib.crc32(source.stem.encode())
+        write_mask(target, quantize(degraded(foreground, self.level, seed)).numpy())
+
+
+USES_MASKS = frozenset({SaliencyFromTruth.__name__})
+"""Tasks whose saliency maps have seen masks of the classes."""
+
+
+def _check_same_size(path: Path, size: tuple[int, int], expected: tuple[int, int]) -> None:
+    if tuple(size) != tuple(expected):
+        raise ValueError(
+            f'{path} is {size[0]} x {size[1]}, its image {expected[0]} x {expected[1]}'
+        )

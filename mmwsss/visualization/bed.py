@@ -123,10 +123,11 @@ def draw_bars(
     axes.set_yticks(places, labels)
     axes.invert_yaxis()
     axes.set(xlabel='mIoU (%)')
+    axes.margins(y=0.02)
     if any(marks):
-        axes.set_title('* the saliency has seen masks of the same classes', fontsize=9)
+        axes.set_xlabel('mIoU (%); * the saliency has seen masks of the same classes')
     axes.grid(alpha=0.3, axis='x')
-    axes.legend(fontsize=8, loc='lower right')
+    figure.legend(fontsize=8, loc='outside upper right', ncols=4)
     return figure
 
 

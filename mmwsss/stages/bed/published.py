@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ...datasets.converters.bed_archives import MODELS
 from ...utils.text import read_json
 
 _FILE = Path(__file__).parents[2] / 'assets/wsss_bed.json'
@@ -57,46 +58,13 @@ def published_tables() -> PublishedTables:
     )
 
 
-_MODELS = ('DSS', 'PFAN', 'PoolNet', 'VST')
-_VOC_DATA = ('MSRA', 'MSRA_HKU', 'DUTS', 'COCO', 'COCO20')
-_COCO_DATA = _VOC_DATA[:3]
-
-
-def _saliencies(data: tuple[str, ...]) -> list[str]:
-    return [f'{model}_{name}' for model in _MODELS for name in data]
-
-
-def activation_keys() -> list[str]:
-    """The 87 archives of activation maps that were released (``act_maps``)."""
-    voc = [*_saliencies(_VOC_DATA), 'MOVE', 'DeepUSPS']
-    shipped = [f'sal_{name}' for name in ('OAA', 'DRS', 'EDAM', 'EPS', 'L2G')]
-    coco = [*_saliencies(_COCO_DATA), 'MOVE']
-    return [
-        *(f'VOC2012_{name}' for name in ('CAM', 'OAA', 'MCIS', 'DRS', 'EDAM')),
-        *(f'VOC2012_{name}_{s}' for name in ('EPS', 'L2G') for s in (*voc, *shipped)),
-        *(f'COCO_{name}' for name in ('CAM', 'DRS')),
-        *(f'COCO_{name}_{s}' for name in ('EPS', 'L2G') for s in coco),
-    ]
-
-
-def saliency_keys() -> list[str]:
-    """The 43 archives of saliency maps that were released (``sal_maps``)."""
-    return [
-        *(f'VOC2012_{s}' for s in ('MOVE', 'DeepUSPS')),
-        *(f'VOC2012_sal_{s}' for s in ('OAA', 'DRS', 'EDAM', 'EPS', 'L2G')),
-        *(f'VOC2012_{s}' for s in _saliencies(_VOC_DATA)),
-        *(f'COCO2014_{s}' for s in ('MOVE', 'DeepUSPS', 'sal_EPS', 'sal_L2G')),
-        *(f'COCO2014_{s}' for s in _saliencies(_COCO_DATA)),
-    ]
-
-
 def origin_of(saliency: str | None) -> str:
     """What a saliency map was learned from, by the name of its archive or operator."""
     if saliency is None:
         return 'no saliency'
     if saliency.endswith(('_COCO', '_COCO20')):
         return 'trained on masks of the same classes'
-    if saliency.startswith(tuple(f'{model}_' for model in _MODELS)):
+    if saliency.startswith(tuple(f'{model}_' for model in MODELS)):
         return 'trained on masks of salient objects'
     if saliency in ('MOVE', 'DeepUSPS'):
         return 'learned without masks'

@@ -14,7 +14,8 @@ from ...datasets.activation_source import SOURCES, ActivationSource, MaskSource,
 from ...datasets.label_list import LabelList
 from ...datasets.saliency_source import ConstantSaliency, SaliencySource
 from ...utils.checks import check_choice
-from ..saliency import PUBLISHED, LabelRule
+from ...utils.provenance import RECORD, read_record
+from ..saliency import PUBLISHED, USES_MASKS, LabelRule, SaliencyFromImages
 from .published import origin_of
 
 NO_SALIENCY = 'none'
@@ -102,8 +103,8 @@ def parse_source(text: str, preset: bool = True) -> BedSource:
 def parse_saliency(text: str) -> BedSaliency:
     """``none``, ``NAME=FOLDER[:masks]`` or ``NAME=const:VALUE``.
 
-    ``masks`` says that masks of the classes are behind the maps; of names that end with ``_COCO``
-    or ``_COCO20``, as the released ones do, it is known.
+    ``masks`` says that masks of the classes are behind the maps. It is known of released ones by
+    their names (``_COCO``, ``_COCO20``), and of those that our tasks have made.
 
     Raises:
         ValueError: Something else.
@@ -120,10 +121,19 @@ def parse_saliency(text: str) -> BedSaliency:
             raise ValueError(f'saliency {text}: const:VALUE needs a number in [0, 1]') from None
         return BedSaliency(name, value, 'one value for all pixels')
     folder, words = _split_words(rest, {'masks'})
-    origin = origin_of(name)
-    if words:
-        origin = 'made from masks of the same classes'
-    return BedSaliency(name, Path(folder), origin, bool(words) or 'same classes' in origin)
+    origin = 'made from masks of the same classes' if words else _origin(name, Path(folder))
+    return BedSaliency(name, Path(folder), origin, 'same classes' in origin)
+
+
+def _origin(name: str, folder: Path) -> str:
+    """What is known of a folder of ours by its record, and of a released one by its name."""
+    record = folder / RECORD
+    made = read_record(record)['settings'] if record.is_file() else {}
+    if made.get('kind') in USES_MASKS:
+        return f'made from masks of the same classes ({made.get("level")})'
+    if made.get('kind') == SaliencyFromImages.__name__:
+        return f'{made["method"].replace("_", " ")}, without learning'
+    return origin_of(name)
 
 
 def parse_numbers(text: str, what: str) -> tuple[float, ...]:
