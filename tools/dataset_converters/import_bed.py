@@ -23,6 +23,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('out', type=Path, help='folder to write to')
     parser.add_argument('--keys', nargs='+', metavar='KEY', help='only these (default: all found)')
     parser.add_argument('--labels', type=Path, help='also turn this *_cls.txt into image labels')
+    parser.add_argument('--classes', default='voc12', help='its classes: voc12 (default), coco14')
     parser.add_argument(
         '--restart', action='store_true', help='throw away what OUT holds of other settings'
     )
@@ -51,8 +52,7 @@ def run(args: argparse.Namespace) -> None:
     absent = len(activation_keys()) + len(saliency_keys()) - len(found)
     print(f'{len(found)} archives found, {absent} of the released ones are not in {args.archives}')
     if args.labels:
-        dataset = 'coco14' if next(iter(found)).startswith('COCO') else 'voc12'
-        names = foreground_names(dataset)
+        names = foreground_names(args.classes)
         labels = read_label_list(args.labels, names)
         named = {key: [names[c] for c in classes] for key, classes in labels.items()}
         write_label_file(args.out / f'{args.labels.stem}.json', named)
