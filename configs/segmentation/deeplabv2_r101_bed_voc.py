@@ -1,4 +1,4 @@
-# The network of WSSS-BED on VOC, from saliency-guided labels of train_aug, started from ImageNet only.
+# The network of WSSS-BED on VOC, from labels of train_aug by its rule; begins from ImageNet.
 # The published tables started from masks of COCO: deeplabv2_r101_bed-coco-init_voc.py.
 # As released, its code trains on the 1464 images of train, with mixed precision (--amp):
 # --cfg-options train_dataloader.dataset.split=train. It reports the best of many validations by the
