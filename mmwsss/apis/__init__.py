@@ -2,6 +2,7 @@ from ..stages import Launch, Pipeline, run_folder
 from ..stages.evaluate import PredictionFolder, eval_folder
 from ..stages.launch import load_config
 from ..stages.predict import make_pseudo_masks
+from .bed import run_bed
 from .pseudo_data import make_pseudo_data
 from .sweep_walk import sweep_walk
 from .test import test_from_cfg
@@ -17,6 +18,7 @@ __all__ = [
     'load_config',
     'make_pseudo_data',
     'make_pseudo_masks',
+    'run_bed',
     'run_folder',
     'sweep_walk',
     'test_from_cfg',

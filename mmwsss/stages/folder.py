@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from ..utils.checks import check_apart, check_range, check_unique, some, spelling_hint
-from ..utils.images import find_images, read_rgb
+from ..utils.images import find_images, read_rgb, scan_images
 from ..utils.io import list_files
 from ..utils.parallel import map_parallel
 from ..utils.provenance import claim
@@ -25,7 +25,9 @@ class FolderTask(Protocol):
     ``dict(run='folder', task=dict(type='mmwsss.Name', ...), source=, images=, out=)`` is a stage.
 
     Attributes:
-        source_suffix, target_suffix: Of the files that it reads and writes.
+        source_suffix, target_suffix: Of the files that it reads and writes. Without a
+            ``source_suffix`` the images themselves are the sources.
+        beside: May be there: ``{folder: suffix}`` of what it reads besides, for every image.
     """
 
     source_suffix: ClassVar[str]
@@ -72,7 +74,15 @@ def run_folder(
             killed.
     """
     check_range('processes', processes, 1, integer=True)
-    check_apart({'out': out_dir}, {'the source folder': source_dir, 'the image folder': image_dir})
+    beside = files_beside(task)
+    check_apart(
+        {'out': out_dir},
+        {
+            'the source folder': source_dir,
+            'the image folder': image_dir,
+            **{f'{folder}, which the task reads': folder for folder in beside},
+        },
+    )
     sources = find_sources(source_dir, task.source_suffix, ids)
     ids = list(sources)
     images = find_images(image_dir, ids)
@@ -83,7 +93,8 @@ def run_folder(
         images=os.path.realpath(image_dir),
         **{name: value for name, value in asdict(task).items() if name != 'palette'},
     )
-    inputs = {key: (images[key], sources[key]) for key in ids}
+    further = [find_sources(folder, suffix, ids) for folder, suffix in beside.items()]
+    inputs = {key: (images[key], sources[key], *(f[key] for f in further)) for key in ids}
     done = claim(out_dir, task.target_suffix, settings, inputs, restart)
     todo = [
         (images[key], sources[key], Path(out_dir) / f'{key}{task.target_suffix}')
@@ -102,12 +113,14 @@ def run_folder(
 def find_sources(
     folder: str | os.PathLike, suffix: str, ids: Sequence[str] | None = None
 ) -> dict[str, Path]:
-    """Files ``<id><suffix>`` of given ids, or all of a folder.
+    """Files ``<id><suffix>`` of given ids, or all of a folder; pictures without a suffix.
 
     Raises:
         FileNotFoundError: There is none, or some are missing (counted and named).
         ValueError: An id is given twice.
     """
+    if not suffix:
+        return scan_images(folder).found if ids is None else find_images(folder, ids)
     sources = list_files(folder, suffix)
     if not sources:
         there = os.path.isdir(folder)
@@ -125,6 +138,11 @@ def find_sources(
             f'{hint}'
         )
     return {key: sources[key] for key in ids}
+
+
+def files_beside(task: FolderTask) -> dict[str, str]:
+    """``{folder: suffix}`` of what a task reads besides source and image."""
+    return getattr(task, 'beside', {})
 
 
 def _one(task: FolderTask, files: tuple[Path, Path, Path]) -> str:

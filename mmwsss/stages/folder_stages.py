@@ -19,7 +19,7 @@ from ..utils.io import list_files
 from ..utils.provenance import RECORD, digest_stamps, drop_leftovers
 from ..utils.text import read_json
 from .evaluate import CONVENTIONS, PredictionFolder, eval_folder
-from .folder import find_sources, run_folder
+from .folder import files_beside, find_sources, run_folder
 from .stage import Stage, check_folders, register_stage
 
 # what decides the kind of a dense_crf stage, and the settings that only this kind has
@@ -59,13 +59,18 @@ class FolderStage(Stage):
 
     def reads(self, made: Collection[str]) -> list[str]:
         source, images = self.spec['source'], self.spec['images']
-        check_folders({source: 'source', images: 'images'}, made)
+        beside = files_beside(self.task)
+        named = dict.fromkeys(beside, 'of the task')
+        check_folders({source: 'source', images: 'images', **named}, made)
         ids = self.ids()
         if os.path.realpath(source) not in made:
             ids = list(find_sources(source, self.task.source_suffix, ids))
         if ids and os.path.realpath(images) not in made:
             find_images(images, ids)
-        return [source, images]
+        for folder, suffix in beside.items():
+            if ids and os.path.realpath(folder) not in made:
+                find_sources(folder, suffix, ids)
+        return [source, images, *beside]
 
     def ids(self) -> list[str] | None:
         """Those of the split list; None: all of the source."""
@@ -77,11 +82,14 @@ class FolderStage(Stage):
     def files(self) -> dict[str, Any]:
         sources = find_sources(self.spec['source'], self.task.source_suffix, self.ids())
         images = find_images(self.spec['images'], sources)
-        return {
+        found = {
             'ids': list_digest(sources),
             'source': digest_stamps(sources.values()),
             'images': digest_stamps(images.values()),
         }
+        for folder, suffix in files_beside(self.task).items():
+            found[folder] = digest_stamps(find_sources(folder, suffix, list(sources)).values())
+        return found
 
     def run(self, digest: str) -> dict[str, Any]:
         source, images, out = (self.spec[key] for key in ('source', 'images', 'out'))

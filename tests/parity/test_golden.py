@@ -16,4 +16,4 @@ def test_golden_case(path):
 def test_cases_were_found():
     assert CASES, f'no golden case under {ROOT} for any of {METHODS}'
     if ROOT == STORED:
-        assert len(CASES) == 243
+        assert len(CASES) == 246

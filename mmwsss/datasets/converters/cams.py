@@ -47,7 +47,7 @@ def read_official_cam(
         ValueError: Truncated, of another layout, with other objects than arrays, or with
             classes or values out of range.
     """
-    content = _read_dictionary(path)
+    content = read_dictionary(path)
     try:
         labels, maps = _labels_and_maps(content, field)
         if maps.dtype.kind not in 'fiub':
@@ -144,7 +144,13 @@ def _check_turn(path: Path, picture: Path, shape: tuple[int, int], size: tuple[i
         )
 
 
-def _read_dictionary(path: str | os.PathLike) -> dict:
+def read_dictionary(path: str | os.PathLike) -> dict:
+    """Read a dictionary saved with ``numpy.save``, building nothing but arrays and plain values.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Truncated, something else, or with other objects.
+    """
     remedy = 'expected a dictionary of arrays saved with numpy.save'
     try:
         with open(path, 'rb') as file:

@@ -1,4 +1,4 @@
-"""WSSS-BED (official code: clovaai/WSSS-BED): its classifier, views and segmentation network."""
+"""WSSS-BED (official code: clovaai/WSSS-BED): its label rule, classifier and networks."""
 
 from pathlib import Path
 
@@ -13,15 +13,59 @@ from mmwsss.converters.deeplab import convert_deeplab
 from mmwsss.converters.psa import convert_psa
 from mmwsss.engine.schedulers import StepwisePolyLR
 from mmwsss.ops.cam import merge_cams
+from mmwsss.ops.confusion import segmentation_scores
 from mmwsss.ops.dense_crf import dense_crf
 from mmwsss.ops.multi_view import make_resize, view_batches
 from mmwsss.ops.resize import resize_label, upsample
+from mmwsss.ops.saliency import quantize, saliency_guided_label
+from mmwsss.ops.saliency.sweep import joint_histogram, sweep_confusions
 
 from ..harness import Case, close, close_to_max, crf_arguments, exact, marginals
 from ..networks import MEAN, STD, imagenet_normalised, network, rgb_inputs
 
-PENDING = ('label_rule', 'threshold_sweep')
 CONFIGS = Path(__file__).parents[3] / 'configs/_base_'
+
+
+def label_rule(case: Case) -> dict:
+    maps, classes = case.tensor('in_activation'), case.tensor('in_classes').long()
+    saliency = case.tensor('in_saliency')
+    labels = []
+    for sal_thresh, tau, ignore, without in case['param_table'].tolist():
+        given = dict(saliency=None) if without else dict(saliency=saliency, ignore=bool(ignore))
+        labels.append(saliency_guided_label(maps, classes, tau=tau, sal_thresh=sal_thresh, **given))
+    return dict(out_label=torch.stack(labels))
+
+
+def threshold_sweep(case: Case) -> dict:
+    taus, thresholds = case.tensor('param_atm_thresh'), case.tensor('param_sal_thresh')
+    binary = _confusions(case, taus, thresholds).transpose(0, 1)
+    scores = segmentation_scores(binary)
+    without = segmentation_scores(_confusions(case, taus)[:, 0])
+    return dict(
+        out_confusion=binary[..., :-1],
+        out_miou=scores['miou'],
+        out_miou_valid=segmentation_scores(binary, empty='gt_present')['miou'],
+        out_iou=scores['iou'],
+        out_miou_wo_sal=without['miou'],
+    )
+
+
+def _confusions(case: Case, taus: torch.Tensor, thresholds: torch.Tensor | None = None):
+    """All images in one pass; without ``thresholds`` the saliency is not used."""
+    count = case['out_iou'].shape[-1]
+    given = {} if thresholds is None else dict(sal_thresholds=thresholds)
+    bins = len(taus) + 1, len(given.get('sal_thresholds', [0])) + 1
+    total = torch.zeros(count, count, *bins, dtype=torch.int64)
+    images = (case.tensor(f'in_{name}') for name in ('activation', 'classes', 'saliency', 'gt'))
+    for maps, classes, saliency, truth in zip(*images, strict=True):
+        used = classes >= 0
+        maps, classes = maps[used], classes[used].long()
+        saliency = saliency if given else None
+        rows, columns, counts = joint_histogram(
+            maps, classes, saliency, truth, taus, num_classes=count, **given
+        )
+        total[rows[:, None], columns] += counts
+    return sweep_confusions(total)
 
 
 def cam_multiscale(case: Case) -> dict:
@@ -38,7 +82,7 @@ def cam_multiscale(case: Case) -> dict:
         out,
         out_sum=sum(upsample(view, image.shape[:2]) for view in views),
         out_norm=cam,
-        out_png=(255 * cam).round(),
+        out_png=quantize(cam),
     )
 
 
@@ -128,6 +172,8 @@ def _bytes(ours: np.ndarray, golden: np.ndarray) -> str:
 
 
 ADAPTERS = dict(
+    label_rule=label_rule,
+    threshold_sweep=threshold_sweep,
     cam_multiscale=cam_multiscale,
     resnet38_cls=resnet38_cls,
     crf=crf,
@@ -136,6 +182,9 @@ ADAPTERS = dict(
 )
 
 TOLERANCES = {
+    'label_rule/*': exact,
+    'threshold_sweep/out_confusion': exact,
+    'threshold_sweep/*': close(1e-6),
     'cam_multiscale/out_input*': close(2e-2),
     'cam_multiscale/out_png': _bytes,
     'cam_multiscale/*': close(1e-5),

@@ -1,0 +1,270 @@
+"""The bed of activation and saliency sources, as the command line calls it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..datasets.class_names import NAMED, foreground_names
+from ..datasets.converters.common import read_ids
+from ..datasets.label_list import read_label_list
+from ..datasets.mini_render import write_mini
+from ..ops.dense_crf import crf_parameters
+from ..stages import Launch
+from ..stages.bed import Bed, parse_numbers, parse_saliency, parse_source, retrain
+from ..stages.bed.report import write_reports
+from ..stages.bed.retrain import write_labels
+from ..stages.bed.scores import Scores, score, write_csv
+from ..stages.saliency import LabelRule
+from ..utils.checks import check_choice, check_range
+
+ROOTS = {'voc12': 'data/VOCdevkit/VOC2012', 'coco14': 'data/coco2014', 'mini': 'data/mini'}
+
+
+@dataclass(frozen=True)
+class BedSplit:
+    """Where the images of a split lie.
+
+    Attributes:
+        ids: Image ids.
+        images, truth: Folders of the images and of the true masks; None: not known.
+    """
+
+    ids: list[str]
+    images: Path | None
+    truth: Path | None
+
+
+def find_split(dataset: str, split: str, data_root: str | None = None) -> BedSplit:
+    """A split of a data set by its name, or a list of ids.
+
+    Args:
+        dataset: ``'voc12'``, ``'coco14'``, ``'mini'``, or a class list.
+        split: Name of a split, or a text file of ids, whose folders are those of ``train``.
+        data_root: Where the data set lies; None: where it usually does.
+
+    Raises:
+        FileNotFoundError: No such list.
+        ValueError: No such split.
+    """
+    if dataset not in NAMED:
+        return BedSplit(read_ids(split), None, None)
+    root = Path(data_root or ROOTS[dataset])
+    if dataset == 'mini':
+        write_mini(root)
+    splits = NAMED[dataset].SPLITS
+    if os.path.isfile(split):
+        ids, known = read_ids(split), splits['train']
+    else:
+        check_choice('split', split, splits)
+        known = splits[split]
+        ids = read_ids(root / known.ann_file)
+    truth = None if known.masks is None else root / known.masks
+    return BedSplit(ids, root / known.images, truth)
+
+
+def run_bed(
+    dataset: str,
+    source: Sequence[str],
+    out: str | os.PathLike,
+    saliency: Sequence[str] | None = None,
+    split: str = 'train',
+    data_root: str | None = None,
+    gt: str | None = None,
+    labels: str | None = None,
+    limit: int | None = None,
+    tau: str = '0:0.95:0.05',
+    sal_thresh: str = '0.2',
+    preset: str = 'official',
+    check: bool = False,
+    write_labels: str | None = None,
+    write_split: str | None = None,
+    images: str | None = None,
+    retrain: str | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    retrain_crf: str | None = None,
+    retrain_options: dict | None = None,
+    launcher: str = 'none',
+    gpus: int = 1,
+    tools: Path = Path('tools'),
+    workers: int | None = None,
+    **settings: Any,
+) -> Iterator[str]:
+    """Judge every source with every saliency; arguments are the options of ``tools/wsss_bed.py``.
+
+    Args:
+        dataset, split, data_root: See :func:`find_split`.
+        source, saliency: See :func:`mmwsss.stages.bed.parse_source` and ``parse_saliency``.
+        out: Folder of everything that is written.
+        gt, labels, images: Places of true masks, image labels and images.
+        limit: Only so many images.
+        tau, sal_thresh: See :func:`mmwsss.stages.bed.parse_numbers`.
+        preset: ``'official'`` or ``'none'``.
+        check: Only look at the files.
+        write_labels: ``'best'``, ``'preset'`` or ``'tau=T,s=S'``.
+        write_split: Images that get labels.
+        retrain, seeds, retrain_crf, retrain_options: Config of a network, and how it is trained.
+        launcher, gpus, tools: See :class:`mmwsss.stages.Launch`.
+        workers: Processes.
+        settings: Of :class:`mmwsss.stages.bed.Bed`.
+
+    Yields:
+        Lines to show.
+
+    Raises:
+        FileNotFoundError, RuntimeError, ValueError: As the parts raise them.
+    """
+    check_range('limit', limit, 1, integer=True)
+    check_choice('preset', preset, ('official', 'none'))
+    if retrain_crf is not None:
+        crf_parameters(retrain_crf)
+    if (retrain_options or retrain_crf) and not retrain:
+        raise ValueError('--retrain-options and --retrain-crf belong to --retrain')
+    launch = Launch(launcher, gpus, tools)
+    chosen = write_labels or ('preset' if retrain else None)
+    fixed = _parse_choice(chosen)
+    classes = foreground_names(dataset)
+    found = find_split(dataset, split, data_root)
+    truth = Path(gt) if gt else found.truth
+    if truth is None:
+        raise ValueError(f'the split {split} has no true masks: give --gt')
+    taus, thresholds = parse_numbers(tau, '--tau'), parse_numbers(sal_thresh, '--sal-thresh')
+    if fixed:
+        taus = tuple(sorted({*taus, fixed[0]}))
+        thresholds = tuple(sorted({*thresholds, fixed[1]}))
+    bed = Bed(
+        dataset,
+        classes,
+        found.ids[:limit],
+        truth,
+        [parse_source(text, preset == 'official') for text in source],
+        [parse_saliency(text) for text in saliency or ['none']],
+        taus,
+        thresholds,
+        Path(out),
+        None if labels is None else read_label_list(labels, classes),
+        processes=workers,
+        **settings,
+    )
+    target = None
+    if chosen:
+        target = _label_target(bed, found, write_split, images, dataset, data_root)
+    lines = bed.check()
+    if check:
+        yield f'{len(bed.ids)} images, {len(bed.cells)} cells: {len(lines) or "no"} findings'
+        return
+    cells = bed.run()
+    write_reports(bed, cells)
+    if target is not None:
+        retrained = {}
+        for one in (score(cell, bed.ignore_eval) for cell in cells):
+            if one.cell.source.kind == 'mask':
+                masks = one.cell.source.folder
+            else:
+                masks = _write(bed, one, chosen, fixed, target, labels)
+                yield f'{one.cell.name}: labels are in {masks}'
+            if retrain:
+                retrained[one.cell.name] = _retrain(
+                    bed, one, retrain, masks, seeds, retrain_options, retrain_crf, launch
+                )
+        if retrain:
+            write_csv(bed.out / 'retrained.csv', _retrained_rows(retrained, seeds))
+            write_reports(bed, cells, retrained)
+    yield f'\n{len(cells)} cells on {len(bed.ids)} images: {bed.out / "index.html"}'
+
+
+def _parse_choice(chosen: str | None) -> tuple[float, float] | None:
+    if chosen in (None, 'best', 'preset'):
+        return None
+    try:
+        parts = dict(part.split('=') for part in chosen.split(','))
+        values = float(parts.pop('tau')), float(parts.pop('s'))
+    except (KeyError, ValueError):
+        parts = {'?': chosen}
+    if parts:
+        raise ValueError(f'--write-labels must be best, preset or tau=T,s=S, got {chosen!r}')
+    LabelRule(*values)
+    return values
+
+
+def _label_target(
+    bed: Bed,
+    split: BedSplit,
+    write_split: str | None,
+    images: str | None,
+    dataset: str,
+    data_root: str | None,
+) -> BedSplit:
+    found = split if write_split is None else find_split(dataset, write_split, data_root)
+    folder = Path(images) if images else found.images
+    if folder is None:
+        raise ValueError('labels need the sizes of the images: give --images')
+    return replace(found, ids=bed.ids if write_split is None else found.ids, images=folder)
+
+
+def _write(
+    bed: Bed,
+    one: Scores,
+    chosen: str,
+    fixed: tuple[float, float] | None,
+    target: BedSplit,
+    labels: str | None,
+) -> Path:
+    """Write the labels of a cell."""
+    cell = one.cell
+    if chosen == 'best':
+        rule = one.rule(one.best)
+    elif fixed:
+        column = 0 if cell.saliency.place is None else cell.sal_thresholds.index(fixed[1])
+        rule = one.rule((cell.taus.index(fixed[0]), column))
+    elif one.preset is None:
+        raise ValueError(
+            f'{cell.name} has no published settings: name some (--source NAME=DIR:preset=CAM), or '
+            'say --write-labels best or tau=T,s=S'
+        )
+    else:
+        rule = one.rule(one.preset)
+    out = bed.out / 'labels' / cell.name
+    palette = NAMED[bed.dataset].METAINFO['palette'] if bed.dataset in NAMED else None
+    write_labels(
+        out,
+        cell.source,
+        cell.saliency,
+        rule,
+        target.images,
+        target.ids,
+        len(bed.classes),
+        None if labels is None else read_label_list(labels, list(bed.classes)),
+        palette,
+        bed.quantise,
+        bed.resize,
+        bed.processes,
+        bed.restart,
+    )
+    return out
+
+
+def _retrain(
+    bed: Bed,
+    one: Scores,
+    config: str,
+    masks: Path,
+    seeds: Sequence[int],
+    options: dict | None,
+    crf: str | None,
+    launch: Launch,
+) -> list[float]:
+    work_dir = bed.out / 'retrain' / one.cell.name
+    return retrain(config, masks, work_dir, seeds, options, crf, launch, bed.restart)
+
+
+def _retrained_rows(
+    retrained: dict[str, list[float]], seeds: Sequence[int]
+) -> Iterator[dict[str, Any]]:
+    for name, values in retrained.items():
+        source, _, saliency = name.partition('__')
+        for seed, value in zip(seeds, values, strict=True):
+            yield dict(source=source, saliency=saliency, seed=seed, mIoU=f'{value:.4f}')

@@ -1,0 +1,279 @@
+"""What a run of the bed leaves: tables, a text, figures and one page."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...utils.io import atomic_write
+from ...visualization.bed import as_image, as_png, draw_bars, draw_curves, draw_heat
+from .published import published_tables
+from .run import Bed, Cell
+from .scores import Scores, best_row, result_rows, score, write_confusions, write_csv
+
+MAX_HEATS = 48
+Retrained = Mapping[str, Sequence[float]]
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}
+table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}
+th,td{border:1px solid #ccc;padding:.25rem .6rem;text-align:right;white-space:nowrap}
+th:first-child,td:first-child,td.text{text-align:left}
+th{background:#f3f3f3}td.best{background:#e3f1ff;font-weight:600}
+img{max-width:100%;height:auto}.grid{display:flex;flex-wrap:wrap;gap:1rem}.grid img{max-width:21rem}
+.note{background:#fff6e0;border-left:4px solid #e69f00;padding:.5rem 1rem;margin:1rem 0}
+code{background:#f3f3f3;padding:0 .2rem}
+"""
+
+
+@dataclass
+class Page:
+    """Parts of a page in HTML that needs nothing but itself."""
+
+    title: str
+    parts: list[str] = field(default_factory=list)
+
+    def heading(self, text: str) -> None:
+        """A heading of the second order."""
+        self.parts.append(f'<h2>{html.escape(text)}</h2>')
+
+    def notes(self, lines: Sequence[str]) -> None:
+        """Lines that must be seen."""
+        if lines:
+            items = ''.join(f'<li>{html.escape(line)}</li>' for line in lines)
+            self.parts.append(f'<div class="note"><ul>{items}</ul></div>')
+
+    def table(self, rows: Sequence[Sequence[str]]) -> None:
+        """Cells with the names of columns in the first row and of rows in the first column."""
+        head, *body = rows
+        lines = [''.join(f'<th>{html.escape(cell)}</th>' for cell in head)]
+        lines += [''.join(f'<td>{html.escape(cell)}</td>' for cell in row) for row in body]
+        self.parts.append('<table>' + ''.join(f'<tr>{line}</tr>' for line in lines) + '</table>')
+
+    def figures(self, images: Sequence[str]) -> None:
+        """Small figures beside each other."""
+        self.parts.append(f'<div class="grid">{"".join(images)}</div>')
+
+    def text(self) -> str:
+        """The page."""
+        title = html.escape(self.title)
+        return (
+            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+            f'<style>{_STYLE}</style></head><body><h1>{title}</h1>\n'
+            + '\n'.join(self.parts)
+            + '\n</body></html>\n'
+        )
+
+
+def write_reports(bed: Bed, cells: Sequence[Cell], retrained: Retrained | None = None) -> None:
+    """Write tables, confusion matrices, figures, ``report.md`` and the page ``index.html``.
+
+    Args:
+        bed: What was run.
+        cells: Its result.
+        retrained: mIoU on val of the networks of every seed, by the name of the cell.
+    """
+    scores = [score(cell, bed.ignore_eval) for cell in cells]
+    best = [best_row(one, bed.dataset) for one in scores]
+    retrained = retrained or {}
+    rows = [row for one in scores for row in result_rows(one, bed.classes)]
+    write_csv(bed.out / 'results.csv', rows)
+    write_csv(bed.out / 'best.csv', best)
+    write_confusions(bed.out / 'confusion.npz', cells)
+    tables = _tables(bed, scores, best, retrained)
+    with atomic_write(bed.out / 'report.md') as tmp:
+        tmp.write_text(_markdown(bed, tables), encoding='utf-8')
+    _write_page(bed, scores, best, tables, retrained)
+
+
+def _facts(bed: Bed) -> list[str]:
+    counted = {
+        'background': 'count as background',
+        'exclude': 'are not counted',
+        'miss': 'count as wrong, of no class',
+    }[bed.ignore_eval]
+    labels = 'those of every map' if bed.labels is None else 'given'
+    return [
+        f'{bed.dataset}: {len(bed.ids)} images, true masks of {bed.truth_dir}',
+        'mIoU in percent of label maps (of networks only where it says so), over the classes that '
+        'the truth has, background included',
+        f'predictions of 255 {counted}; mIoU_excluded in results.csv leaves them out',
+        f'classes of an image: {labels}',
+        'maps are rounded to 8 bits' if bed.quantise else 'maps are compared as floats',
+        'best thresholds were found on the ground truth of these very images: an upper bound, not '
+        'a setting that weak supervision could choose',
+    ]
+
+
+def _tables(
+    bed: Bed, scores: Sequence[Scores], best: Sequence[dict], retrained: Retrained
+) -> dict[str, list[list[str]]]:
+    """Tables by their title, the first row being the head."""
+    keep = [key for key in best[0] if any(row[key] for row in best)]
+    keep = [key for key in keep if not key.startswith('published')]
+    tables = {
+        'Best thresholds (found on the ground truth)': _matrix(
+            scores, lambda one: f'{one.miou[one.best]:.2f}'
+        )
+    }
+    if any(one.preset for one in scores):
+        tables['Published settings of the source'] = _matrix(
+            scores, lambda one: '' if one.preset is None else f'{one.miou[one.preset]:.2f}'
+        )
+    if retrained:
+        tables['Networks trained on the labels, val (mean ± deviation of the seeds)'] = _matrix(
+            scores, lambda one: _mean(retrained.get(one.cell.name))
+        )
+    published = published_tables().miou.get(bed.dataset)
+    if published:
+        tables['Published: networks on val'] = [
+            ['saliency', *published],
+            *(
+                [name, *('{}±{}'.format(*published[m][name]) for m in published)]
+                for name in next(iter(published.values()))
+            ),
+        ]
+    tables['All cells'] = [
+        [key.replace('_', ' ') for key in keep],
+        *([row[key] for key in keep] for row in best),
+    ]
+    return tables
+
+
+def _matrix(scores: Sequence[Scores], value: Any) -> list[list[str]]:
+    """Saliencies down, sources across."""
+    sources = list(dict.fromkeys(one.cell.source.name for one in scores))
+    saliencies = {one.cell.saliency.name: one.cell.saliency for one in scores}
+    found = {(one.cell.saliency.name, one.cell.source.name): value(one) for one in scores}
+    return [
+        ['saliency', *sources, 'saliency comes from'],
+        *(
+            [name, *(found.get((name, source), '') for source in sources), saliency.origin]
+            for name, saliency in saliencies.items()
+        ),
+    ]
+
+
+def _mean(values: Sequence[float] | None) -> str:
+    if not values:
+        return ''
+    deviation = f' ± {np.std(values, ddof=1):.1f}' if len(values) > 1 else ''
+    return f'{np.mean(values):.1f}{deviation}'
+
+
+def _markdown(bed: Bed, tables: Mapping[str, Sequence[Sequence[str]]]) -> str:
+    lines = ['# Activation sources x saliency sources', '', *(f'- {f}' for f in _facts(bed)), '']
+    if bed.warnings:
+        lines += ['## Found in the files', '', *(f'- {w}' for w in bed.warnings), '']
+    lines += ['## Inputs', '']
+    lines += [f'- source {s.name}: {s.folder}{_use(s)}' for s in bed.sources]
+    lines += [f'- saliency {s.name}: {s.place} ({s.origin})' for s in bed.saliencies]
+    for title, (head, *rows) in tables.items():
+        lines += ['', f'## {title}', '', _row(head), _row(['---'] * len(head)), *map(_row, rows)]
+    published = published_tables()
+    if bed.dataset in published.miou:
+        lines += ['', f'Published numbers: {published.source}.']
+    return '\n'.join(lines) + '\n'
+
+
+def _use(source: Any) -> str:
+    return '' if source.use_saliency else ' (labels are made without saliency)'
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f'| {" | ".join(cells)} |'
+
+
+def _write_page(
+    bed: Bed,
+    scores: Sequence[Scores],
+    best: Sequence[dict],
+    tables: Mapping[str, Sequence[Sequence[str]]],
+    retrained: Retrained,
+) -> None:
+    page = Page(f'{bed.dataset}: activation sources x saliency sources')
+    page.notes(_facts(bed))
+    if bed.warnings:
+        page.heading('Found in the files')
+        page.notes(bed.warnings)
+    page.heading('All cells')
+    bars = _bars(scores, retrained, bed.dataset)
+    _write_png(bed.out / 'bars.png', bars)
+    page.figures(
+        [as_image(bars, 'bars of all cells').replace('<img', '<img style="max-width:100%"')]
+    )
+    for title, rows in tables.items():
+        page.heading(title)
+        page.table(rows)
+    page.heading('mIoU over the activation threshold, at the best saliency threshold of each line')
+    maps = [one for one in scores if one.cell.source.kind != 'mask']
+    images = []
+    for name in dict.fromkeys(one.cell.source.name for one in maps):
+        curves = [
+            (one.cell.saliency.name, one.cell.taus, one.miou[:, one.best[1]])
+            for one in maps
+            if one.cell.source.name == name
+        ]
+        figure = draw_curves(curves, name)
+        _write_png(bed.out / f'tau_{name}.png', figure)
+        images.append(as_image(figure, f'curves of {name}'))
+    page.figures(images)
+    _add_heats(bed.out, page, maps)
+    with atomic_write(bed.out / 'index.html') as tmp:
+        tmp.write_text(page.text(), encoding='utf-8')
+
+
+def _add_heats(out: Path, page: Page, maps: Sequence[Scores]) -> None:
+    grids = [one for one in maps if len(one.cell.sal_thresholds) > 1]
+    if not grids:
+        return
+    page.heading('mIoU over both thresholds: circle best, square published')
+    shown = sorted(grids, key=lambda one: -one.miou[one.best])[:MAX_HEATS]
+    if len(shown) < len(grids):
+        page.notes([f'the best {MAX_HEATS} of {len(grids)} cells; all are in results.csv'])
+    values = np.concatenate([one.miou.ravel() for one in grids])
+    limits = float(np.nanmin(values)), float(np.nanmax(values))
+    images = []
+    for one in shown:
+        cell = one.cell
+        title = f'{cell.source.name} with {cell.saliency.name}'
+        figure = draw_heat(
+            cell.taus, cell.sal_thresholds, one.miou, title, one.best, one.preset, limits
+        )
+        _write_png(out / f'heat_{cell.source.name}_{cell.saliency.name}.png', figure)
+        images.append(as_image(figure, title))
+    page.figures(images)
+
+
+def _bars(scores: Sequence[Scores], retrained: Retrained, dataset: str) -> Any:
+    def pair(name: str) -> tuple[float, float] | None:
+        values = retrained.get(name)
+        if not values:
+            return None
+        return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+    find = published_tables().find
+    return draw_bars(
+        [f'{one.cell.source.name} + {one.cell.saliency.name}' for one in scores],
+        [float(one.miou[one.best]) for one in scores],
+        [None if one.preset is None else float(one.miou[one.preset]) for one in scores],
+        [one.cell.saliency.uses_masks for one in scores],
+        [
+            find(
+                dataset,
+                one.cell.source.name,
+                None if one.cell.saliency.place is None else one.cell.saliency.name,
+            )
+            for one in scores
+        ],
+        [pair(one.cell.name) for one in scores],
+    )
+
+
+def _write_png(path: Path, figure: Any) -> None:
+    with atomic_write(path) as tmp:
+        tmp.write_bytes(as_png(figure))
