@@ -27,7 +27,7 @@ from mmwsss.ops.pseudo_label import add_background, decide
 from mmwsss.ops.resize import resize_label, upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, stack_image_labels
-from mmwsss.utils.checks import check_choice, check_range
+from mmwsss.utils.checks import check_choice, check_flag, check_range
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,6 @@ class TestSettings:
                 f"test_cfg: {', '.join(changed)} (--tta, --crf) are for predict='seg'; remove them "
                 "for 'cam'"
             )
-
-
-def check_flag(name: str, value: object) -> None:
-    """Raise ValueError unless ``value`` is True or False."""
-    if not isinstance(value, bool):
-        raise ValueError(f'{name} must be True or False, got {value!r}')
 
 
 def _check_several(name: str, values: object, integer: bool = False) -> None:
