@@ -41,6 +41,7 @@ def load_model(cfg: Config, checkpoint: Path, device: str | None) -> tuple[nn.Mo
     from mmengine.device import get_device
     from mmengine.runner import load_checkpoint
 
+    from mmwsss.models.utils.class_check import check_classes
     from mmwsss.registry import MODELS
 
     model = MODELS.build(cfg.model)
@@ -48,23 +49,31 @@ def load_model(cfg: Config, checkpoint: Path, device: str | None) -> tuple[nn.Mo
         loaded = load_checkpoint(model, str(checkpoint), map_location='cpu', strict=True)
     except RuntimeError as error:
         raise ValueError(f'{checkpoint} does not fit the model of the config: {error}') from error
-    meta = loaded.get('meta', {}).get('dataset_meta') or dataset_meta(cfg)
+    said = loaded.get('meta', {})
+    check_classes(checkpoint, said, metainfo(cfg).get('classes'), cfg.filename or '')
+    meta = said.get('dataset_meta') or dataset_meta(cfg)
     return model.to(device or get_device()).eval(), meta
 
 
 def dataset_meta(cfg: Config) -> dict:
     """Classes and palette as the test data set of the config declares them."""
-    from mmwsss.registry import DATASETS
-
-    dataset = cfg.test_dataloader.dataset
-    meta = {**DATASETS.get(dataset.type).METAINFO, **dataset.get('metainfo', {})}
+    meta = metainfo(cfg)
     missing = {'classes', 'palette'} - set(meta)
     if missing:
         raise ValueError(
-            f'neither the checkpoint nor the data set {dataset.type} of the config says its '
-            f'{" and ".join(sorted(missing))}: add metainfo=dict(classes=..., palette=...)'
+            f'neither the checkpoint nor the data set {cfg.test_dataloader.dataset.type} of the '
+            f'config says its {" and ".join(sorted(missing))}: add metainfo=dict(classes=..., '
+            'palette=...)'
         )
     return meta
+
+
+def metainfo(cfg: Config) -> dict:
+    """What the test data set of the config says of itself."""
+    from mmwsss.registry import DATASETS
+
+    dataset = cfg.test_dataloader.dataset
+    return DATASETS.get(dataset.type)._load_metainfo(dataset.get('metainfo'))
 
 
 def segment(

@@ -4,7 +4,7 @@
 
 DESCRIPTIONS is a JSON file {class text: [sentence, ...]}; the class texts are those that
 ``model.text.class_names`` holds. The bank is for ``model.text.bank``; it knows its classes and its
-CLIP, so that it is refused with others.
+text tower, so that it is refused with others.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     clip = FrozenCLIP(args.clip)
     bank, flags = build_bank(clip, classes, sentences, args.num_attributes, args.seed)
     texts = [sentence for of_class in sentences for sentence in of_class]
-    about = dict(classes=classes, sentences=texts, clip=clip.digest.item(), seed=args.seed)
+    about = dict(classes=classes, sentences=texts, text_tower=clip.text_digest(), seed=args.seed)
     save_bank(args.out, bank, flags=flags, **about)
     print(f'{args.out}: {bank.shape[1]} attributes of {len(classes)} classes')
 

@@ -35,6 +35,11 @@ def parse_args() -> argparse.Namespace:
         help='refine the predictions by a dense CRF: afa (WeCLIP), deeplabv2 (CLIP-ES), mctformer, '
         'toco, ... (docs/dense_crf.md)',
     )
+    parser.add_argument(
+        '--restart',
+        action='store_true',
+        help='throw files of other settings in the folders that are written to away',
+    )
     add_common_options(parser)
     return parse(parser)
 
@@ -59,6 +64,7 @@ def main() -> None:
         show=args.show,
         show_dir=args.show_dir,
         wait_time=args.wait_time,
+        restart=args.restart,
     )
     if args.metrics and is_main_process():
         with atomic_write(args.metrics) as path:

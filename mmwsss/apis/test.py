@@ -5,10 +5,22 @@ from __future__ import annotations
 import os
 
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
+from mmengine.dataset import BaseDataset
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner, find_latest_checkpoint
 
+from ..datasets.inputs import build_dataset, image_inputs
 from ..stages.launch import build_runner
-from ..stages.predict import NO_CHECKPOINT, as_list, check_outputs, enable_tta_and_crf
+from ..stages.predict import (
+    NO_CHECKPOINT,
+    as_list,
+    check_outputs,
+    claim_outputs,
+    enable_tta_and_crf,
+    is_writer,
+    prediction_settings,
+)
 from ..utils.checks import check_output_folder
 
 
@@ -21,6 +33,7 @@ def test_from_cfg(
     show: bool = False,
     show_dir: str | os.PathLike | None = None,
     wait_time: float = 2.0,
+    restart: bool = False,
 ) -> dict[str, float]:
     """Test the model of a config with the weights of a checkpoint.
 
@@ -29,15 +42,18 @@ def test_from_cfg(
         checkpoint: Its keys must be exactly those of the model. None is for models without
             trainable weights; ``'none'`` tests any model as it is built.
         tta, crf: See :func:`mmwsss.stages.predict.enable_tta_and_crf`.
-        out: Folder for the predicted label maps.
+        out: Folder for the predicted label maps. It, and the folders of other writers among the
+            test evaluators, may hold no files of another origin.
         show: Show each prediction in a window for ``wait_time`` seconds.
         show_dir: Folder for a panel per image (image, cam, pseudo mask, prediction, truth).
+        restart: Throw files of other settings in the folders away instead of refusing.
 
     Returns:
         The metrics.
 
     Raises:
         OSError: A folder is not writable; raised before anything is built.
+        ChangedError: A folder holds files of other settings, or of unknown origin.
         ValueError: ``tta`` or ``crf`` does not suit the config, or a model that has to be trained
             gets no checkpoint.
         RuntimeError: The checkpoint does not fit the model.
@@ -55,18 +71,54 @@ def test_from_cfg(
             type='SegVisualizationHook', draw=True, show=True, wait_time=wait_time
         )
     if show_dir is not None:
-        panels = dict(type='mmwsss.PanelVisualizationHook', out_dir=str(show_dir))
-        cfg.custom_hooks = [*cfg.get('custom_hooks', []), panels]
+        hook = dict(type='mmwsss.PanelVisualizationHook', out_dir=str(show_dir))
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
         cfg.merge_from_dict({'model.test_cfg.with_cam': True})
     enable_tta_and_crf(cfg, tta, crf)
-    check_outputs(cfg, **({} if show_dir is None else {'show_dir': str(show_dir)}))
+    panels = {} if show_dir is None else {'show_dir': str(show_dir)}
+    check_outputs(cfg, **panels)
+    if writers := _new_writers(cfg):
+        dataset = build_dataset(cfg.test_dataloader.dataset)
+        check_outputs(cfg, dataset, **panels)
+    for writer in writers:
+        writer['claimed'] = True
     runner = build_runner(cfg)
     if checkpoint is None and any(p.requires_grad for p in runner.model.parameters()):
         raise ValueError(_missing_checkpoint(cfg))
+    if writers:
+        runner.register_hook(_ClaimOutputs(writers, dataset, restart))
     return runner.test()
 
 
 test_from_cfg.__test__ = False  # not a test, whatever pytest concludes from its name
+
+
+def _new_writers(cfg: Config) -> list[dict]:
+    """Writers whose folder the caller has not yet taken."""
+    evaluators = as_list(cfg.get('test_evaluator') or [])
+    return [one for one in evaluators if is_writer(one) and not one.get('claimed')]
+
+
+class _ClaimOutputs(Hook):
+    """Take the folders that are written to, once the weights have been loaded.
+
+    The main process does so; where it is refused, all processes end.
+    """
+
+    def __init__(self, writers: list[dict], dataset: BaseDataset, restart: bool) -> None:
+        self.writers, self.dataset, self.restart = writers, dataset, restart
+
+    def before_test(self, runner: Runner) -> None:
+        failure: list[Exception | None] = [None]
+        if is_main_process():
+            try:
+                settings = prediction_settings(runner.cfg, runner.cfg.load_from, self.dataset)
+                claim_outputs(self.writers, settings, image_inputs(self.dataset), self.restart)
+            except (OSError, ValueError) as error:
+                failure = [error]
+        broadcast_object_list(failure)
+        if failure[0] is not None:
+            raise failure[0]
 
 
 def _missing_checkpoint(cfg: Config) -> str:

@@ -12,9 +12,10 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 
 from mmwsss.registry import DATASETS
+from mmwsss.utils.arguments import FLAG, TEXT, checked
 from mmwsss.utils.checks import check_choice, check_look_different, some, spelling_hint
 from mmwsss.utils.images import IMAGE_SUFFIXES, unwritable_name
-from mmwsss.utils.io import check_some_class, is_whole
+from mmwsss.utils.io import check_class_count, check_some_class, is_whole
 from mmwsss.utils.text import read_lines
 
 from ..stores.label_file import encode_image_labels, read_label_file
@@ -44,6 +45,17 @@ def image_id(path: str) -> str:
 
 
 @DATASETS.register_module()
+@checked(
+    ann_file=TEXT,
+    split=TEXT,
+    masks=FLAG,
+    ids=TEXT,
+    label_file=TEXT,
+    mask_dir=TEXT,
+    cam_dir=TEXT,
+    score_dir=TEXT,
+    saliency_dir=TEXT,
+)
 class ImageLabelDataset(BaseSegDataset):
     """Images with image-level labels (and, for evaluation, masks).
 
@@ -245,6 +257,7 @@ class ImageLabelDataset(BaseSegDataset):
                 f'foreground classes, got {tuple(classes)}. Give metainfo=dict(classes='
                 "('background', ...)) in the dataset config."
             )
+        check_class_count(len(classes), f"{type(self).__name__}: metainfo['classes']")
         check_class_names(classes[1:], f"{type(self).__name__}: metainfo['classes']")
         return classes
 

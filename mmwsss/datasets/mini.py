@@ -3,12 +3,14 @@
 from typing import Any, ClassVar
 
 from mmwsss.registry import DATASETS
+from mmwsss.utils.arguments import TEXT, checked
 
 from .image_label import ImageLabelDataset, Split
 from .mini_render import CLASSES, PALETTE, write_mini
 
 
 @DATASETS.register_module()
+@checked(data_root=TEXT, img_suffix=TEXT, seg_map_suffix=TEXT)
 class MiniDataset(ImageLabelDataset):
     """Ten procedurally drawn classes, 400 train and 100 val images; see ``docs/mini.md``.
 

@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 
 from mmwsss.datasets.inputs import dataset_inputs
 from mmwsss.engine.hooks.validate_resumed import ValidateResumedHook
+from mmwsss.models.utils.class_check import check_classes
 from mmwsss.models.utils.model_files import digest_named_files
 from mmwsss.registry import HOOKS
 from mmwsss.utils.checks import some
@@ -81,23 +82,11 @@ class StrictRunner(Runner):
             ) from None
         meta = checkpoint.get('meta', {})
         if strict:
-            self._check_classes(filename, meta)
+            config = self.cfg.filename or ''
+            check_classes(filename, meta, self._dataset_classes(), config)
         if self._resuming:
             self._check_record(filename, meta)
         return checkpoint
-
-    def _check_classes(self, filename: str, meta: Mapping) -> None:
-        given = meta.get('dataset_meta') or {}
-        theirs = {key.lower(): value for key, value in given.items()}.get('classes')
-        ours = self._dataset_classes()
-        if theirs is None or ours is None or list(theirs) == list(ours):
-            return
-        raise ValueError(
-            f'Checkpoint {filename} was trained for other classes than those of the config '
-            f'{self.cfg.filename or ""}: {_class_difference(list(theirs), list(ours))}. Give the '
-            "data set's metainfo the classes of the checkpoint, in their order, or pass "
-            '--cfg-options strict_load=False.'
-        )
 
     def _dataset_classes(self) -> list[str] | None:
         """Class names of the data set that is trained or tested on."""
@@ -270,19 +259,6 @@ def _hyper_parameters(optimizer: Optimizer) -> list[dict[str, Any]]:
         {name: value for name, value in group.items() if name != 'params'}
         for group in optimizer.param_groups
     ]
-
-
-def _class_difference(theirs: list[str], ours: list[str]) -> str:
-    missing = [name for name in theirs if name not in ours]
-    added = [name for name in ours if name not in theirs]
-    if not missing and not added:
-        place = next(i for i, pair in enumerate(zip(theirs, ours, strict=True)) if len({*pair}) > 1)
-        return (
-            f'the order differs, class {place} is {theirs[place]!r} there and {ours[place]!r} here'
-        )
-    parts = [f'it has {some(missing)}'] if missing else []
-    parts += [f'the config has {some(added)}'] if added else []
-    return f'{", ".join(parts)} ({len(theirs)} and {len(ours)} classes)'
 
 
 def _shorten(message: str) -> str:

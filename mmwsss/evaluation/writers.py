@@ -15,7 +15,8 @@ from mmengine.structures import BaseDataElement
 from mmwsss.ops.resize import reduce_maps
 from mmwsss.registry import METRICS
 from mmwsss.stores.cam_store import save_cam
-from mmwsss.utils.checks import check_apart, check_range
+from mmwsss.utils.arguments import COUNT, FLAG, TEXT, checked, one_of
+from mmwsss.utils.checks import check_apart
 from mmwsss.utils.io import check_mask_values, write_mask
 from mmwsss.utils.provenance import RECORD
 
@@ -95,6 +96,7 @@ class _FolderWriter(BaseMetric):
 
 
 @METRICS.register_module()
+@checked(output_dir=TEXT, stride=COUNT, prefix=TEXT, claimed=FLAG)
 class CAMStoreWriter(_FolderWriter):
     """Write ``pred_cam`` as a CAM store: the activation maps of a later stage.
 
@@ -117,7 +119,6 @@ class CAMStoreWriter(_FolderWriter):
     def __init__(
         self, output_dir: str, stride: int = 1, prefix: str | None = None, claimed: bool = False
     ) -> None:
-        check_range('stride', stride, 1, integer=True)
         super().__init__(output_dir, prefix, claimed)
         self.stride = stride
 
@@ -131,6 +132,9 @@ class CAMStoreWriter(_FolderWriter):
 
 
 @METRICS.register_module()
+@checked(
+    output_dir=TEXT, field=one_of('pred_sem_seg', 'pred_pseudo_mask'), prefix=TEXT, claimed=FLAG
+)
 class PseudoMaskWriter(_FolderWriter):
     """Write label maps as paletted PNG of the image's size: 0 background, 255 ignore.
 

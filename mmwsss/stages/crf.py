@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmwsss.utils.arguments import CLASSES, COUNT, PALETTE, POSITIVE, SHARE, checked, number, one_of
+
 from ..ops.dense_crf import BACKENDS, DenseCRF, crf_parameters, refine_labels, unary_from_scores
 from ..ops.pixels import CRF_IMAGES, crf_image
 from ..ops.pseudo_label import add_background
@@ -26,6 +28,9 @@ _MAX_FOREGROUND = 254  # masks of 8 bits: 0 is background, 255 unsure
 
 
 @TASK_UTILS.register_module()
+@checked(
+    power=POSITIVE, background=SHARE, confidence=SHARE, image=one_of(*CRF_IMAGES), palette=PALETTE
+)
 @dataclass(frozen=True)
 class MasksFromCAMs:
     """Pseudo mask: argmax of the posterior of [background, maps of the image's classes].
@@ -53,14 +58,11 @@ class MasksFromCAMs:
     target_suffix: ClassVar[str] = '.png'
 
     def __post_init__(self) -> None:
-        check_range('power', self.power, 0, open_low=True)
-        check_range('background', self.background, 0, 1)
-        check_range('confidence', self.confidence, 0, 1)
-        check_choice('image', self.image, CRF_IMAGES)
         _check_crf(self.crf)
 
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
-        stored, cam = _read_cam(source, image)
+        named = None if self.palette is None else len(self.palette)
+        stored, cam = _read_cam(source, image, named)
         write_mask(target, self.mask(image, stored.labels, cam), self.palette)
 
     def check_sources(self, sources: Sequence[Path]) -> None:
@@ -95,6 +97,7 @@ class MasksFromCAMs:
 
 
 @TASK_UTILS.register_module()
+@checked(low=POSITIVE, high=POSITIVE, stride=COUNT)
 @dataclass(frozen=True)
 class LowHighFromCAMs:
     """Scores of AffinityNet's labels: posteriors under a low and a high background exponent.
@@ -120,9 +123,7 @@ class LowHighFromCAMs:
     target_suffix: ClassVar[str] = '.npz'
 
     def __post_init__(self) -> None:
-        check_range('low', self.low, 0, open_low=True)
         check_range('high', self.high, self.low, open_low=True)
-        check_range('stride', self.stride, 1, integer=True)
         _check_crf(self.crf)
 
     def check_sources(self, sources: Sequence[Path]) -> None:
@@ -139,6 +140,7 @@ class LowHighFromCAMs:
 
 
 @TASK_UTILS.register_module()
+@checked(gt_prob=number(0, 1, open_low=True, open_high=True), num_labels=CLASSES, palette=PALETTE)
 @dataclass(frozen=True)
 class MasksFromMasks:
     """Refine label maps, whose labels are taken as certain to ``gt_prob`` (IRN).
@@ -164,8 +166,6 @@ class MasksFromMasks:
     target_suffix: ClassVar[str] = '.png'
 
     def __post_init__(self) -> None:
-        check_range('gt_prob', self.gt_prob, 0, 1, open_low=True, open_high=True)
-        check_range('num_labels', self.num_labels, 1, _MAX_FOREGROUND + 1, integer=True)
         _check_crf(self.crf)
 
     def check_sources(self, sources: Sequence[Path]) -> None:
@@ -186,7 +186,11 @@ def _check_crf(crf: Mapping) -> None:
     crf_parameters(**{name: value for name, value in crf.items() if name != 'backend'})
 
 
-def _read_cam(source: Path, image: np.ndarray) -> tuple[StoredCAM, Tensor]:
-    stored = load_cam(source, _MAX_FOREGROUND, image.shape[:2])
+def _read_cam(
+    source: Path, image: np.ndarray, num_classes: int | None = None
+) -> tuple[StoredCAM, Tensor]:
+    """Maps at the size of the image; ``num_classes`` counts the background."""
+    foreground = _MAX_FOREGROUND if num_classes is None else num_classes - 1
+    stored = load_cam(source, foreground, image.shape[:2])
     cam = torch.from_numpy(stored.cam.astype(np.float32))
     return stored, upsample(cam, stored.size)

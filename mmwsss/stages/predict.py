@@ -79,15 +79,8 @@ def make_pseudo_masks(
     out = Path(cfg.work_dir if out is None else out)
     folders = {kind: str(out / kind) for kind in write}
     set_prediction(cfg, folders, split, predict, tta, crf)
-    parts = dict(model=cfg.model.to_dict(), dataset=cfg.test_dataloader.dataset.to_dict())
-    inputs = dataset_inputs(build_dataset(cfg.test_dataloader.dataset))
-    settings = dict(
-        **parts,
-        image_labels=inputs.get('image_labels'),
-        classes=inputs['classes'],
-        named=digest_named_files(parts),
-        weights=digest_file(checkpoint) if given else NO_CHECKPOINT,
-    )
+    dataset = build_dataset(cfg.test_dataloader.dataset)
+    settings = prediction_settings(cfg, checkpoint if given else None, dataset)
     weights = [] if checkpoint is None else [str(checkpoint)]
 
     def run(narrowed: Config) -> None:
@@ -97,6 +90,33 @@ def make_pseudo_masks(
     with only_one(out, _WHAT):
         write_missing(_WHAT, cfg, settings, out / 'left.txt', run, restart)
     return folders
+
+
+def prediction_settings(
+    cfg: Config, checkpoint: str | os.PathLike | None, dataset: BaseDataset
+) -> dict[str, Any]:
+    """All that what a test writes depends on, beside the images.
+
+    Args:
+        cfg: The config, as it is run.
+        checkpoint: A file or an address; None: the model as it is built.
+        dataset: Its test data set.
+    """
+    parts = dict(model=cfg.model.to_dict(), dataset=cfg.test_dataloader.dataset.to_dict())
+    inputs = dataset_inputs(dataset)
+    return dict(
+        **parts,
+        image_labels=inputs.get('image_labels'),
+        classes=inputs['classes'],
+        named=digest_named_files(parts),
+        weights=_digest_weights(checkpoint),
+    )
+
+
+def _digest_weights(checkpoint: str | os.PathLike | None) -> str:
+    if checkpoint is None:
+        return NO_CHECKPOINT
+    return digest_file(checkpoint) if Path(checkpoint).is_file() else str(checkpoint)  # an address
 
 
 def set_prediction(
@@ -276,17 +296,7 @@ def write_missing(
     dataset = build_dataset(cfg.test_dataloader.dataset)
     images = image_inputs(dataset)
     check_outputs(cfg, dataset)
-    claims = []
-    for writer in cfg.test_evaluator:
-        folder, suffix = writer['output_dir'], METRICS.get(writer['type']).extension
-        own = {key: value for key, value in writer.items() if key not in _NO_SETTINGS}
-        claims.append((folder, suffix, {**settings, **own}, images, restart))
-    for one in claims:
-        check_claim(*one)
-    left = set()
-    for one in claims:
-        left |= set(images) - claim(*one)
-        drop_leftovers(*one[:2], images, restart)
+    left = claim_outputs(cfg.test_evaluator, settings, images, restart)
     if left:
         narrow(cfg.test_dataloader.dataset, dataset, left, left_list)
         for writer in cfg.test_evaluator:
@@ -300,6 +310,40 @@ def write_missing(
                 f'{what} has left no {suffix} file in {folder} for {len(missing)} of '
                 f'{len(images)} images: {some(missing)}. Run the same again.'
             )
+
+
+def claim_outputs(
+    writers: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    images: Mapping[str, Sequence[str]],
+    restart: bool = False,
+) -> set[str]:
+    """Take the folders of writers, all or none; see :func:`mmwsss.utils.provenance.claim`.
+
+    Args:
+        writers: Configs of evaluators that write files.
+        settings: What the files depend on beside the images and the writer itself.
+        images: ``{image id: files it is made from}``; the folders may hold no others.
+        restart: Throw files of other settings and images away instead of refusing.
+
+    Returns:
+        The ids that some folder has no file of.
+
+    Raises:
+        ChangedError: A folder holds files of another origin, or of other images.
+    """
+    claims = []
+    for writer in writers:
+        folder, suffix = writer['output_dir'], METRICS.get(writer['type']).extension
+        own = {key: value for key, value in writer.items() if key not in _NO_SETTINGS}
+        claims.append((folder, suffix, {**settings, **own}, images, restart))
+    for one in claims:
+        check_claim(*one)
+    left: set[str] = set()
+    for one in claims:
+        left |= set(images) - claim(*one)
+        drop_leftovers(*one[:2], images, restart)
+    return left
 
 
 def check_outputs(cfg: Config, dataset: BaseDataset | None = None, **others: Any) -> None:

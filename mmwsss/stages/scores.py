@@ -10,6 +10,8 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from mmwsss.utils.arguments import CLASSES, POSITIVE, SHARE, checked, number, several
+
 from ..ops.dense_crf import DenseCRF, unary_from_scores
 from ..ops.pseudo_label import add_background, threshold_label
 from ..registry import TASK_UTILS
@@ -19,6 +21,7 @@ from .crf import _check_crf, _read_cam
 
 
 @TASK_UTILS.register_module()
+@checked(power=POSITIVE)
 @dataclass(frozen=True)
 class ScoresFromCAMs:
     """Posterior of [background, maps of the image's classes] (rough masks of PMM: power 24).
@@ -41,7 +44,6 @@ class ScoresFromCAMs:
     target_suffix: ClassVar[str] = '.npz'
 
     def __post_init__(self) -> None:
-        check_range('power', self.power, 0, open_low=True)
         _check_crf(self.crf)
 
     def check_sources(self, sources: Sequence[Path]) -> None:
@@ -55,6 +57,11 @@ class ScoresFromCAMs:
 
 
 @TASK_UTILS.register_module()
+@checked(
+    backgrounds=several(SHARE, 2),
+    gt_prob=number(0, 1, open_low=True, open_high=True),
+    num_labels=CLASSES,
+)
 @dataclass(frozen=True)
 class TwoLabelsFromCAMs:
     """Two label maps under constant backgrounds, each refined as hard labels (IRN, TransCAM).
@@ -83,21 +90,15 @@ class TwoLabelsFromCAMs:
     target_suffix: ClassVar[str] = '.npz'
 
     def __post_init__(self) -> None:
-        try:
-            low, high = self.backgrounds
-        except (TypeError, ValueError):
-            raise ValueError(f'backgrounds must be two numbers, got {self.backgrounds!r}') from None
-        check_range('backgrounds[0]', low, 0, 1)
+        low, high = self.backgrounds
         check_range('backgrounds[1]', high, 0, low, open_high=True)
-        check_range('gt_prob', self.gt_prob, 0, 1, open_low=True, open_high=True)
-        check_range('num_labels', self.num_labels, 1, 255, integer=True)
         _check_crf(self.crf)
 
     def check_sources(self, sources: Sequence[Path]) -> None:
         """Maps are checked one by one, when they are read."""
 
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
-        stored, cam = _read_cam(source, image)
+        stored, cam = _read_cam(source, image, self.num_labels)
         crf, classes = DenseCRF(torch.from_numpy(image), **self.crf), torch.tensor(stored.labels)
         low, high = (
             crf.refine_labels(

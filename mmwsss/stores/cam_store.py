@@ -41,11 +41,13 @@ def load_cam(
     Raises:
         FileNotFoundError: No such file.
         ValueError: The file is truncated or no CAM store, belongs to an image of another size,
-            or holds classes or values outside their range. The message names the file.
+            or holds classes or values outside their range, or maps that cannot be reduced ones of
+            the image. The message names the file.
     """
     arrays = read_store(path, ('labels', 'cam', 'size'))
     stored_size = check_size(path, arrays['size'], size)
     labels, cam = check_maps(path, arrays['labels'], arrays['cam'], num_foreground)
+    _check_grid(path, cam, stored_size)
     return StoredCAM(labels, cam, stored_size)
 
 
@@ -64,7 +66,7 @@ def save_cam(
         ValueError: Shapes, classes or values are wrong.
     """
     labels, cam = check_maps(path, labels, cam, MAX_CLASSES)
-    check_size(path, np.array(size), None)
+    _check_grid(path, cam, check_size(path, np.array(size), None))
     arrays = dict(labels=np.int16(labels), cam=np.float16(cam), size=np.array(size, np.int32))
     with atomic_write(path) as tmp, open(tmp, 'wb') as file:
         np.savez_compressed(file, **arrays)
@@ -160,3 +162,14 @@ def check_size(
             f'{size[0]} x {size[1]}: the store is that of another version of the images'
         )
     return height, width
+
+
+def _check_grid(path: str | os.PathLike, cam: np.ndarray, size: tuple[int, int]) -> None:
+    """Raise ValueError for maps ``(K, h, w)`` that are larger than the image, or turned."""
+    (h, w), (height, width) = cam.shape[1:], size
+    turned = (h - w) * (height - width) < 0
+    if len(cam) and (h > height or w > width or turned):
+        raise ValueError(
+            f'{path}: maps of {h} x {w} (height x width) are not those of an image of {height} x '
+            f'{width}: they may be smaller, but not larger or turned'
+        )

@@ -15,14 +15,15 @@ from typing import Any
 import torch
 
 
-def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
     """Raise ValueError, naming the choices and the nearest one, if ``value`` is none of them."""
     choices = list(choices)
     if value in choices:
         return
-    near = difflib.get_close_matches(str(value), choices, n=1)
+    near = difflib.get_close_matches(str(value), map(str, choices), n=1)
     hint = f'; did you mean {near[0]!r}?' if near else ''
-    raise ValueError(f'{name} must be one of {", ".join(choices)}, got {value!r}{hint}')
+    known = ', '.join(map(str, choices))
+    raise ValueError(f'{name} must be one of {known}, got {value!r}{hint}')
 
 
 def check_flag(name: str, value: object) -> None:

@@ -92,14 +92,24 @@ def read_mask(
     return mask
 
 
+def check_class_count(num_classes: int, name: str) -> None:
+    """Raise ValueError if classes, background included, do not fit into masks of 8 bits."""
+    if num_classes > IGNORE:
+        raise ValueError(
+            f'{name}: there are {num_classes} classes with the background, but masks of 8 bits '
+            f'hold {IGNORE} at most, since {IGNORE} means ignored'
+        )
+
+
 def check_mask_values(mask: np.ndarray, num_classes: int, name: str) -> None:
     """Raise ValueError, naming them, if a label map holds values that are no classes.
 
     Args:
         mask: Of any integer type.
-        num_classes: Background included; 0 to ``num_classes - 1`` and 255 are allowed.
+        num_classes: Background included, 255 at most; 0 to ``num_classes - 1`` and 255 are allowed.
         name: What the message calls the map.
     """
+    check_class_count(num_classes, name)
     strange = (mask < 0) | ((mask >= num_classes) & (mask != IGNORE))
     if strange.any():
         values = np.unique(mask[strange])

@@ -101,5 +101,5 @@ def test_a_mask_of_another_size_is_refused():
     ],
 )
 def test_mistakes_in_the_config(kwargs):
-    with pytest.raises(ValueError, match=r'scale|factors|rule'):
+    with pytest.raises(ValueError, match=r'scale|factors|rule|interpolation'):
         RandomScaleCV2(**kwargs)

@@ -404,6 +404,7 @@ def test_a_whole_folder_leaves_hidden_files_out_and_says_what_else_it_leaves(roo
 @pytest.mark.parametrize(
     'classes, message',
     [
+        (('background', *map(str, range(255))), 'there are 256 classes .* 255 means ignored'),
         (('background', 'cat', 'dog', 'Cat'), 'names cat, Cat more than once'),
         (('background', 'cat', 'Background'), "'Background' is implied"),
         (('background', 'cat', ' '), 'empty class name'),

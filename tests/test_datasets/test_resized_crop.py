@@ -104,7 +104,7 @@ def test_transform_repeats_with_the_seed_and_cuts_masks_alike():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="'largest' is not one of"):
+    with pytest.raises(ValueError, match="fallback must be one of square, whole, got 'largest'"):
         RandomResizedCropPIL(32, fallback='largest')
     with pytest.raises(ValueError, match="'largest' is not one of"):
         crop_box(4, 4, np.zeros((10, 5)), fallback='largest')

@@ -39,6 +39,19 @@ def test_pseudo_mask_is_a_paletted_png_of_class_indices(tmp_path):
         assert image.convert('RGB').getpixel((1, 0)) == (10, 20, 30)
 
 
+def test_more_classes_than_masks_hold_are_refused(tmp_path):
+    names = ('background', *map(str, range(255)))
+    writer = PseudoMaskWriter(str(tmp_path))
+    writer.dataset_meta = dict(classes=names)
+    sample = make_sample(mask=[[0, 1, 255], [0, 0, 0]])
+    with pytest.raises(ValueError, match=r'pred_sem_seg: there are 256 classes .* 255 at most'):
+        writer.process(None, [sample.to_dict()])
+    assert not list(tmp_path.iterdir())
+    writer.dataset_meta = dict(classes=names[:255])
+    writer.process(None, [sample.to_dict()])
+    assert np.array(Image.open(tmp_path / 'a.png')).max() == 255
+
+
 def test_pseudo_mask_writer_takes_the_named_field(tmp_path):
     sample = make_sample(mask=[[0, 0, 0], [0, 0, 0]])
     sample.pred_pseudo_mask = PixelData(data=torch.ones(1, 2, 3, dtype=torch.int64))

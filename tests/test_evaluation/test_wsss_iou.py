@@ -278,6 +278,20 @@ def test_missing_fields_name_the_image_and_the_remedy(arguments, sample, message
         judge(WSSSIoUMetric(**arguments), [sample])
 
 
+@pytest.mark.parametrize('value', [1.5, -0.5, float('nan'), float('inf')])
+def test_maps_out_of_range_name_the_image(value):
+    sample = make_sample(1)
+    shape = sample.gt_sem_seg.data.shape[1:]
+    cam = torch.full((2, *shape), 0.5)
+    sample.pred_cam = BaseDataElement(cam=cam, labels=torch.tensor([0, 1]))
+    judge(WSSSIoUMetric(background_thresholds=[0.3]), [sample])
+    cam[1, 0, 0] = value
+    with pytest.raises(
+        ValueError, match=r'images/1\.jpg: the activation maps range from .* \[0, 1\]'
+    ):
+        judge(WSSSIoUMetric(background_thresholds=[0.3]), [sample])
+
+
 def test_truth_of_another_size_names_the_image():
     sample = make_sample(0)
     truth = torch.zeros(1, 5, 7, dtype=torch.int64)

@@ -85,8 +85,8 @@ def test_a_step_trains_everything_but_layer_norms(at):
 @pytest.mark.parametrize('refined_start', [0, 10])
 def test_any_labels_train_without_nan(at, labels, thresholds, refined_start):
     """Thresholds: usual; nothing confident; no background; no foreground."""
-    high, low = thresholds
-    model = tiny_afa(high=high, low=low, refined_start=refined_start).train()
+    model = tiny_afa(refined_start=refined_start).train()
+    model.high, model.low = thresholds
     inputs = images()
     inputs[1] = 0.3  # an image of one colour
     boxes = [(0, 32, 0, 32), (3, 20, 5, 99), (31, 32, 31, 32)]

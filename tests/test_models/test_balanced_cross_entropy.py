@@ -68,7 +68,7 @@ def test_in_a_head_of_mmseg():
 
 def test_mistakes():
     logits, label = inputs()
-    with pytest.raises(ValueError, match="'batch' or 'image'"):
+    with pytest.raises(ValueError, match=r'BalancedCrossEntropy\.mode must be one of batch, image'):
         BalancedCrossEntropy(mode='pixel')
     with pytest.raises(ValueError, match="mode='batch'"):
         BalancedCrossEntropy(mode='image', smoothing=0.1)

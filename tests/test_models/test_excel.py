@@ -240,15 +240,23 @@ def test_bank_of_other_classes_or_another_clip(tmp_path):
     sentences = [[f'it is {i}.' for i in range(4)]] * 3
     bank, _ = build_bank(clip, CLASSES, sentences, 5)
     path = tmp_path / 'bank.npz'
-    save_bank(path, bank, classes=CLASSES, clip=clip.digest.item())
+    save_bank(path, bank, classes=CLASSES, text_tower=clip.text_digest())
     model = tiny_excel(**text(bank=str(path)))
     expected = tiny_excel(**text(bank=bank)).text.enriched
     assert torch.equal(model.text.enriched, expected)
     with pytest.raises(ValueError, match=r'other classes \(different: cow, ox'):
         tiny_excel(**text(bank=str(path), class_names=('cat', 'dog', 'ox')))
-    save_bank(path, bank, classes=CLASSES, clip=1)
-    with pytest.raises(ValueError, match='another CLIP'):
+    state = tiny_clip_state()
+    state['token_embedding.weight'] = state['token_embedding.weight'] + 1e-3
+    other = FrozenCLIP(state, quick_gelu=True)
+    assert other.digest == clip.digest  # the vision tower is the same
+    save_bank(path, bank, classes=CLASSES, text_tower=other.text_digest())
+    with pytest.raises(ValueError, match=r'bank\.npz was made with the text tower of another CLIP'):
         tiny_excel(**text(bank=str(path)))
+    for facts, missing in (({}, 'classes, text_tower'), (dict(classes=CLASSES), 'text_tower')):
+        save_bank(path, bank, **facts)
+        with pytest.raises(ValueError, match=rf'bank\.npz does not say .* \(no {missing}\)'):
+            tiny_excel(**text(bank=str(path)))
     with pytest.raises(ValueError, match='of 8 numbers, the CLIP makes texts of 16'):
         tiny_excel(**text(bank=torch.randn(8, 12)))
 
@@ -293,6 +301,7 @@ def test_bank_builder(tmp_path, run_tool):
     bank, about = load_bank(tmp_path / 'b.npz')
     assert bank.shape[1] == 4 and about['flags'].shape == (2, 4)
     assert about['classes'].tolist() == ['boat', 'cow'] and len(about['sentences']) == 6
+    assert int(about['text_tower']) == FrozenCLIP('mini').text_digest()
 
 
 def test_official_bank_and_what_is_none(tmp_path):

@@ -158,7 +158,8 @@ def test_every_parameter_learns(at):
 @pytest.mark.parametrize('labels', [((),), ((1,),), ((), (0, 1, 2)), ((), ())])
 @pytest.mark.parametrize('background', [0.7, 2.0], ids=['usual', 'no confident background'])
 def test_any_number_of_classes(labels, background):
-    model = segmentor(mask_loss_start=0, label_background=background).train()
+    model = segmentor(mask_loss_start=0).train()
+    model.thresholds = (*model.thresholds[:2], background)
     inputs = pictures(len(labels))
     losses = model.loss(inputs, labelled_samples(*labels))
     total, _ = model.parse_losses(losses)

@@ -47,6 +47,8 @@ def test_class_names_must_be_there_and_differ():
         TextBank(['Cat', 'dog', 'cat '])  # the same to CLIP
     with pytest.raises(ValueError, match='must not be empty'):
         TextBank([])
+    with pytest.raises(ValueError, match='class_names: there are 256 classes with the background'):
+        TextBank(list(map(str, range(255))))
     for names in (['cat', ''], ['cat', ' '], ['cat', None], [1]):
         with pytest.raises(ValueError, match='class_names must be texts and not empty'):
             TextBank(names)

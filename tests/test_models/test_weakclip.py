@@ -207,7 +207,7 @@ def test_parts_that_do_not_fit_are_refused():
         tiny(names=NAMES[:3], head=dict(num_classes=4))
     with pytest.raises(ValueError, match='out_indices must be four of the 4 blocks'):
         tiny(out_indices=(0, 1, 2, 4))
-    with pytest.raises(ValueError, match=r'adapter\.patch must be one of'):
+    with pytest.raises(ValueError, match=r'CLIPPyramid\.patch must be one of 8, 14, 16'):
         MODELS.build(dict(type='mmwsss.CLIPPyramid', channels=8, patch=4))
 
 

@@ -60,6 +60,21 @@ def test_masks_from_cams(folders, processes):
         assert np.array_equal(read_mask(out / f'{name}.png'), keys[posterior.argmax(0)])
 
 
+def test_classes_beyond_the_colours_are_refused(folders):
+    colours = [[0, 0, 0], [9, 9, 9]]
+    work = MasksFromCAMs(crf=dict(preset='psa', iterations=0), palette=colours)
+    image, source = np.zeros((8, 8, 3), np.uint8), folders / 'cams/d.npz'
+    save_cam(source, np.array([1]), np.ones((1, 4, 4), np.float32), (8, 8))
+    with pytest.raises(ValueError, match=r'd\.npz: labels \[1\] are not .* classes from 0\.\.0'):
+        work(image, source, folders / 'd.png')
+    two = TwoLabelsFromCAMs(num_labels=2, crf=dict(preset='psa', iterations=0))
+    with pytest.raises(ValueError, match=r'd\.npz: labels \[1\] are not'):
+        two(image, source, folders / 'd.npz')
+    save_cam(source, np.array([0]), np.ones((1, 4, 4), np.float32), (8, 8))
+    work(image, source, folders / 'd.png')
+    assert (read_mask(folders / 'd.png') == 1).all()
+
+
 def test_constant_background(folders):
     """A background above all maps leaves nothing; one below all foreground keeps it."""
     for background, kept in ((0.99, False), (0.3, True)):

@@ -30,6 +30,23 @@ def test_an_image_without_classes(tmp_path):
     assert load_cam(tmp_path / 'a.npz').cam.shape == (0, 4, 6)
 
 
+@pytest.mark.parametrize('grid', [(9, 12), (8, 13), (6, 4), (12, 8)])
+def test_maps_that_are_no_reduced_ones_of_the_image(tmp_path, grid):
+    path, maps = tmp_path / 'a.npz', np.zeros((2, *grid), np.float32)
+    message = rf'a\.npz: maps of {grid[0]} x {grid[1]} .* of an image of 8 x 12.* larger or turned'
+    with pytest.raises(ValueError, match=message):
+        save_cam(path, LABELS, maps, SIZE)
+    np.savez(path, labels=np.int16(LABELS), cam=np.float16(maps), size=np.int32(SIZE))
+    with pytest.raises(ValueError, match=message):
+        load_cam(path)
+
+
+@pytest.mark.parametrize('grid', [(8, 12), (2, 3), (1, 1), (5, 5)])
+def test_smaller_maps_of_any_grid_pass(tmp_path, grid):
+    save_cam(tmp_path / 'a.npz', LABELS, np.zeros((2, *grid), np.float32), SIZE)
+    assert load_cam(tmp_path / 'a.npz', size=SIZE).cam.shape[1:] == grid
+
+
 def test_another_image_or_class_list_is_found_out(tmp_path, cam):
     save_cam(tmp_path / 'a.npz', LABELS, cam, SIZE)
     with pytest.raises(ValueError, match=r'a.npz: labels \[2, 5\] are not .* classes from 0..4'):

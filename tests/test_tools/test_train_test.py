@@ -84,6 +84,58 @@ def test_command_line_trains_and_tests(tmp_path, run_tool):
     assert np.array(Image.open(masks[0])).shape == (32, 32)
 
 
+def test_a_folder_of_masks_is_that_of_one_run(trained, tmp_path):
+    config, checkpoint = trained
+    out, options = tmp_path / 'masks', dict(work_dir=tmp_path / 'work')
+
+    def run(weights, **arguments):
+        return test_from_cfg(load_config(config, **options), weights, out=out, **arguments)
+
+    assert 'mIoU' in run(checkpoint)
+    before = (out / '0.png').read_bytes()
+    (out / '0.png').write_bytes(b'')  # the same again is written anew
+    assert 'mIoU' in run(checkpoint)
+    assert (out / '0.png').read_bytes() == before
+    with pytest.raises(ValueError, match=r'masks holds results of other settings: weights: .*none'):
+        run('none')
+    (out / 'other.png').write_bytes(before)
+    with pytest.raises(ValueError, match=r'masks also holds \.png files of 1 images .*: other'):
+        run(checkpoint)
+    assert 'mIoU' in run('none', restart=True)
+    assert sorted(path.stem for path in out.glob('*.png')) == [str(i) for i in range(7)]
+
+
+def test_files_of_unknown_origin_are_not_mixed_with_predictions(trained, tmp_path):
+    config, checkpoint = trained
+    photo = tmp_path / 'photo.png'
+    photo.write_bytes(b'mine')
+    for restart in (False, True):
+        with pytest.raises(ValueError, match=r'holds 1 \.png files but no made_from\.json'):
+            cfg = load_config(config, work_dir=tmp_path / 'w')
+            test_from_cfg(cfg, checkpoint, out=tmp_path, restart=restart)
+    assert photo.read_bytes() == b'mine' and len(list(tmp_path.glob('*.png'))) == 1
+
+
+def test_predictions_are_not_written_over_what_is_read(trained, tmp_path):
+    config, checkpoint = trained
+    dataset = load_config(config).test_dataloader.dataset
+    for kind in ('img_path', 'seg_map_path'):
+        folder = Path(dataset.data_root, dataset.data_prefix[kind])
+        held = sorted(folder.iterdir())
+        with pytest.raises(ValueError, match='which is also the data'):
+            test_from_cfg(load_config(config, work_dir=tmp_path), checkpoint, out=folder)
+        assert sorted(folder.iterdir()) == held
+
+
+def test_a_run_that_failed_before_its_first_file_binds_no_folder(trained, tmp_path):
+    config, checkpoint = trained
+    cfg = load_config(config, work_dir=tmp_path / 'w')
+    with pytest.raises(FileNotFoundError):
+        test_from_cfg(cfg, 'nothing.pth', out=tmp_path / 'masks')
+    cfg = load_config(config, work_dir=tmp_path / 'w')
+    assert 'mIoU' in test_from_cfg(cfg, checkpoint, out=tmp_path / 'masks')
+
+
 def test_show_dir_and_tta_change_the_config(tmp_path, capture):
     config = write_tiny_run(tmp_path)
     cfg = load_config(config, {'tta_cfg': dict(scales=[1.0, 0.75], flip=True)})

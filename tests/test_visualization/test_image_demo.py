@@ -92,6 +92,15 @@ def num_columns(path) -> int:
     return (Image.open(path).width - 6) // 262
 
 
+def test_a_checkpoint_of_other_classes_is_refused(demo, caplog):
+    state = dict(weight=torch.full((1,), 2.0))
+    named = dict(classes=('background', 'car', 'boat'), palette=[[0] * 3] * 3)
+    torch.save(dict(state_dict=state, meta=dict(dataset_meta=named)), 'model.pth')
+    with pytest.raises(SystemExit, match=r"model\.pth was trained for other .* class 1 is 'car'"):
+        demo('photo.jpg', *MODEL)
+    assert not Path('result.png').exists()
+
+
 def test_without_classes_the_prediction_is_drawn(demo, capsys):
     demo('photo.jpg', *MODEL)
     assert num_columns('result.png') == 2

@@ -16,7 +16,7 @@ from mmwsss.ops.resize import upsample
 from mmwsss.registry import TRANSFORMS
 from mmwsss.stores.cam_store import load_cam
 from mmwsss.stores.score_store import load_scores
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import COUNT, SHARE, SIZE, checked, one_of
 
 from .formatting import PackWSSSInputs
 from .geometric import RandomPadCrop, pad_crop
@@ -102,6 +102,7 @@ class LoadCRFScores(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+@checked(crop_size=SIZE, pad_label=one_of(0, 255))
 class RandomPadCropScores(RandomPadCrop):
     """:class:`RandomPadCrop` of the image together with its scores or label maps.
 
@@ -120,8 +121,6 @@ class RandomPadCropScores(RandomPadCrop):
 
     def __init__(self, crop_size: int | tuple[int, int], pad_label: int = 255) -> None:
         super().__init__(crop_size, pad_val=0)
-        if pad_label not in (0, 255):
-            raise ValueError(f'pad_label must be 255 (ignored) or 0 (background), got {pad_label}')
         self.pad_label = pad_label
 
     def transform(self, results: dict) -> dict:
@@ -134,6 +133,7 @@ class RandomPadCropScores(RandomPadCrop):
 
 
 @TRANSFORMS.register_module()
+@checked(prob=SHARE)
 class RandomFlipScores(BaseTransform):
     """Mirror the image and its scores or label maps left to right.
 
@@ -144,7 +144,6 @@ class RandomFlipScores(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.5) -> None:
-        check_range('prob', prob, 0, 1)
         self.prob = prob
 
     @cache_randomness
@@ -162,6 +161,7 @@ class RandomFlipScores(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+@checked(pool=COUNT)
 class FuseLowHighAlpha(BaseTransform):
     """Confident labels on the grid of the features; see
     :func:`mmwsss.ops.pixel_affinity.fuse_low_high`.
@@ -174,7 +174,6 @@ class FuseLowHighAlpha(BaseTransform):
     """
 
     def __init__(self, pool: int = 8) -> None:
-        check_range('pool', pool, 1, integer=True)
         self.pool = pool
 
     def transform(self, results: dict) -> dict:

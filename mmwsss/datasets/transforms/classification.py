@@ -7,6 +7,7 @@ from PIL import Image
 from torchvision.transforms import ColorJitter as _TorchvisionJitter
 
 from mmwsss.registry import TRANSFORMS
+from mmwsss.utils.arguments import COUNT, WEIGHT, checked, number, pair
 
 
 def resize_long_pil(image: np.ndarray, long_side: int) -> np.ndarray:
@@ -30,6 +31,7 @@ def resize_long_pil(image: np.ndarray, long_side: int) -> np.ndarray:
 
 
 @TRANSFORMS.register_module()
+@checked(long_range=pair(COUNT))
 class RandomResizeLong(BaseTransform):
     """Resize the image so that its longer side has a random number of pixels.
 
@@ -41,10 +43,7 @@ class RandomResizeLong(BaseTransform):
     """
 
     def __init__(self, long_range: tuple[int, int] = (256, 512)) -> None:
-        low, high = long_range
-        if not 0 < low <= high:
-            raise ValueError(f'long_range must be 0 < low <= high, got {long_range}')
-        self.long_range = (low, high)
+        self.long_range = tuple(long_range)
 
     @cache_randomness
     def _random_long(self) -> int:
@@ -66,6 +65,7 @@ class RandomResizeLong(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+@checked(brightness=WEIGHT, contrast=WEIGHT, saturation=WEIGHT, hue=number(0, 0.5))
 class ColorJitter(BaseTransform):
     """torchvision's ``ColorJitter`` on a uint8 BGR image: the four changes in random order.
 

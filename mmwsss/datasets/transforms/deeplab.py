@@ -12,6 +12,7 @@ from mmcv.transforms.utils import cache_randomness
 from PIL import Image
 
 from mmwsss.registry import TRANSFORMS
+from mmwsss.utils.arguments import POSITIVE, checked, number, one_of, pair, several
 
 from .formatting import check_mask_size
 
@@ -74,6 +75,7 @@ def _truncated_size(image: np.ndarray, ratio: float) -> tuple[int, int]:
 
 
 @TRANSFORMS.register_module()
+@checked(delta=number(0, 255, integer=True))
 class IntHSVJitter(BaseTransform):
     """Shift hue, saturation and value by random whole numbers (see :func:`jitter_hsv`).
 
@@ -99,6 +101,12 @@ class IntHSVJitter(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+@checked(
+    scale_range=pair(POSITIVE),
+    scales=several(POSITIVE),
+    rule=one_of(*RULES),
+    interpolation=one_of(*INTERPOLATIONS),
+)
 class RandomScaleCV2(BaseTransform):
     """Scale image and ``gt_seg_map`` by a random factor with OpenCV.
 
@@ -121,16 +129,6 @@ class RandomScaleCV2(BaseTransform):
     ) -> None:
         if (scale_range is None) == (scales is None):
             raise ValueError('give either scale_range or scales')
-        factors = tuple(scales if scale_range is None else scale_range)
-        if not factors or min(factors) <= 0:
-            raise ValueError(f'the factors must be positive, got {factors}')
-        if scale_range is not None and (len(factors) != 2 or factors[0] > factors[1]):
-            raise ValueError(f'scale_range must be 0 < low <= high, got {scale_range}')
-        if rule not in RULES or interpolation not in INTERPOLATIONS:
-            raise ValueError(
-                f'rule must be one of {RULES} and interpolation of {tuple(INTERPOLATIONS)}, '
-                f'got {rule!r} and {interpolation!r}'
-            )
         self.scale_range = scale_range
         self.scales = scales
         self.rule = rule

@@ -6,12 +6,13 @@ from mmcv.transforms import BaseTransform
 
 from mmwsss.ops.dense_crf import crf_parameters, refine_labels
 from mmwsss.registry import TRANSFORMS
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import checked, number
 
 from .formatting import check_mask_classes
 
 
 @TRANSFORMS.register_module()
+@checked(gt_prob=number(0, 1, open_low=True, open_high=True))
 class DenseCRFMask(BaseTransform):
     """Refine the label map, such as a pseudo mask, by a dense CRF on the image.
 
@@ -27,7 +28,6 @@ class DenseCRFMask(BaseTransform):
     """
 
     def __init__(self, gt_prob: float = 0.7, **crf) -> None:
-        check_range('gt_prob', gt_prob, 0, 1, open_low=True, open_high=True)
         crf_parameters(**{k: v for k, v in crf.items() if k != 'backend'})  # complain early
         self.gt_prob = gt_prob
         self.crf = crf

@@ -11,6 +11,7 @@ from mmcv.transforms.utils import cache_randomness
 from PIL import Image
 
 from mmwsss.registry import TRANSFORMS
+from mmwsss.utils.arguments import GREY, POSITIVE, SIZE, checked, pair, single_or_several
 
 from .formatting import check_mask_size
 
@@ -73,6 +74,7 @@ def pad_crop(
 
 
 @TRANSFORMS.register_module()
+@checked(scale_range=pair(POSITIVE))
 class RandomScalePIL(BaseTransform):
     """Scale the image by a random factor with Pillow's bilinear filter on uint8.
 
@@ -86,10 +88,7 @@ class RandomScalePIL(BaseTransform):
     """
 
     def __init__(self, scale_range: tuple[float, float] = (0.5, 2.0)) -> None:
-        low, high = scale_range
-        if not 0 < low <= high:
-            raise ValueError(f'scale_range must be 0 < low <= high, got {scale_range}')
-        self.scale_range = (low, high)
+        self.scale_range = tuple(scale_range)
 
     @cache_randomness
     def _random_ratio(self) -> float:
@@ -115,6 +114,7 @@ class RandomScalePIL(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+@checked(crop_size=SIZE, pad_val=single_or_several(GREY))
 class RandomPadCrop(BaseTransform):
     """Place small images at random on a canvas of the crop size, then crop at random.
 
@@ -136,10 +136,6 @@ class RandomPadCrop(BaseTransform):
         self, crop_size: int | tuple[int, int], pad_val: float | Sequence[float] = 0
     ) -> None:
         size = (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
-        if len(size) != 2 or min(size) < 1:
-            raise ValueError(
-                f'crop_size must be a positive int or (height, width), got {crop_size}'
-            )
         self.crop_size = size
         self.pad_val = pad_val
 

@@ -8,11 +8,13 @@ from mmcv.transforms import LoadImageFromFile as MMCVLoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations as MMSegLoadAnnotations
 
 from mmwsss.registry import TRANSFORMS
+from mmwsss.utils.arguments import FLAG, checked
 from mmwsss.utils.images import read_rgb
 from mmwsss.utils.io import IGNORE, read_mask
 
 
 @TRANSFORMS.register_module()
+@checked(to_float32=FLAG, ignore_empty=FLAG)
 class LoadImageFromFile(MMCVLoadImageFromFile):
     """Read a picture of any kind; see :func:`mmwsss.utils.images.read_rgb`.
 
@@ -58,6 +60,7 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
 
 
 @TRANSFORMS.register_module()
+@checked(optional=FLAG)
 class LoadAnnotations(MMSegLoadAnnotations):
     """Read a label map; see :func:`mmwsss.utils.io.read_mask`.
 
@@ -124,6 +127,7 @@ def _renumber(mask: np.ndarray, results: dict) -> np.ndarray:
 
 
 @TRANSFORMS.register_module()
+@checked(optional=FLAG)
 class LoadImageLabels(BaseTransform):
     """Turn the image labels of the dataset into a multi-hot vector.
 

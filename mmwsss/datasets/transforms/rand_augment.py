@@ -10,7 +10,7 @@ from timm.data.auto_augment import posterize, rand_augment_transform
 from timm.data.random_erasing import RandomErasing
 
 from mmwsss.registry import TRANSFORMS
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import NUMBER, POSITIVE, SHARE, TEXT, checked, number, several
 
 
 @cache
@@ -29,6 +29,7 @@ def _posterize(image: Image.Image, bits: int, **kwargs) -> Image.Image:
 
 
 @TRANSFORMS.register_module()
+@checked(config=TEXT, fill=several(number(0, 255, integer=True), 3))
 class RandAugment(BaseTransform):
     """timm's RandAugment (Cubuk et al., arXiv 1909.13719) on a uint8 BGR image.
 
@@ -71,6 +72,7 @@ class RandAugment(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+@checked(prob=SHARE, mean=several(NUMBER, 3), std=several(POSITIVE, 3))
 class RandomErasingNoise(BaseTransform):
     """Put noise into a random rectangle (Zhong et al., arXiv 1708.04896; timm's ``pixel`` mode).
 
@@ -93,7 +95,6 @@ class RandomErasingNoise(BaseTransform):
         mean: tuple[float, float, float] = (103.53, 116.28, 123.675),
         std: tuple[float, float, float] = (57.375, 57.12, 58.395),
     ) -> None:
-        check_range('prob', prob, 0, 1)
         self.prob, self.mean, self.std = prob, np.float32(mean), np.float32(std)
         self.erase = RandomErasing(prob, mode='pixel', device='cpu')
 

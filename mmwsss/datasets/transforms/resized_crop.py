@@ -6,6 +6,7 @@ from mmcv.transforms.utils import cache_randomness
 from PIL import Image
 
 from mmwsss.registry import TRANSFORMS
+from mmwsss.utils.arguments import POSITIVE, SIZE, checked, number, one_of, pair
 
 from .formatting import check_mask_size
 
@@ -104,6 +105,12 @@ def resized_crop(
 
 
 @TRANSFORMS.register_module()
+@checked(
+    crop_size=SIZE,
+    scale=pair(number(0, 1, open_low=True)),
+    ratio=pair(POSITIVE),
+    fallback=one_of(*FALLBACKS),
+)
 class RandomResizedCropPIL(BaseTransform):
     """Cut a random box out of the image and resize it, bicubic on uint8.
 
@@ -133,16 +140,6 @@ class RandomResizedCropPIL(BaseTransform):
         fallback: str = 'square',
     ) -> None:
         size = (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
-        if len(size) != 2 or min(size) < 1:
-            raise ValueError(
-                f'crop_size must be a positive int or (height, width), got {crop_size}'
-            )
-        if not 0 < scale[0] <= scale[1] <= 1:
-            raise ValueError(f'scale must be 0 < low <= high <= 1, got {scale}')
-        if not 0 < ratio[0] <= ratio[1]:
-            raise ValueError(f'ratio must be 0 < low <= high, got {ratio}')
-        if fallback not in FALLBACKS:
-            raise ValueError(f'fallback={fallback!r} is not one of {FALLBACKS}')
         self.crop_size = size
         self.scale = tuple(scale)
         self.ratio = tuple(ratio)

@@ -8,7 +8,7 @@ from mmengine.structures import PixelData
 from mmwsss.ops.pseudo_label import confident_label
 from mmwsss.registry import TRANSFORMS
 from mmwsss.stores.cam_store import check_labels, read_store
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import COUNT, checked
 
 from .affinity import _check_labels, _stored
 
@@ -53,6 +53,7 @@ class LoadTwoLabels(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+@checked(stride=COUNT)
 class FuseTwoLabels(BaseTransform):
     """Confident labels on the grid of the features (IRN's rule, TransCAM's reduction).
 
@@ -68,7 +69,6 @@ class FuseTwoLabels(BaseTransform):
     """
 
     def __init__(self, stride: int = 8) -> None:
-        check_range('stride', stride, 1, integer=True)
         self.stride = stride
 
     def transform(self, results: dict) -> dict:

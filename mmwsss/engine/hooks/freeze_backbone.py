@@ -11,10 +11,12 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmwsss.registry import HOOKS
+from mmwsss.utils.arguments import FLAG, TEXT, checked, several
 from mmwsss.utils.checks import some
 
 
 @HOOKS.register_module()
+@checked(frozen=several(TEXT, least=0), norm_eval=FLAG, module=TEXT)
 class FreezeBackbone(Hook):
     """Freeze early layers, and leave the statistics of batch norms alone, in any backbone.
 

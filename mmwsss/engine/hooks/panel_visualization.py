@@ -14,13 +14,14 @@ from mmseg.structures import SegDataSample
 
 from mmwsss.evaluation.writers import OutputGuard
 from mmwsss.registry import HOOKS
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import COUNT, FLAG, TEXT, WHOLE, checked
 from mmwsss.utils.images import read_rgb
 from mmwsss.utils.io import atomic_write
 from mmwsss.visualization import draw_panel
 
 
 @HOOKS.register_module()
+@checked(out_dir=TEXT, interval=COUNT, max_images=WHOLE, val=FLAG)
 class PanelVisualizationHook(Hook):
     """Write ``<out_dir>/<image id>.png``: image, cams, pseudo mask, prediction and truth.
 
@@ -41,8 +42,6 @@ class PanelVisualizationHook(Hook):
         max_images: int | None = None,
         val: bool = False,
     ) -> None:
-        check_range('interval', interval, 1, integer=True)
-        check_range('max_images', max_images, 0, integer=True)
         self.out_dir = out_dir
         self.interval = interval
         self.max_images = max_images

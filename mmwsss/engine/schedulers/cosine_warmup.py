@@ -5,12 +5,22 @@ from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 
 from mmwsss.ops.schedules import cosine_warmup_rate
 from mmwsss.registry import PARAM_SCHEDULERS
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import COUNT, FLAG, SHARE, WEIGHT, WHOLE, checked
 
 from .length import schedule_length
 
 
 @PARAM_SCHEDULERS.register_module()
+@checked(
+    max_iters=COUNT,
+    min_lr=WEIGHT,
+    warmup_iters=WHOLE,
+    warmup_lr=WEIGHT,
+    warmup_ratio=SHARE,
+    interval=COUNT,
+    lag=WHOLE,
+    by_epoch=FLAG,
+)
 class CosineWarmupLR(LRSchedulerMixin, _ParamScheduler):
     """Half a cosine with a warm-up, in closed form, so that it is the same after resuming.
 
@@ -65,12 +75,6 @@ class CosineWarmupLR(LRSchedulerMixin, _ParamScheduler):
     ) -> None:
         if by_epoch:
             raise ValueError('CosineWarmupLR counts iterations: write by_epoch=False in its config')
-        check_range('min_lr', min_lr, 0)
-        check_range('warmup_iters', warmup_iters, 0, integer=True)
-        check_range('warmup_lr', warmup_lr, 0)
-        check_range('warmup_ratio', warmup_ratio, 0, 1)
-        check_range('interval', interval, 1, integer=True)
-        check_range('lag', lag, 0, integer=True)
         given = (warmup_lr is not None) + (warmup_ratio is not None)
         if given != (warmup_iters > 0):
             raise ValueError(

@@ -5,11 +5,20 @@ from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 
 from mmwsss.ops.schedules import poly_warmup_factor
 from mmwsss.registry import PARAM_SCHEDULERS
+from mmwsss.utils.arguments import COUNT, FLAG, SHARE, WEIGHT, WHOLE, checked
 
 from .length import schedule_length
 
 
 @PARAM_SCHEDULERS.register_module()
+@checked(
+    max_iters=COUNT,
+    extra_iters=WHOLE,
+    warmup_iters=WHOLE,
+    warmup_ratio=SHARE,
+    power=WEIGHT,
+    by_epoch=FLAG,
+)
 class PolyWarmupLR(LRSchedulerMixin, _ParamScheduler):
     """Linear warm-up, then polynomial decay that counts from iteration 0.
 

@@ -5,11 +5,13 @@ from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 
 from mmwsss.ops.schedules import stepwise_poly_factor
 from mmwsss.registry import PARAM_SCHEDULERS
+from mmwsss.utils.arguments import COUNT, FLAG, WEIGHT, checked
 
 from .length import schedule_length
 
 
 @PARAM_SCHEDULERS.register_module()
+@checked(max_iters=COUNT, interval=COUNT, power=WEIGHT, by_epoch=FLAG)
 class StepwisePolyLR(LRSchedulerMixin, _ParamScheduler):
     """Polynomial decay that is renewed every ``interval`` iterations.
 
@@ -39,8 +41,6 @@ class StepwisePolyLR(LRSchedulerMixin, _ParamScheduler):
     ) -> None:
         if by_epoch:
             raise ValueError('StepwisePolyLR counts iterations: write by_epoch=False in its config')
-        if interval < 1:
-            raise ValueError(f'interval must be a positive number of iterations, got {interval}')
         self.max_iters = schedule_length(max_iters, kwargs)
         self.interval = interval
         self.power = power

@@ -29,6 +29,7 @@ from mmwsss.ops.confusion import (
 )
 from mmwsss.ops.resize import upsample
 from mmwsss.registry import METRICS
+from mmwsss.utils.arguments import FLAG, INTEGER, TEXT, checked, one_of
 from mmwsss.utils.checks import check_choice, check_range
 from mmwsss.utils.io import BINARY_HINT, atomic_write
 from mmwsss.visualization.curve import draw_sweep
@@ -38,7 +39,24 @@ PRED_IGNORE = 255
 MAX_THRESHOLDS = 10_000
 
 
+def _check_thresholds(name: str, value: object) -> None:
+    try:
+        parse_thresholds(value)
+    except ValueError as error:
+        raise ValueError(f'{name}: {error}') from error
+
+
 @METRICS.register_module()
+@checked(
+    ignore_index=INTEGER,
+    empty=one_of(*EMPTY_CONVENTIONS),
+    pred_ignore=one_of(*PRED_IGNORE_CONVENTIONS),
+    background_thresholds=_check_thresholds,
+    classwise=FLAG,
+    output_dir=TEXT,
+    prefix=TEXT,
+    field=TEXT,
+)
 class WSSSIoUMetric(BaseMetric):
     """Scores from one confusion matrix over the whole data set.
 
@@ -87,9 +105,6 @@ class WSSSIoUMetric(BaseMetric):
     ) -> None:
         super().__init__(prefix=prefix)
         self.field = field
-        check_choice('empty', empty, EMPTY_CONVENTIONS)
-        check_choice('pred_ignore', pred_ignore, PRED_IGNORE_CONVENTIONS)
-        check_range('ignore_index', ignore_index, integer=True)
         self.ignore_index = ignore_index
         self.conventions = dict(empty=empty, pred_ignore=pred_ignore)
         self.thresholds, self.powers = parse_thresholds(background_thresholds)
@@ -172,6 +187,7 @@ class WSSSIoUMetric(BaseMetric):
     def _count_maps(self, path: str, sample: dict, truth: Tensor) -> Tensor:
         maps = named_field(sample, 'pred_cam', path, REMEDY_CAM)
         cam, labels = maps['cam'], maps['labels']
+        _check_unit(cam)
         if cam.ndim == 3 and cam.shape[1:] != truth.shape:
             cam = upsample(cam, truth.shape)
         return threshold_histogram(
@@ -347,6 +363,14 @@ def _check_tags(tags: dict) -> None:
         json.dumps(_without_nan(tags), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f'tags must be text, numbers, lists and dictionaries: {error}') from error
+
+
+def _check_unit(cam: Tensor) -> None:
+    if not ((cam > -1e-3) & (cam < 1 + 1e-3)).all():  # NaN, too; rounding is none of its matter
+        raise ValueError(
+            f'the activation maps range from {cam.min():.3g} to {cam.max():.3g}, outside [0, 1], '
+            'where the thresholds lie: normalise them'
+        )
 
 
 def _check_whole(what: str, labels: Tensor) -> None:

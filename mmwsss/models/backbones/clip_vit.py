@@ -12,6 +12,7 @@ from mmwsss.models.utils.clip_weights import load_clip
 from mmwsss.ops.clip.gradcam import SoftmaxGradCAM, clip_softmax_gradcam
 from mmwsss.ops.clip.vit import embed_patches, encode_text, run_block
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import FLAG, checked
 from mmwsss.utils.checks import check_choice
 
 from .frozen import FrozenBackbone, digest
@@ -70,6 +71,7 @@ class CLIPFeatures:
 
 
 @MODELS.register_module()
+@checked(quick_gelu=FLAG, half_rounding=FLAG, save_frozen=FLAG)
 class FrozenCLIP(FrozenBackbone):
     """CLIP ViT that is never trained: tokens and attention of every block, and Grad-CAM.
 
@@ -111,6 +113,11 @@ class FrozenCLIP(FrozenBackbone):
     def patch_size(self) -> int:
         """Side of a patch in pixels."""
         return self.visual.conv1.kernel_size[0]
+
+    @property
+    def embed_dims(self) -> int:
+        """Width of the tokens of an image."""
+        return self.visual.positional_embedding.shape[1]
 
     @property
     def num_layers(self) -> int:

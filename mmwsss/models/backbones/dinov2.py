@@ -9,11 +9,13 @@ from torch import Tensor
 
 from mmwsss.models.utils.dino_weights import load_dino
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import FLAG, checked
 
 from .frozen import FrozenBackbone
 
 
 @MODELS.register_module()
+@checked(save_frozen=FLAG)
 class FrozenDINOv2(FrozenBackbone):
     """DINOv2 that is never trained: patch tokens of images of any size.
 

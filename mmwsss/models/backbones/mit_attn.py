@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from mmwsss.ops.affinity.attention_logits import AttentionLogits
 from mmwsss.ops.clip.vit import split_heads
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import COUNT, FLAG, SHARE, WHOLE, checked, number, several
 
 Maps = tuple[Tensor, ...]
 
@@ -63,6 +64,15 @@ def run_block(
 
 
 @MODELS.register_module()
+@checked(
+    num_attn_blocks=WHOLE,
+    norm_frozen=FLAG,
+    strides=several(COUNT),
+    embed_dims=COUNT,
+    drop_rate=SHARE,
+    attn_drop_rate=SHARE,
+    drop_path_rate=number(0, 1, open_high=True),
+)
 class MixVisionTransformerAttn(MixVisionTransformer):
     """mmseg's ``MixVisionTransformer`` that also gives attention logits (AFA, arXiv 2203.02664).
 
@@ -89,7 +99,7 @@ class MixVisionTransformerAttn(MixVisionTransformer):
     ) -> None:
         super().__init__(strides=strides, **kwargs)
         depth = sum(self.num_layers)
-        if not 0 <= num_attn_blocks <= depth:
+        if num_attn_blocks > depth:
             raise ValueError(f'num_attn_blocks must be in 0..{depth}, got {num_attn_blocks}')
         self.num_attn_blocks = num_attn_blocks
         for embed, blocks, _ in self.layers:
@@ -101,6 +111,12 @@ class MixVisionTransformerAttn(MixVisionTransformer):
             for module in self.modules():
                 if isinstance(module, nn.LayerNorm):
                     module.requires_grad_(False)
+
+    @property
+    def num_attn_heads(self) -> int:
+        """Heads of the last ``num_attn_blocks`` blocks together."""
+        heads = [block.attn.num_heads for _, blocks, _ in self.layers for block in blocks]
+        return sum(heads[len(heads) - self.num_attn_blocks :])
 
     def forward(self, x: Tensor) -> Maps:
         """Normalised images ``(B, 3, H, W)`` -> the maps of ``out_indices``, finest first."""

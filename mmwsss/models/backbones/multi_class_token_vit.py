@@ -13,7 +13,7 @@ from mmwsss.ops.class_attention import AttentionSums, attend_and_sum
 from mmwsss.ops.clip.vit import split_heads
 from mmwsss.ops.vit_positions import resize_positions
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_choice
+from mmwsss.utils.arguments import COUNT, checked, number, one_of
 
 POSITIONS = ('joint', 'split')
 
@@ -31,6 +31,16 @@ class TokenFeatures(NamedTuple):
 
 
 @MODELS.register_module()
+@checked(
+    num_classes=COUNT,
+    img_size=COUNT,
+    patch_size=COUNT,
+    embed_dims=COUNT,
+    num_layers=COUNT,
+    num_heads=COUNT,
+    drop_path_rate=number(0, 1, open_high=True),
+    positions=one_of(*POSITIONS),
+)
 class MultiClassTokenViT(BaseModule):
     """MCTformer's encoder (arXiv 2203.02891, section 3.1): DeiT with C class tokens.
 
@@ -64,13 +74,12 @@ class MultiClassTokenViT(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        check_choice('positions', positions, POSITIONS)
-        if img_size < 1 or img_size % patch_size:
+        if img_size % patch_size:
             raise ValueError(
                 f'img_size={img_size} must be a positive multiple of patch_size={patch_size}'
             )
         self.num_classes, self.img_size, self.patch_size = num_classes, img_size, patch_size
-        self.positions = positions
+        self.positions, self.embed_dims = positions, embed_dims
         self.patch_embed = PatchEmbed(
             None, patch_size, embed_dim=embed_dims, flatten=False, strict_img_size=False
         )

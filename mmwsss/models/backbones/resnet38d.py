@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import COUNT, FLAG, SHARE, checked, number, several
 
 
 def _conv(in_channels: int, channels: int, kernel: int, stride: int = 1, dilation: int = 1):
@@ -80,6 +81,16 @@ class BottleneckBlock(nn.Module):
 
 
 @MODELS.register_module()
+@checked(
+    base_channels=COUNT,
+    out_indices=several(number(0, 4, integer=True)),
+    dropout=several(SHARE, 2),
+    frozen_stages=number(-1, 6, integer=True),
+    norm_eval=FLAG,
+    norm_frozen=FLAG,
+    bn_momentum=SHARE,
+    b7_dilation=COUNT,
+)
 class ResNet38d(BaseModule):
     """ResNet-38 (Wu et al., arXiv 1611.10080) with output stride 8, as jiwoon-ahn/psa has it.
 
@@ -124,10 +135,6 @@ class ResNet38d(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if not out_indices or not set(out_indices) <= {0, 1, 2, 3, 4}:
-            raise ValueError(f'out_indices must be some of 0..4, got {tuple(out_indices)}')
-        if not -1 <= frozen_stages <= 6:
-            raise ValueError(f'frozen_stages must be in -1..6, got {frozen_stages}')
         self.out_indices = tuple(out_indices)
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval

@@ -8,6 +8,7 @@ from torch import Tensor
 from mmwsss.ops.clip.surgery import calibrate, project_patches, reference_tokens, run_surgery_block
 from mmwsss.ops.clip.vit import embed_patches, run_block
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import COUNT, checked
 from mmwsss.utils.checks import check_range
 
 from .clip_vit import CLIPFeatures, FrozenCLIP
@@ -30,6 +31,7 @@ class SurgeryFeatures(CLIPFeatures):
 
 
 @MODELS.register_module()
+@checked(num_surgery=COUNT)
 class SurgeryCLIP(FrozenCLIP):
     """Frozen CLIP whose last blocks have a second path (SVC of ExCEL, arXiv 2503.20826).
 

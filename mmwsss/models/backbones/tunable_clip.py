@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmwsss.ops.clip.vit import interpolate_positions
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import COUNT, FLAG, checked
 from mmwsss.utils.checks import check_range
 
 from .clip_vit import CLIPFeatures, CLIPRequest, FrozenCLIP
@@ -16,6 +17,7 @@ _PLAIN = CLIPRequest()
 
 
 @MODELS.register_module()
+@checked(quick_gelu=FLAG, frozen=FLAG, grid=COUNT, context_length=COUNT)
 class TunableCLIP(FrozenCLIP):
     """CLIP whose position tables have the size of a training, and that may be trained.
 
@@ -42,7 +44,6 @@ class TunableCLIP(FrozenCLIP):
         context_length: int | None = None,
     ) -> None:
         super().__init__(checkpoint, quick_gelu, save_frozen=not frozen)
-        check_range('backbone.grid', grid, 1, integer=True)
         self.frozen = frozen
         visual, text = self.visual, self.text_tower
         check_range(

@@ -7,9 +7,16 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import COUNT, SHARE, checked, number, several
 
 
 @MODELS.register_module()
+@checked(
+    fc6_dilation=COUNT,
+    out_indices=several(number(0, 3, integer=True)),
+    dropout=SHARE,
+    frozen_stages=number(0, 5, integer=True),
+)
 class VGG16d(BaseModule):
     """VGG-16 whose last stage is dilated, as jiwoon-ahn/psa and the DeepLab papers use it.
 
@@ -42,10 +49,6 @@ class VGG16d(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if not out_indices or not set(out_indices) <= {0, 1, 2, 3}:
-            raise ValueError(f'out_indices must be some of 0..3, got {tuple(out_indices)}')
-        if not 0 <= frozen_stages <= 5:
-            raise ValueError(f'frozen_stages must be in 0..5, got {frozen_stages}')
         self.out_indices = tuple(out_indices)
         channels = 3
         for stage, (depth, width) in enumerate(self._STAGES, 1):

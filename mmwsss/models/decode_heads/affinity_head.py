@@ -9,9 +9,17 @@ from torch import Tensor, nn
 
 from mmwsss.ops.pixel_affinity import pair_labels, pixel_affinity
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import COUNT, FLAG, checked, number, several
 
 
 @MODELS.register_module()
+@checked(
+    in_channels=several(COUNT),
+    channels=several(COUNT),
+    num_groups=several(COUNT),
+    radius=number(2, integer=True),
+    shrink_radius=FLAG,
+)
 class AffinityHead(BaseModule):
     """A 1x1 convolution per backbone level, concatenated and mixed by another one.
 
@@ -47,6 +55,7 @@ class AffinityHead(BaseModule):
                 'in_channels, channels and num_groups need one entry per level, got '
                 f'{in_channels}, {channels} and {num_groups}'
             )
+        self.in_channels = tuple(in_channels)
         self.radius = radius
         self.shrink_radius = shrink_radius
         self.levels = range(3, 3 + len(channels))

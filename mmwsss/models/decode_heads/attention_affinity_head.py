@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from mmwsss.ops.affinity import affinity_label
 from mmwsss.ops.affinity.attention_logits import AttentionLogits
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import COUNT, checked
 
 
 @MODELS.register_module()
+@checked(in_channels=COUNT, radius=COUNT)
 class AttentionAffinityHead(BaseModule):
     """Symmetric affinity of the cells of a feature map, from the attention that made it.
 
@@ -34,7 +36,7 @@ class AttentionAffinityHead(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.radius = radius
+        self.in_channels, self.radius = in_channels, radius
         self.proj = nn.Conv2d(in_channels, 1, 1)
         nn.init.kaiming_normal_(self.proj.weight, a=math.sqrt(5), mode='fan_out')
         self.loss_affinity = MODELS.build(

@@ -7,11 +7,21 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import COUNT, INTEGER, POSITIVE, SHARE, checked, one_of
 
 _POOLS = {'avg': F.adaptive_avg_pool2d, 'max': F.adaptive_max_pool2d}
 
 
 @MODELS.register_module()
+@checked(
+    in_channels=COUNT,
+    num_classes=COUNT,
+    in_index=INTEGER,
+    dropout_ratio=SHARE,
+    power=POSITIVE,
+    pool=one_of(*_POOLS),
+    mid_channels=COUNT,
+)
 class CAMHead(BaseModule):
     """Global pooling and a 1x1 convolution without bias.
 
@@ -42,9 +52,7 @@ class CAMHead(BaseModule):
         init_cfg: dict | None = dict(type='Xavier', layer='Conv2d', distribution='uniform'),  # noqa: B006
     ) -> None:
         super().__init__(init_cfg)
-        if pool not in _POOLS:
-            raise ValueError(f'pool must be one of {tuple(_POOLS)}, not {pool!r}')
-        self.in_index = in_index
+        self.in_channels, self.in_index = in_channels, in_index
         self.power = power
         self.pool = pool
         self.num_classes = num_classes

@@ -8,10 +8,18 @@ from mmwsss.models.backbones.multi_class_token_vit import TokenFeatures
 from mmwsss.ops.class_token_contrast import class_token_contrast_loss
 from mmwsss.ops.rank_pool import global_weighted_rank_pool
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_choice, check_range
+from mmwsss.utils.arguments import COUNT, WEIGHT, checked, number, one_of
 
 
 @MODELS.register_module()
+@checked(
+    in_channels=COUNT,
+    num_classes=COUNT,
+    patch_pool=one_of('none', 'avg', 'rank'),
+    decay=number(0, 1, open_low=True),
+    contrast_weight=WEIGHT,
+    contrast_layers=COUNT,
+)
 class ClassTokenHead(BaseModule):
     """MCTformer's scores and losses.
 
@@ -45,10 +53,7 @@ class ClassTokenHead(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        check_choice('patch_pool', patch_pool, ('none', 'avg', 'rank'))
-        check_range('decay', decay, 0, 1, open_low=True)
-        check_range('contrast_weight', contrast_weight, 0)
-        check_range('contrast_layers', contrast_layers, 1, integer=True)
+        self.in_channels = in_channels
         self.num_classes, self.patch_pool, self.decay = num_classes, patch_pool, decay
         self.contrast_weight, self.contrast_layers = contrast_weight, contrast_layers
         self.conv = None

@@ -7,9 +7,20 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import CLASSES, COUNT, SHARE, checked, one_of, several
+
+_DROPOUTS = {'channel': nn.Dropout2d, 'element': nn.Dropout}
 
 
 @MODELS.register_module()
+@checked(
+    in_channels=COUNT,
+    channels=COUNT,
+    num_classes=CLASSES,
+    dilations=several(COUNT),
+    dropout_ratios=several(SHARE, 2),
+    dropout_type=one_of(*_DROPOUTS),
+)
 class LargeFOVHead(BaseDecodeHead):
     """A dilated 3x3 and two 1x1 convolutions; several such branches are summed.
 
@@ -41,10 +52,7 @@ class LargeFOVHead(BaseDecodeHead):
     ) -> None:
         super().__init__(in_channels, channels, dropout_ratio=0, init_cfg=init_cfg, **kwargs)
         del self.conv_seg  # every branch has its own classifier
-        types = {'channel': nn.Dropout2d, 'element': nn.Dropout}
-        if dropout_type not in types:
-            raise ValueError(f'dropout_type must be one of {list(types)}, not {dropout_type!r}')
-        dropouts = [types[dropout_type](ratio) for ratio in dropout_ratios]
+        dropouts = [_DROPOUTS[dropout_type](ratio) for ratio in dropout_ratios]
         self.branches = nn.ModuleList(self._branch(d, dropouts) for d in dilations)
 
     def _branch(self, dilation: int, dropouts: list[nn.Module]) -> nn.ModuleDict:

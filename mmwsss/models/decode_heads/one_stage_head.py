@@ -13,9 +13,30 @@ from mmwsss.models.layers.global_cue_injection import GlobalCueInjection
 from mmwsss.ops.losses.ngwp import focal_mask_penalty, ngwp_scores
 from mmwsss.ops.stochastic_gate import draw_gate, mean_gate, stochastic_gate
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import (
+    COUNT,
+    FOREGROUND,
+    POSITIVE,
+    SHARE,
+    WEIGHT,
+    checked,
+    number,
+    several,
+)
 
 
 @MODELS.register_module()
+@checked(
+    in_channels=several(COUNT, 2),
+    num_classes=FOREGROUND,
+    channels=COUNT,
+    skip_channels=COUNT,
+    dilations=several(COUNT, least=0),
+    gate_rate=number(0, 1, open_high=True),
+    dropout=several(SHARE, 3),
+    focal_power=WEIGHT,
+    focal_offset=POSITIVE,
+)
 class OneStageHead(BaseModule):
     """Segmentation and image classification from deep and shallow features (arXiv 2005.08104).
 
@@ -56,13 +77,7 @@ class OneStageHead(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if not isinstance(in_channels, Sequence) or len(in_channels) != 2:
-            raise ValueError(
-                f'in_channels needs the channels of two maps, shallow and deep, got {in_channels}'
-            )
-        if not 0 <= gate_rate < 1:
-            raise ValueError(f'gate_rate must be in [0, 1), got {gate_rate}')
-        shallow, deep = in_channels
+        self.in_channels = shallow, deep = tuple(in_channels)
         self.num_classes = num_classes
         self.gate_rate = gate_rate
         self.focal_power = focal_power

@@ -4,15 +4,25 @@ import torch.nn.functional as F
 from mmseg.models.decode_heads import FPNHead
 from torch import Tensor
 
+from mmwsss.ops.dense_crf import PRESETS
 from mmwsss.ops.dense_crf.target import crf_target
 from mmwsss.ops.graph_seeds import cut_seeds, knn_graph
 from mmwsss.ops.losses import floored_softmax
 from mmwsss.ops.losses.seeds import boundary_loss, label_cues, seeding_loss
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import CLASSES, COUNT, FLAG, SHARE, checked, number, one_of, several
 
 
 @MODELS.register_module()
+@checked(
+    loss_size=several(number(2, integer=True), 2),
+    graph_cut=FLAG,
+    neighbours=COUNT,
+    crf=one_of(*PRESETS),
+    num_classes=CLASSES,
+    channels=COUNT,
+    dropout_ratio=SHARE,
+)
 class SeedFPNHead(FPNHead):
     """FPN head with the seeding and the boundary loss of DSRG (official ``FPNHeadDGCN``).
 
@@ -35,9 +45,6 @@ class SeedFPNHead(FPNHead):
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
-        for side in loss_size:
-            check_range('decode_head.loss_size', side, 2, integer=True)
-        check_range('decode_head.neighbours', neighbours, 1, integer=True)
         self.loss_size = tuple(loss_size)
         self.graph_cut, self.neighbours, self.crf = graph_cut, neighbours, crf
 

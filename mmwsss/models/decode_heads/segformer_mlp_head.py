@@ -6,9 +6,11 @@ from torch import Tensor, nn
 
 from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import CLASSES, COUNT, SHARE, checked, several
 
 
 @MODELS.register_module()
+@checked(in_channels=several(COUNT), num_classes=CLASSES, channels=COUNT, dropout_ratio=SHARE)
 class SegformerMLPHead(SegformerHead):
     """mmseg's ``SegformerHead`` with plain linear layers on the levels (arXiv 2105.15203; AFA).
 

@@ -6,9 +6,11 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import CLASSES, COUNT, checked, several
 
 
 @MODELS.register_module()
+@checked(in_channels=COUNT, num_classes=CLASSES, dilations=several(COUNT))
 class SumASPPHead(BaseDecodeHead):
     """Sum of dilated 3x3 classifiers, without norm, ReLU or pooling (arXiv 1606.00915).
 

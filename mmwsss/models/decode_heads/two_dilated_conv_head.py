@@ -6,9 +6,11 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import CLASSES, COUNT, checked
 
 
 @MODELS.register_module()
+@checked(in_channels=COUNT, num_classes=CLASSES, channels=COUNT, dilation=COUNT)
 class TwoDilatedConvHead(BaseDecodeHead):
     """``3x3 conv - ReLU - 3x3 conv``, both dilated (MCTformer, arXiv 2203.02891: retraining).
 

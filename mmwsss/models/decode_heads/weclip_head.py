@@ -10,10 +10,22 @@ from torch import Tensor, nn
 from mmwsss.ops.affinity import AFFINITIES, affinity_label, predict_affinity
 from mmwsss.ops.clip.vit import run_block
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_choice
+from mmwsss.utils.arguments import CLASSES, COUNT, FLAG, SHARE, checked, one_of
 
 
 @MODELS.register_module()
+@checked(
+    in_channels=COUNT,
+    num_layers=COUNT,
+    num_classes=CLASSES,
+    channels=COUNT,
+    num_blocks=COUNT,
+    num_heads=COUNT,
+    dropout_ratio=SHARE,
+    affinity_radius=COUNT,
+    half_rounding=FLAG,
+    affinity=one_of(*AFFINITIES),
+)
 class WeCLIPHead(BaseModule):
     """One MLP per CLIP block, fusion, three transformer blocks, prediction.
 
@@ -51,7 +63,6 @@ class WeCLIPHead(BaseModule):
         affinity: str = 'dot',
     ) -> None:
         super().__init__()
-        check_choice('decode_head.affinity', affinity, AFFINITIES)
         self.affinity = affinity
         self.num_classes = num_classes
         self.affinity_radius = affinity_radius

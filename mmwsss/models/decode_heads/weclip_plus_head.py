@@ -7,11 +7,19 @@ from mmwsss.ops.affinity import affinity_label
 from mmwsss.ops.losses import dice_loss, relabel_confident
 from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import CLASSES, COUNT, SHARE, WEIGHT, checked
 
 from .weclip_head import WeCLIPHead
 
 
 @MODELS.register_module()
+@checked(
+    in_channels=COUNT,
+    dino_channels=COUNT,
+    num_classes=CLASSES,
+    confident=SHARE,
+    consistency_weight=WEIGHT,
+)
 class WeCLIPPlusHead(WeCLIPHead):
     """Two fusion parts, of one token set each, and one decoder for both.
 

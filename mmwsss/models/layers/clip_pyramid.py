@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import COUNT, checked, one_of
 
 PATCHES = (8, 14, 16)
 
@@ -15,6 +15,7 @@ def _up(channels: int) -> nn.ConvTranspose2d:
 
 
 @MODELS.register_module()
+@checked(channels=COUNT, patch=one_of(*PATCHES))
 class CLIPPyramid(nn.Module):
     """Pyramid adapter of WeakCLIP: maps of one stride -> strides of about 4, 8, 16 and 32 pixels.
 
@@ -30,9 +31,7 @@ class CLIPPyramid(nn.Module):
 
     def __init__(self, channels: int, patch: int = 16) -> None:
         super().__init__()
-        check_range('channels', channels, 1, integer=True)
-        if patch not in PATCHES:
-            raise ValueError(f'adapter.patch must be one of {PATCHES}, got {patch!r}')
+        self.channels = channels
 
         def level(*layers: nn.Module) -> nn.Sequential:
             return nn.Sequential(nn.GroupNorm(1, channels), *layers)

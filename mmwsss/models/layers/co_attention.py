@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mmwsss.ops.clip.vit import join_heads, split_heads
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import COUNT, FLAG, SHARE, checked
 
 
 class _Attention(nn.Module):
@@ -48,6 +48,7 @@ class _Layer(nn.Module):
 
 
 @MODELS.register_module()
+@checked(dim=COUNT, width=COUNT, heads=COUNT, dropout=SHARE, decouple=FLAG)
 class CoAttentionDecoder(BaseModule):
     """Residuals of texts given the image, and of the image given the texts (WeakCLIP).
 
@@ -71,10 +72,9 @@ class CoAttentionDecoder(BaseModule):
         decouple: bool = True,
     ) -> None:
         super().__init__()
-        check_range('co_attention.dropout', dropout, 0, 1)
         if width % heads:
             raise ValueError(f'co_attention.width={width} is no multiple of heads={heads}')
-        self.decouple = decouple
+        self.dim, self.decouple = dim, decouple
         self.visual_proj = nn.Sequential(
             nn.LayerNorm(dim), nn.Linear(dim, width), nn.LayerNorm(width)
         )

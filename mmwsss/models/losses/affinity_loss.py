@@ -4,9 +4,11 @@ from torch import Tensor, nn
 
 from mmwsss.ops.losses import affinity_loss
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import WEIGHT, checked
 
 
 @MODELS.register_module()
+@checked(loss_weight=WEIGHT)
 class AffinityLoss(nn.Module):
     """See :func:`mmwsss.ops.losses.affinity_loss`.
 

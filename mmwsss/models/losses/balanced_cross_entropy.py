@@ -4,9 +4,17 @@ from torch import Tensor, nn
 
 from mmwsss.ops.losses import balanced_cross_entropy, image_balanced_cross_entropy
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import FLAG, TEXT, WEIGHT, checked, number, one_of
 
 
 @MODELS.register_module()
+@checked(
+    loss_weight=WEIGHT,
+    official_nan=FLAG,
+    mode=one_of('batch', 'image'),
+    smoothing=number(0, 1, open_high=True),
+    loss_name=TEXT,
+)
 class BalancedCrossEntropy(nn.Module):
     """Background and foreground pixels get the same weight, however many there are.
 
@@ -31,8 +39,6 @@ class BalancedCrossEntropy(nn.Module):
         loss_name: str = 'loss_bce',
     ) -> None:
         super().__init__()
-        if mode not in ('batch', 'image'):
-            raise ValueError(f"mode must be 'batch' or 'image', not {mode!r}")
         if mode == 'image' and (official_nan or smoothing):
             raise ValueError("official_nan and smoothing are for mode='batch'")
         self.loss_weight = loss_weight

@@ -4,9 +4,17 @@ from torch import Tensor, nn
 
 from mmwsss.ops.losses.dense_energy import dense_energy_loss
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import POSITIVE, WEIGHT, checked, number
 
 
 @MODELS.register_module()
+@checked(
+    loss_weight=WEIGHT,
+    weight=WEIGHT,
+    sigma_xy=POSITIVE,
+    sigma_rgb=POSITIVE,
+    scale_factor=number(0, 1, open_low=True),
+)
 class DenseEnergyLoss(nn.Module):
     """See :func:`mmwsss.ops.losses.dense_energy.dense_energy_loss`.
 

@@ -4,9 +4,11 @@ from torch import Tensor, nn
 
 from mmwsss.ops.pixel_affinity import PairLabels, pair_affinity_loss
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import WEIGHT, checked
 
 
 @MODELS.register_module()
+@checked(background_weight=WEIGHT, foreground_weight=WEIGHT, negative_weight=WEIGHT)
 class PairAffinityLoss(nn.Module):
     """See :func:`mmwsss.ops.pixel_affinity.pair_affinity_loss`.
 

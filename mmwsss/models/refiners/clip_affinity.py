@@ -9,10 +9,11 @@ from torch import Tensor
 from mmwsss.ops.affinity import gated_attention, mean_attention
 from mmwsss.ops.affinity.caa import class_aware_affinity
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import COUNT, SHARE, WHOLE, checked
 
 
 @MODELS.register_module()
+@checked(static_last=COUNT, gated_last=COUNT, box_threshold=SHARE, gated_start=WHOLE)
 class CLIPAffinityRefiner(BaseModule):
     """WeCLIP's frozen-CLIP cam refinement (RFM, section 3.3), built on CLIP-ES's class-aware
     attention affinity.
@@ -39,7 +40,6 @@ class CLIPAffinityRefiner(BaseModule):
         gated_start: int | None = 15000,
     ) -> None:
         super().__init__()
-        check_range('refiner.gated_start', gated_start, 0, integer=True)
         if (gated_start is not None) != (None not in (static_last, gated_last)):
             raise ValueError(
                 'refiner.gated_start is where the static phase ends: give it if static_last and '

@@ -7,9 +7,11 @@ from torch import Tensor
 
 from mmwsss.ops.pixel_adaptive import DILATIONS, pamr
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import COUNT, WHOLE, checked, one_of, several
 
 
 @MODELS.register_module()
+@checked(dilations=several(COUNT), iterations=WHOLE, resize=one_of('image', 'masks'))
 class PAMR(BaseModule):
     """See :func:`mmwsss.ops.pixel_adaptive.pamr`.
 

@@ -9,6 +9,7 @@ import torch
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mmwsss.models.utils.widths import check_map_widths, check_width, map_channels
 from mmwsss.ops.affinity import random_walk_step
 from mmwsss.ops.cam import minmax_normalize
 from mmwsss.ops.cam.multi_scale import multi_scale_cams
@@ -22,6 +23,7 @@ from mmwsss.ops.pseudo_label.two_threshold import (
 from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, stack_image_boxes, stack_image_labels
+from mmwsss.utils.arguments import FLAG, POSITIVE, SHARE, WHOLE, checked, several
 from mmwsss.utils.checks import check_range
 
 from .base import TestSettings
@@ -52,6 +54,14 @@ class CellAffinity(NamedTuple):
 
 
 @MODELS.register_module()
+@checked(
+    cam_scales=several(POSITIVE),
+    high=SHARE,
+    low=SHARE,
+    refined_start=WHOLE,
+    affinity_from_refined=FLAG,
+    bn_stats_from_cam_passes=FLAG,
+)
 class AFA(SingleStageWSSS):
     """A transformer whose attention, made an affinity, repairs the CAMs that train its decoder.
 
@@ -85,8 +95,8 @@ class AFA(SingleStageWSSS):
             made at the size of the input.
 
     Raises:
-        ValueError: The heads do not have the same classes, scale 1 is missing, ``par`` resizes
-            the image, or see :class:`SingleStageWSSS`.
+        ValueError: The heads do not fit the backbone or do not have the same classes, scale 1 is
+            missing, ``par`` resizes the image, or see :class:`SingleStageWSSS`.
     """
 
     settings_type = AFASettings
@@ -121,11 +131,22 @@ class AFA(SingleStageWSSS):
                 f'decode_head.num_classes is {self.decode_head.num_classes}, but cam_head has '
                 f'{self.num_foreground} classes: it must be one more, for the background'
             )
+        maps = map_channels(self.backbone)
+        for name, head in (('cam_head', self.cam_head), ('decode_head', self.decode_head)):
+            check_map_widths(name, head.in_channels, head.in_index, maps)
+        check_width(
+            'affinity_head.in_channels',
+            self.affinity_head.in_channels,
+            'the number of attention heads in the backbone.num_attn_blocks last blocks',
+            self.backbone.num_attn_heads,
+        )
         if self.par.resize != 'masks':
             raise ValueError("AFA refines at half size of the image: par needs resize='masks'")
         self.cam_scales = tuple(cam_scales)
         if 1 not in self.cam_scales:
             raise ValueError(f'cam_scales must contain 1.0, got {self.cam_scales}')
+        if low > high:
+            raise ValueError(f'AFA.low must be at most AFA.high, got {low} and {high}')
         self.loss_energy = MODELS.build(loss_energy) if loss_energy else None
         self.high = high
         self.low = low

@@ -11,6 +11,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmwsss.models.utils.crf import check_label_crf, refine_labels_with_crf
+from mmwsss.models.utils.widths import check_map_widths, map_channels
 from mmwsss.ops.pairs import pack_pairs
 from mmwsss.ops.pixel_affinity import random_walks
 from mmwsss.ops.pseudo_label import add_background, decide
@@ -118,7 +119,7 @@ class AffinityNet(WSSSSegmentor):
         kwargs: Arguments of :class:`WSSSSegmentor`; ``test_cfg``: :class:`AffinityNetSettings`.
 
     Raises:
-        ValueError: See :class:`WSSSSegmentor`.
+        ValueError: The head does not fit the backbone, or see :class:`WSSSSegmentor`.
     """
 
     settings_type = AffinityNetSettings
@@ -126,6 +127,8 @@ class AffinityNet(WSSSSegmentor):
 
     def __init__(self, backbone: dict, decode_head: dict, **kwargs) -> None:
         super().__init__(dict(backbone=backbone, decode_head=decode_head), **kwargs)
+        widths, maps = self.decode_head.in_channels, map_channels(self.backbone)
+        check_map_widths('decode_head', widths, range(len(maps or ())), maps)
 
     def encode_decode(self, inputs: Tensor, batch_data_samples: list | None = None) -> Tensor:
         """Normalised images -> embedding ``(B, C, H / 8, W / 8)``."""

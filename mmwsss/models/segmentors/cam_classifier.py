@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mmwsss.models.utils.widths import check_map_widths, map_channels
 from mmwsss.registry import MODELS
 from mmwsss.structures import stack_image_labels
 
@@ -25,11 +26,13 @@ class CAMClassifier(MapClassifier):
         kwargs: Arguments of :class:`WSSSSegmentor`; ``test_cfg``: :class:`MapClassifierSettings`.
 
     Raises:
-        ValueError: See :class:`WSSSSegmentor`.
+        ValueError: The head does not fit the backbone, or see :class:`WSSSSegmentor`.
     """
 
     def __init__(self, backbone: dict, decode_head: dict, **kwargs) -> None:
         super().__init__(dict(backbone=backbone, decode_head=decode_head), **kwargs)
+        head, maps = self.decode_head, map_channels(self.backbone)
+        check_map_widths('decode_head', [head.in_channels], head.in_index, maps)
 
     def encode_decode(self, inputs: Tensor, batch_data_samples: list | None = None) -> Tensor:
         """Normalised images ``(B, 3, H, W)`` -> activation maps of all classes ``(B, K, h, w)``."""

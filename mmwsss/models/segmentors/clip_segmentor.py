@@ -41,7 +41,9 @@ class CLIPSegmentor(WSSSSegmentor):
 
     def __init__(self, backbone: dict, decode_head: dict, **kwargs) -> None:
         super().__init__(dict(backbone=backbone, decode_head=decode_head), **kwargs)
-        check_clip_decoder(self.decode_head, self.backbone.num_layers - 1, ALL_BUT_LAST)
+        check_clip_decoder(
+            self.decode_head, self.backbone, self.backbone.num_layers - 1, ALL_BUT_LAST
+        )
 
     def encode_decode(self, inputs: Tensor, batch_data_samples: list | None = None) -> Tensor:
         """Normalised images -> ``seg_logits`` at patch resolution ``(B, C, h, w)``."""

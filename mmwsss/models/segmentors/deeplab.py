@@ -11,12 +11,14 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor
 
+from mmwsss.models.utils.widths import check_map_widths, map_channels
 from mmwsss.ops.multi_view import merge_logits, view_batches
 from mmwsss.ops.pairs import pack_present
 from mmwsss.ops.pseudo_label import decide
 from mmwsss.ops.resize import resize_label, upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, supervised_label
+from mmwsss.utils.arguments import POSITIVE, checked, several
 from mmwsss.utils.checks import check_flag
 
 from .base import WSSSSegmentor
@@ -48,6 +50,7 @@ class DeepLabSettings(SlidingSettings):
 
 
 @MODELS.register_module()
+@checked(msc_scales=several(POSITIVE, least=0))
 class DeepLab(WSSSSegmentor, EncoderDecoder):
     """Any backbone and head with DeepLabV2's multi-scale training and the published tests.
 
@@ -61,8 +64,8 @@ class DeepLab(WSSSSegmentor, EncoderDecoder):
         kwargs: Arguments of mmseg's ``EncoderDecoder``; ``test_cfg``: :class:`DeepLabSettings`.
 
     Raises:
-        ValueError: ``msc_scales`` beside an auxiliary head, or unknown keys or values in
-            ``test_cfg``.
+        ValueError: A head does not fit the backbone, ``msc_scales`` beside an auxiliary head, or
+            unknown keys or values in ``test_cfg``.
     """
 
     settings_type = DeepLabSettings
@@ -70,6 +73,10 @@ class DeepLab(WSSSSegmentor, EncoderDecoder):
 
     def __init__(self, *args, msc_scales: Sequence[float] = (), **kwargs) -> None:
         EncoderDecoder.__init__(self, *args, **kwargs)
+        maps = map_channels(self.backbone, *([self.neck] if self.with_neck else []))
+        for name, head in self.named_children():
+            if name in ('decode_head', 'auxiliary_head') and hasattr(head, 'in_index'):
+                check_map_widths(name, head.in_channels, head.in_index, maps)
         if msc_scales and self.with_auxiliary_head:
             raise ValueError('msc_scales trains the decode head alone: remove auxiliary_head')
         self.msc_scales = tuple(msc_scales)

@@ -8,11 +8,12 @@ from torch import nn
 
 from mmwsss.ops.dense_crf import dense_crf
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_choice
+from mmwsss.utils.arguments import checked, one_of
 from mmwsss.utils.images import read_rgb
 
 
 @MODELS.register_module()
+@checked(scores=one_of('logits', 'probabilities'))
 class DenseCRFModel(BaseTTAModel):
     """Wrap a segmentor, or a test-time augmentation of one, and refine what it predicts.
 
@@ -38,7 +39,6 @@ class DenseCRFModel(BaseTTAModel):
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(module, data_preprocessor)
-        check_choice('scores', scores, ('logits', 'probabilities'))
         self.crf = crf
         self.scores = scores
         self.predictor = self.module

@@ -14,6 +14,7 @@ from mmwsss.ops.multi_view import merge_logits, pair_means
 from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import stack_image_labels
+from mmwsss.utils.arguments import WHOLE, checked
 from mmwsss.utils.checks import check_flag, check_range
 
 from .patch_text_maps import PatchTextMaps, PatchTextSettings
@@ -47,6 +48,7 @@ class ExCELSettings(PatchTextSettings):
 
 
 @MODELS.register_module()
+@checked(self_target_start=WHOLE)
 class ExCEL(SingleStageWSSS, PatchTextMaps):
     """Frozen CLIP compares its patches with class texts; a light decoder learns from the masks
     that this gives, and its affinity calibrates CLIP in return.
@@ -94,7 +96,9 @@ class ExCEL(SingleStageWSSS, PatchTextMaps):
         )
         super().__init__(parts, **kwargs)
         self.self_target_start = self_target_start
-        check_clip_decoder(self.decode_head, self.backbone.num_layers, 'one per CLIP block')
+        check_clip_decoder(
+            self.decode_head, self.backbone, self.backbone.num_layers, 'one per CLIP block'
+        )
         check_text_classes(self.decode_head, self.text.num_classes)
         self.prepare([self.settings.side, *self.settings.sizes])
 

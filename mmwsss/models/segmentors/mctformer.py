@@ -7,6 +7,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmwsss.models.backbones.multi_class_token_vit import TokenFeatures
+from mmwsss.models.utils.widths import check_width
 from mmwsss.ops.class_attention import FUSIONS, fuse_maps, refine_by_attention
 from mmwsss.registry import MODELS
 from mmwsss.structures import stack_image_labels
@@ -71,6 +72,10 @@ class MCTformer(MapClassifier):
                 f'backbone.num_classes={self.backbone.num_classes} and decode_head.num_classes='
                 f'{self.num_foreground} must be equal: every class has one token'
             )
+        width = self.decode_head.in_channels
+        check_width(
+            'decode_head.in_channels', width, 'backbone.embed_dims', self.backbone.embed_dims
+        )
         fusion, layers = self.settings.fusion, len(self.backbone.blocks)
         if self.decode_head.conv is None and fusion != 'class':
             raise ValueError(

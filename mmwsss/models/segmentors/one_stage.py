@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mmwsss.models.utils.widths import check_map_widths, map_channels
 from mmwsss.ops.losses.class_balanced import class_balanced_cross_entropy
 from mmwsss.ops.losses.ngwp import labelled_mask_size
 from mmwsss.ops.multi_view.canvas import PADS, canvas_views, merge_canvas_views, restrict_classes
@@ -16,6 +17,7 @@ from mmwsss.ops.pairs import pack_present
 from mmwsss.ops.pseudo_label.relative import relative_label
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, stack_image_labels
+from mmwsss.utils.arguments import SHARE, WHOLE, checked
 from mmwsss.utils.checks import check_choice, check_range
 
 from .base import TestSettings
@@ -56,6 +58,7 @@ class OneStageSettings(TestSettings):
 
 
 @MODELS.register_module()
+@checked(mask_loss_start=WHOLE, label_low=SHARE, label_foreground=SHARE, label_background=SHARE)
 class OneStage(SingleStageWSSS):
     """The network's soft masks give class scores, and, refined, the labels they learn from.
 
@@ -79,7 +82,8 @@ class OneStage(SingleStageWSSS):
         kwargs: Arguments of :class:`SingleStageWSSS`; ``test_cfg``: :class:`OneStageSettings`.
 
     Raises:
-        ValueError: A data preprocessor without mean and std, or see :class:`SingleStageWSSS`.
+        ValueError: The head does not fit the backbone, a data preprocessor without mean and std, or
+            see :class:`SingleStageWSSS`.
     """
 
     settings_type = OneStageSettings
@@ -98,6 +102,8 @@ class OneStage(SingleStageWSSS):
     ) -> None:
         parts = dict(backbone=backbone, decode_head=decode_head, refiner=refiner)
         super().__init__(parts, **kwargs)
+        widths, maps = self.decode_head.in_channels, map_channels(self.backbone)
+        check_map_widths('decode_head', widths, (0, -1), maps)
         self.mask_loss_start = mask_loss_start
         self.thresholds = (label_low, label_foreground, label_background)
         if not hasattr(self.data_preprocessor, 'mean'):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmwsss.models.backbones.clip_vit import CLIPRequest
 from mmwsss.models.utils.crf import refine_with_crf
+from mmwsss.models.utils.widths import check_width
 from mmwsss.ops.clip.score_map import score_map
 from mmwsss.ops.dense_crf.target import grid_images
 from mmwsss.ops.losses.seeds import all_pixel_cross_entropy
@@ -19,7 +20,8 @@ from mmwsss.ops.multi_view import merge_logits
 from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import supervised_label
-from mmwsss.utils.checks import check_range, some
+from mmwsss.utils.arguments import FLAG, NUMBER, POSITIVE, WEIGHT, WHOLE, checked, number, several
+from mmwsss.utils.checks import some
 
 from .base import WSSSSegmentor
 from .sliding import SlidingSettings, fitted_views
@@ -38,6 +40,16 @@ class WeakCLIPSettings(SlidingSettings):
 
 
 @MODELS.register_module()
+@checked(
+    out_indices=several(WHOLE),
+    drop_path=number(0, 1, open_high=True),
+    pyramid_scores=FLAG,
+    train_adapter=FLAG,
+    tau=POSITIVE,
+    score_weight=WEIGHT,
+    residual=NUMBER,
+    class_ids=several(WHOLE),
+)
 class WeakCLIP(WSSSSegmentor):
     """Refines finished masks (Zhu et al., IJCV 2024, 10.1007/s11263-024-02224-2; hustvl/WeakCLIP).
 
@@ -106,8 +118,6 @@ class WeakCLIP(WSSSSegmentor):
             decode_head=decode_head,
         )
         super().__init__(parts, **kwargs)
-        check_range('drop_path', drop_path, 0, 1, open_high=True)
-        check_range('tau', tau, 0, open_low=True)
         self.out_indices, self.drop_path = tuple(out_indices), drop_path
         self.pyramid_scores, self.tau, self.score_weight = pyramid_scores, tau, score_weight
         width = self.backbone.text_tower.text_projection.shape[1]
@@ -137,12 +147,38 @@ class WeakCLIP(WSSSSegmentor):
                 f'out_indices must be four of the {self.backbone.num_layers} blocks, got '
                 f'{self.out_indices}'
             )
+        self._check_widths()
         positions = len(self.backbone.text_tower.positional_embedding)
         if self.prompts.length > positions:
             raise ValueError(
                 f'prompts have {self.prompts.length} tokens (num_contexts + name_tokens), the text '
                 f'tower has {positions} positions: raise backbone.context_length'
             )
+
+    def _check_widths(self) -> None:
+        words = self.backbone.text_tower.token_embedding.embedding_dim
+        tokens = self.backbone.embed_dims
+        clip = 'of backbone.checkpoint'
+        joined = range(4) if self.pyramid_scores else (_SCORE_LEVEL,)
+        levels = [tokens + self.decode_head.num_classes * (i in joined) for i in range(4)]
+        for key, width, source, given in (
+            ('adapter.channels', self.adapter.channels, f'the width of the tokens {clip}', tokens),
+            ('prompts.width', self.prompts.width, f'the width of the texts {clip}', words),
+            ('co_attention.dim', self.co_attention.dim, f'the embedding {clip}', len(self.gamma)),
+            (
+                'neck.in_channels',
+                list(self.neck.in_channels),
+                'adapter.channels, with decode_head.num_classes more for every level with scores,',
+                levels,
+            ),
+            (
+                'decode_head.in_channels',
+                list(self.decode_head.in_channels),
+                'neck.out_channels of each level',
+                [self.neck.out_channels] * 4,
+            ),
+        ):
+            check_width(key, width, source, given)
 
     def train(self, mode: bool = True) -> WeakCLIP:
         """Texts are encoded anew behind every training."""

@@ -53,7 +53,9 @@ class WeCLIP(SingleStageWSSS):
             backbone=backbone, decode_head=decode_head, text=text, refiner=refiner, par=par
         )
         super().__init__(parts, **kwargs)
-        check_clip_decoder(self.decode_head, self.backbone.num_layers - 1, ALL_BUT_LAST)
+        check_clip_decoder(
+            self.decode_head, self.backbone, self.backbone.num_layers - 1, ALL_BUT_LAST
+        )
         check_text_classes(self.decode_head, self.text.num_classes)
         self.text.encode(self.backbone)
         self.backbone.drop_text()

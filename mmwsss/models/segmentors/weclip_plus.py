@@ -9,9 +9,11 @@ from torch import Tensor
 
 from mmwsss.models.backbones.clip_vit import CLIPFeatures, CLIPRequest
 from mmwsss.models.utils.clip_cam import CLIPCAMs, clip_cams, label_of_pairs
-from mmwsss.models.utils.clip_decoder import check_text_classes
+from mmwsss.models.utils.clip_decoder import check_clip_decoder, check_text_classes
+from mmwsss.models.utils.widths import check_width
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, stack_image_labels
+from mmwsss.utils.arguments import WHOLE, checked, number
 from mmwsss.utils.checks import check_choice, check_range
 
 from .base import TestSettings
@@ -37,6 +39,7 @@ class WeCLIPPlusSettings(TestSettings):
 
 
 @MODELS.register_module()
+@checked(cam_source=number(high=-1, integer=True), relabel_start=WHOLE)
 class WeCLIPPlus(SingleStageWSSS):
     """WeCLIP with DINOv2 beside CLIP: two branches learn from the labels and from each other.
 
@@ -90,16 +93,13 @@ class WeCLIPPlus(SingleStageWSSS):
         )
         super().__init__(parts, **kwargs)
         check_range('cam_source', cam_source, 1 - self.backbone.num_layers, -1, integer=True)
-        check_range('relabel_start', relabel_start, 0, integer=True)
         self.cam_source, self.relabel_start = cam_source, relabel_start
+        check_clip_decoder(self.decode_head, self.backbone, 1, 'the last but one block')
         check_text_classes(self.decode_head, self.text.num_classes)
         self.refiner.check(self.backbone.num_layers, ('gated',))
         width = self.decode_head.dino_layer[0].in_features
-        if width != self.dino.embed_dims:
-            raise ValueError(
-                f'decode_head.dino_channels is {width}, but the DINOv2 has tokens of '
-                f'{self.dino.embed_dims} channels'
-            )
+        given = 'the width of the tokens of dino.checkpoint'
+        check_width('decode_head.dino_channels', width, given, self.dino.embed_dims)
         self.text.encode(self.backbone)
         self.backbone.drop_text()
 

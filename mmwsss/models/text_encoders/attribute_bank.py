@@ -12,7 +12,8 @@ from mmwsss.models.backbones.clip_vit import FrozenCLIP
 from mmwsss.ops.clip.attribute_bank import cluster_attributes, enrich_text
 from mmwsss.registry import MODELS
 from mmwsss.utils import load_checkpoint_file
-from mmwsss.utils.checks import check_range, some
+from mmwsss.utils.arguments import COUNT, WHOLE, checked, number
+from mmwsss.utils.checks import some
 from mmwsss.utils.io import atomic_write
 from mmwsss.utils.text import read_json
 
@@ -145,6 +146,7 @@ def load_bank(path: str | os.PathLike) -> tuple[Tensor, dict[str, np.ndarray]]:
 
 
 @MODELS.register_module()
+@checked(num_attributes=COUNT, seed=WHOLE, top=number(0, 1, open_low=True))
 class AttributeTextBank(TextBank):
     """Class texts that are enriched with attributes of described classes (TSE of ExCEL).
 
@@ -160,7 +162,7 @@ class AttributeTextBank(TextBank):
         kwargs: Arguments of :class:`TextBank`.
 
     Raises:
-        ValueError: ``bank`` is None, of another CLIP, or does not describe the classes.
+        ValueError: ``bank`` is None, of another text tower, or does not describe the classes.
     """
 
     def __init__(
@@ -180,8 +182,6 @@ class AttributeTextBank(TextBank):
                 "official .pth), 'shipped' for the classes of COCO and VOC, or say 'plain' for "
                 'class texts without attributes'
             )
-        check_range('text.top', top, 0, 1, open_low=True)
-        check_range('text.num_attributes', num_attributes, 1, integer=True)
         described_as = self.class_names if described_as is None else list(described_as)
         if len(described_as) != self.num_classes:
             raise ValueError(
@@ -224,7 +224,16 @@ class AttributeTextBank(TextBank):
         return build_bank(clip, self.class_names, sentences, self.num_attributes, self.seed)[0]
 
     def _check_origin(self, path: Path, about: Mapping[str, np.ndarray], clip: FrozenCLIP) -> None:
-        """Refuse a bank that says it was made for other classes or with another CLIP."""
+        """Refuse a bank that was made for other classes or with another text tower.
+
+        The official ``.pth`` says nothing but the number of classes.
+        """
+        missing = sorted({'classes', 'text_tower'} - about.keys()) if path.suffix == '.npz' else []
+        if missing:
+            raise ValueError(
+                f'{path} does not say what it was made for (no {", ".join(missing)}): make it '
+                'again with tools/build_attribute_bank.py'
+            )
         if 'flags' in about and len(about['flags']) != self.num_classes:
             raise ValueError(
                 f'{path} was made for {len(about["flags"])} classes, there are '
@@ -237,8 +246,8 @@ class AttributeTextBank(TextBank):
                 f'{path} was made for other classes (different: {some(other)}): make it again '
                 'with tools/build_attribute_bank.py'
             )
-        if 'clip' in about and int(about['clip']) != clip.digest.item():
+        if 'text_tower' in about and int(about['text_tower']) != clip.text_digest():
             raise ValueError(
-                f'{path} was made with another CLIP than model.backbone.checkpoint: make it again '
-                'with tools/build_attribute_bank.py'
+                f'{path} was made with the text tower of another CLIP than '
+                'model.backbone.checkpoint: make it again with tools/build_attribute_bank.py'
             )

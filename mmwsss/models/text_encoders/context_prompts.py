@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmwsss.models.layers.clip_text import CLIPText
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import COUNT, checked, number
 
 from .text_bank import as_clip_reads
 
@@ -52,6 +52,7 @@ def name_tokens(names: Sequence[str], length: int) -> Tensor:
 
 
 @MODELS.register_module()
+@checked(num_contexts=COUNT, name_tokens=number(3, integer=True), width=COUNT)
 class ContextPrompts(BaseModule):
     """Learned contexts, shared by all classes, between the start token and the class name.
 
@@ -73,9 +74,7 @@ class ContextPrompts(BaseModule):
         width: int = 512,
     ) -> None:
         super().__init__()
-        check_range('prompts.num_contexts', num_contexts, 1, integer=True)
-        check_range('prompts.name_tokens', name_tokens, 3, integer=True)
-        self.class_names = list(class_names)
+        self.class_names, self.width = list(class_names), width
         tokens = _name_tokens(class_names, name_tokens)
         self.register_buffer('tokens', tokens, persistent=False)
         # the official standard deviation, a hundred times that of CLIP's own words

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mmwsss.models.backbones.clip_vit import FrozenCLIP
 from mmwsss.registry import MODELS
+from mmwsss.utils.io import check_class_count
 
 from .text_features import cached_text_features, check_templates
 
@@ -53,6 +54,7 @@ class TextBank(BaseModule):
     ) -> None:
         super().__init__()
         _check_texts('class_names', class_names)
+        check_class_count(1 + len(class_names), 'class_names')
         _check_texts('background_names', background_names)
         check_templates(templates)
         seen = [as_clip_reads(name) for name in class_names]

@@ -5,11 +5,13 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mmwsss.registry import WEIGHT_INITIALIZERS
+from mmwsss.utils.arguments import TEXT, checked
 from mmwsss.utils.checkpoint import weights_in
 from mmwsss.utils.checks import some
 
 
 @WEIGHT_INITIALIZERS.register_module()
+@checked(checkpoint=TEXT, prefix=TEXT, hint=TEXT, add_prefix=TEXT)
 class StrictPretrained:
     """``init_cfg`` that refuses weights which do not cover the module.
 

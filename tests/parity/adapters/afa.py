@@ -292,7 +292,8 @@ def augment(case):
 
 @torch.no_grad()
 def wetr(case):
-    model = _model(case, num_attn_blocks=sum(_depths(case))).eval()
+    model = _model(case).eval()
+    model.backbone.num_attn_blocks = sum(_depths(case))  # the case has the logits of all blocks
     inputs = _data(model, case)['inputs']
     features, attn = model.backbone.forward_with_attn(inputs)
     out = dict(
