@@ -14,12 +14,18 @@ from torch import Tensor
 from ..ops.dense_crf import DenseCRF
 from ..ops.ppmg import foreground_scores, proportional_label, smooth_activation
 from ..registry import TASK_UTILS
-from ..utils.checks import check_range
+from ..utils.arguments import PALETTE, POSITIVE, WEIGHT, checked, number
 from ..utils.io import write_mask
 from .crf import _check_crf, _read_cam
 
 
 @TASK_UTILS.register_module()
+@checked(
+    alpha=POSITIVE,
+    threshold=number(0, 1, open_high=True),
+    cv_scale=WEIGHT,
+    palette=PALETTE,
+)
 @dataclass(frozen=True)
 class PPMGFromCAMs:
     """Pseudo mask by smoothing of every map, a CRF for every class, and shares (PMM).
@@ -48,9 +54,6 @@ class PPMGFromCAMs:
     target_suffix: ClassVar[str] = '.png'
 
     def __post_init__(self) -> None:
-        check_range('alpha', self.alpha, 0, open_low=True)
-        check_range('threshold', self.threshold, 0, 1, open_high=True)
-        check_range('cv_scale', self.cv_scale, 0)
         _check_crf(self.crf)
 
     def check_sources(self, sources: Sequence[Path]) -> None:

@@ -20,10 +20,11 @@ from ..ops.saliency.degraded import LEVELS, degraded
 from ..ops.saliency.operators import OPERATORS
 from ..registry import TASK_UTILS
 from ..stores.cam_store import load_cam
-from ..utils.checks import check_choice, check_range
+from ..utils.arguments import FLAG, PALETTE, TEXT, WEIGHT, checked, one_of
 from ..utils.io import IGNORE, read_mask, write_mask
 
 
+@checked(tau=WEIGHT, sal_thresh=WEIGHT, ignore=FLAG, use_saliency=FLAG)
 @dataclass(frozen=True)
 class LabelRule:
     """How a label map is made of activations and saliency.
@@ -45,8 +46,6 @@ class LabelRule:
     use_saliency: bool = True
 
     def __post_init__(self) -> None:
-        check_range('tau', self.tau, 0)
-        check_range('sal_thresh', self.sal_thresh, 0)
         if self.ignore and not self.use_saliency:
             raise ValueError('ignore=True needs saliency; set ignore=False or use_saliency=True')
 
@@ -64,6 +63,16 @@ PUBLISHED: dict[str, LabelRule] = {
 
 
 @TASK_UTILS.register_module()
+@checked(
+    saliency_dir=TEXT,
+    preset=one_of(*PUBLISHED),
+    tau=WEIGHT,
+    sal_thresh=WEIGHT,
+    ignore=FLAG,
+    quantise=FLAG,
+    resize=FLAG,
+    palette=PALETTE,
+)
 @dataclass(frozen=True)
 class MasksFromSaliency:
     """Pseudo masks of a CAM store and a folder of saliency maps (WSSS-BED, arXiv 2404.00918).
@@ -94,8 +103,6 @@ class MasksFromSaliency:
     target_suffix: ClassVar[str] = '.png'
 
     def __post_init__(self) -> None:
-        if self.preset is not None:
-            check_choice('preset', self.preset, PUBLISHED)
         if self.rule.use_saliency != (self.saliency_dir is not None):
             use = 'needs' if self.rule.use_saliency else 'does not use'
             raise ValueError(
@@ -157,6 +164,9 @@ def decide_label(
 
 
 @TASK_UTILS.register_module()
+@checked(
+    method=one_of(*OPERATORS),
+)
 @dataclass(frozen=True)
 class SaliencyFromImages:
     """Saliency maps of an operator without learning; the images are the source.
@@ -173,9 +183,6 @@ class SaliencyFromImages:
     source_suffix: ClassVar[str] = ''  # the images themselves
     target_suffix: ClassVar[str] = '.png'
 
-    def __post_init__(self) -> None:
-        check_choice('method', self.method, OPERATORS)
-
     def check_sources(self, sources: Sequence[Path]) -> None:
         """Nothing to say about them as a whole."""
 
@@ -185,6 +192,9 @@ class SaliencyFromImages:
 
 
 @TASK_UTILS.register_module()
+@checked(
+    level=one_of(*LEVELS),
+)
 @dataclass(frozen=True)
 class SaliencyFromTruth:
     """True foreground made worse: what a better or poorer saliency model would change.
@@ -203,9 +213,6 @@ class SaliencyFromTruth:
 
     source_suffix: ClassVar[str] = '.png'
     target_suffix: ClassVar[str] = '.png'
-
-    def __post_init__(self) -> None:
-        check_choice('level', self.level, LEVELS)
 
     def check_sources(self, sources: Sequence[Path]) -> None:
         """Masks are read one by one."""

@@ -2,6 +2,8 @@
 # layers have the rate of the others, the transposed convolutions of the generator ten times that.
 _base_ = './sgd_poly_psa.py'
 optim_wrapper = dict(
+    type='mmwsss.SkippingOptimWrapper',
+    patience=20,
     constructor='mmwsss.SeparateOptimWrapperConstructor',
     paramwise_cfg=dict(
         _delete_=True,

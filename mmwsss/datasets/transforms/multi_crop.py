@@ -10,6 +10,7 @@ from mmcv.transforms.utils import cache_randomness
 from mmwsss.ops.multi_crop import crop_labels, summed_areas, tile_boxes
 from mmwsss.registry import TRANSFORMS
 from mmwsss.stores.score_store import load_rough_scores
+from mmwsss.utils.arguments import COUNT, POSITIVE, SHARE, checked, several
 from mmwsss.utils.checks import check_range
 
 from .affinity import _check_labels, _stored
@@ -39,6 +40,13 @@ class LoadRoughScores(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+@checked(
+    scales=several(POSITIVE),
+    crop=COUNT,
+    stride=COUNT,
+    confidence=SHARE,
+    share=SHARE,
+)
 class RandomMultiCrop(BaseTransform):
     """Cut out one of the boxes that the multi-crop test sees, and label it by what it shows.
 
@@ -69,14 +77,7 @@ class RandomMultiCrop(BaseTransform):
         confidence: float = 0.9,
         share: float = 0.1,
     ) -> None:
-        if not scales:
-            raise ValueError('scales must not be empty')
-        for scale in scales:
-            check_range('scales', scale, 0, open_low=True)
-        check_range('crop', crop, 1, integer=True)
-        check_range('stride', stride, 1, crop, integer=True)
-        check_range('confidence', confidence, 0, 1)
-        check_range('share', share, 0, 1)
+        check_range('stride', stride, 1, crop, integer=True)  # no gaps
         self.scales, self.crop, self.stride = tuple(scales), crop, stride
         self.confidence, self.share = confidence, share
 

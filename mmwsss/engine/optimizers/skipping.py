@@ -8,10 +8,13 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor
 
 from mmwsss.registry import OPTIM_WRAPPERS
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import COUNT, checked
 
 
 @OPTIM_WRAPPERS.register_module()
+@checked(
+    patience=COUNT,
+)
 class SkippingOptimWrapper(OptimWrapper):
     """An ``OptimWrapper`` that skips steps whose loss is NaN or infinite, and says so.
 
@@ -29,7 +32,6 @@ class SkippingOptimWrapper(OptimWrapper):
 
     def __init__(self, *args, patience: int = 10, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        check_range('patience', patience, 1, integer=True)
         self.patience, self.skipped = patience, 0
 
     def update_params(self, loss: Tensor, *args, **kwargs) -> None:

@@ -17,6 +17,7 @@ from .length import schedule_length
     warmup_iters=WHOLE,
     warmup_ratio=SHARE,
     power=WEIGHT,
+    min_lr=WEIGHT,
     by_epoch=FLAG,
 )
 class PolyWarmupLR(LRSchedulerMixin, _ParamScheduler):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mmwsss.ops.class_attention import AttentionSums, attend_and_sum
 from mmwsss.ops.clip.vit import split_heads
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import COUNT, checked, number, one_of
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 _norm = partial(nn.BatchNorm2d, eps=1e-6)
@@ -134,6 +134,15 @@ class ConvTransBlock(nn.Module):
 
 
 @MODELS.register_module()
+@checked(
+    base_channels=COUNT,
+    channel_ratio=COUNT,
+    embed_dims=COUNT,
+    depth=number(3, integer=True),
+    num_heads=COUNT,
+    patch_size=one_of(8, 16),
+    drop_path_rate=number(0, 1, open_high=True),
+)
 class Conformer(BaseModule):
     """Conformer (Peng et al., arXiv 2105.03889; official code: pengzhiliang/Conformer) as TransCAM
     changed it: the last map of the convolutions has the grid of the patches.
@@ -170,8 +179,6 @@ class Conformer(BaseModule):
         super().__init__(init_cfg)
         if patch_size not in (8, 16):
             raise ValueError(f'patch_size must be 8 or 16, got {patch_size!r}')
-        check_range('depth', depth, 3, integer=True)
-        check_range('drop_path_rate', drop_path_rate, 0, 1, open_high=True)
         if depth % 3 or embed_dims % num_heads:
             raise ValueError(
                 f'depth={depth} must be a multiple of 3 and embed_dims={embed_dims} one of '

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import COUNT, FLAG, checked, number, one_of, several
 
 from .norm_stages import NormStages
 
@@ -69,6 +69,18 @@ class Res2Bottleneck(nn.Module):
 
 
 @MODELS.register_module()
+@checked(
+    depth=one_of(*_BLOCKS),
+    base_channels=COUNT,
+    base_width=COUNT,
+    scale=number(2, integer=True),
+    strides=several(COUNT, 4),
+    dilations=several(COUNT, 4),
+    out_indices=several(number(0, 3, integer=True)),
+    frozen_stages=number(-1, 4, integer=True),
+    norm_eval=FLAG,
+    norm_frozen=FLAG,
+)
 class Res2NetV1b(NormStages):
     """Res2Net v1b (Gao et al., TPAMI 2021, arXiv 1904.01169; official code: Res2Net/
     Res2Net-PretrainedModels, with dilations in WSSS_MMSeg).
@@ -105,8 +117,6 @@ class Res2NetV1b(NormStages):
         super().__init__(stem, out_indices, frozen_stages, norm_eval, norm_frozen, init_cfg)
         if depth not in _BLOCKS:
             raise ValueError(f'depth must be one of {tuple(_BLOCKS)}, got {depth!r}')
-        check_range('base_width', base_width, 1, integer=True)
-        check_range('scale', scale, 2, integer=True)
         if len(strides) != 4 or len(dilations) != 4:
             raise ValueError(f'strides and dilations need four values: {strides}, {dilations}')
         half = base_channels // 2

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import COUNT, FLAG, checked, number, several
 
 from .norm_stages import NormStages
 
@@ -115,7 +115,31 @@ def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size, mode='bilinear', align_corners=False)
 
 
+def _check_widths(name: str, widths: object) -> None:
+    try:
+        good = len(widths) == 4 and all(
+            len(w) == 4 and sum(w) >= 1 and min(w) >= 0 for stage in widths for w in stage
+        )
+    except TypeError:
+        good = False
+    if not good:
+        raise ValueError(
+            f'{name} must be four stages of blocks with four numbers each, the channels of the '
+            f'branches, of which at least one is above 0; got {widths!r}'
+        )
+
+
 @MODELS.register_module()
+@checked(
+    widths=_check_widths,
+    base_channels=COUNT,
+    strides=several(COUNT, 4),
+    dilations=several(COUNT, 4),
+    out_indices=several(number(0, 3, integer=True)),
+    frozen_stages=number(-1, 4, integer=True),
+    norm_eval=FLAG,
+    norm_frozen=FLAG,
+)
 class ScaleNet(NormStages):
     """ScaleNet-101 (Li et al., *Data-Driven Neuron Allocation for Scale Aggregation Networks*, CVPR
     2019, arXiv 1904.09460; official code: Eli-YiLi/ScaleNet, WSSS_MMSeg).
@@ -151,10 +175,6 @@ class ScaleNet(NormStages):
     ) -> None:
         stem = ('conv1', 'bn1')
         super().__init__(stem, out_indices, frozen_stages, norm_eval, norm_frozen, init_cfg)
-        _check_widths(widths)
-        check_range('base_channels', base_channels, 1, integer=True)
-        if len(strides) != 4 or len(dilations) != 4:
-            raise ValueError(f'strides and dilations need four values: {strides}, {dilations}')
         self.conv1 = nn.Conv2d(3, base_channels, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(base_channels)
         channels = base_channels
@@ -182,11 +202,3 @@ class ScaleNet(NormStages):
         """Normalised images ``(B, 3, H, W)`` -> the stages of ``out_indices``."""
         x = F.relu(self.bn1(self.conv1(x)))
         return self.stages(F.max_pool2d(x, 3, 2, 1))
-
-
-def _check_widths(widths: Widths) -> None:
-    if len(widths) != 4 or any(len(w) != 4 or sum(w) < 1 or min(w) < 0 for s in widths for w in s):
-        raise ValueError(
-            'widths must be four stages of blocks with four numbers each, the channels of the '
-            f'branches, of which at least one is above 0; got {widths}'
-        )

@@ -6,9 +6,14 @@ from torch import Tensor, nn
 
 from mmwsss.models.backbones.multi_class_token_vit import TokenFeatures
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import COUNT, checked
 
 
 @MODELS.register_module()
+@checked(
+    in_channels=COUNT,
+    num_classes=COUNT,
+)
 class ClassTokenLinearHead(BaseModule):
     """A vision transformer's classifier: a linear layer on the class token of the last block.
 

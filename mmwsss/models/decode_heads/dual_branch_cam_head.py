@@ -6,9 +6,16 @@ from torch import Tensor, nn
 
 from mmwsss.models.backbones.conformer import ConformerFeatures
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import COUNT, FLAG, checked
 
 
 @MODELS.register_module()
+@checked(
+    in_channels=COUNT,
+    embed_dims=COUNT,
+    num_classes=COUNT,
+    background_channel=FLAG,
+)
 class DualBranchCAMHead(BaseModule):
     """TransCAM's classifiers: maps of the convolutions, and the class token.
 

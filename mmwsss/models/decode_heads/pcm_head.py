@@ -10,10 +10,16 @@ from torch import Tensor, nn
 from mmwsss.ops.resize import upsample
 from mmwsss.ops.seam import background_and_winner, pixel_correlation
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import COUNT, checked, number, several
 
 
 @MODELS.register_module()
+@checked(
+    in_channels=several(COUNT, 3),
+    num_classes=COUNT,
+    channels=several(COUNT, 2),
+    dropout_ratio=number(0, 1, open_high=True),
+)
 class PCMHead(BaseModule):
     """Class maps, and class maps refined by the correlation of pixels (SEAM, as in PMM).
 
@@ -41,8 +47,6 @@ class PCMHead(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        check_range('num_classes', num_classes, 1, integer=True)
-        check_range('dropout_ratio', dropout_ratio, 0, 1, open_high=True)
         if len(in_channels) != 3 or len(channels) != 2:
             raise ValueError(
                 'in_channels needs three levels and channels two numbers, got '

@@ -11,6 +11,7 @@ from torch.func import functional_call
 
 from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
+from mmwsss.utils.arguments import COUNT, checked, several
 
 from .class_map_network import ClassMapNetwork
 
@@ -31,6 +32,10 @@ class Rebuilt(NamedTuple):
 
 
 @MODELS.register_module()
+@checked(
+    in_channels=several(COUNT),
+    channels=several(COUNT),
+)
 class Reconstructor(ClassMapNetwork):
     """A classifier whose features are also painted as an image (``Net_recon`` of sangrockEG/ACR).
 

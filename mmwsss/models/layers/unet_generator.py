@@ -5,7 +5,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import COUNT, checked, number
 
 _WIDEST = 8  # in units of base_channels
 
@@ -23,6 +23,13 @@ def _up(channels: int, out: int, dropout: float) -> nn.Sequential:
 
 
 @MODELS.register_module()
+@checked(
+    in_channels=COUNT,
+    out_channels=COUNT,
+    base_channels=COUNT,
+    depth=number(2, 12, integer=True),
+    dropout=number(0, 1, open_high=True),
+)
 class UNetGenerator(BaseModule):
     """pix2pix's generator (arXiv 1611.07004) without its last tanh, as sangrockEG/ACR has it.
 
@@ -52,8 +59,6 @@ class UNetGenerator(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        check_range('depth', depth, 2, 12, integer=True)
-        check_range('dropout', dropout, 0, 1, open_high=True)
         self.depth = depth
         factors = [min(2**i, _WIDEST) for i in range(depth)]
         widths = [factor * base_channels for factor in factors]

@@ -15,10 +15,27 @@ from mmwsss.ops.affinity.vectors import (
 )
 from mmwsss.ops.class_attention import refine_by_attention
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_choice, check_flag, check_range
+from mmwsss.utils.arguments import COUNT, FLAG, SHARE, WEIGHT, WHOLE, checked, one_of
+from mmwsss.utils.checks import check_range
 
 
 @MODELS.register_module()
+@checked(
+    use_view=FLAG,
+    use_pos=FLAG,
+    use_neg=FLAG,
+    view_mode=one_of(*VIEW_MODES),
+    view_weight=WEIGHT,
+    pos_weight=WEIGHT,
+    neg_weight=WEIGHT,
+    region_start=WHOLE,
+    last_layers=COUNT,
+    symmetric=FLAG,
+    row_norm=FLAG,
+    foreground=SHARE,
+    background=SHARE,
+    bg_as_region=FLAG,
+)
 class AffinityVectorLoss(nn.Module):
     """Affinity vectors agree between two views and within a region: a *reconstruction* of AVC.
 
@@ -67,18 +84,8 @@ class AffinityVectorLoss(nn.Module):
         bg_as_region: bool = True,
     ) -> None:
         super().__init__()
-        check_choice('view_mode', view_mode, VIEW_MODES)
         weights = dict(view=view_weight, pos=pos_weight, neg=neg_weight)
-        for name, weight in weights.items():
-            check_range(f'{name}_weight', weight, 0)
         use = dict(view=use_view, pos=use_pos, neg=use_neg)
-        flags = {f'use_{name}': value for name, value in use.items()}
-        flags |= dict(symmetric=symmetric, row_norm=row_norm, bg_as_region=bg_as_region)
-        for name, value in flags.items():
-            check_flag(name, value)
-        check_range('region_start', region_start, 0, integer=True)
-        check_range('last_layers', last_layers, 1, integer=True)
-        check_range('foreground', foreground, 0, 1)
         check_range('background', background, 0, foreground)
         self.use = use
         self.weights, self.view_mode, self.region_start = weights, view_mode, region_start

@@ -7,10 +7,14 @@ from torch import Tensor, nn
 
 from mmwsss.ops.affinity.attention_views import attention_view_losses
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import WEIGHT, checked
 
 
 @MODELS.register_module()
+@checked(
+    class_weight=WEIGHT,
+    pair_weight=WEIGHT,
+)
 class AttentionViewLoss(nn.Module):
     """All-pairs consistency (APC, arXiv 2308.04321), layers kept apart:
     :func:`mmwsss.ops.affinity.attention_views.attention_view_losses`.
@@ -25,8 +29,6 @@ class AttentionViewLoss(nn.Module):
 
     def __init__(self, class_weight: float = 125.0, pair_weight: float = 125.0) -> None:
         super().__init__()
-        check_range('class_weight', class_weight, 0)
-        check_range('pair_weight', pair_weight, 0)
         self.class_weight, self.pair_weight = class_weight, pair_weight
 
     def forward(self, layers: Sequence[Tensor], grid: tuple[int, int]) -> dict[str, Tensor]:

@@ -8,10 +8,19 @@ from torch import Tensor, nn
 
 from mmwsss.ops.losses.pretend_underfitting import KINDS, pretend_underfitting
 from mmwsss.registry import MODELS
-from mmwsss.utils.checks import check_choice, check_range
+from mmwsss.utils.arguments import FLAG, POSITIVE, TEXT, WEIGHT, checked, one_of
 
 
 @MODELS.register_module()
+@checked(
+    kind=one_of(*KINDS),
+    beta=WEIGHT,
+    k=POSITIVE,
+    sync_gate=FLAG,
+    loss_weight=WEIGHT,
+    reduction=one_of('mean', 'none'),
+    loss_name=TEXT,
+)
 class PUFCrossEntropyLoss(nn.Module):
     """Pretended underfitting: see :func:`mmwsss.ops.losses.pretend_underfitting`.
 
@@ -46,12 +55,6 @@ class PUFCrossEntropyLoss(nn.Module):
         loss_name: str = 'loss_puf',
     ) -> None:
         super().__init__()
-        if kind is not None:
-            check_choice('kind', kind, KINDS)
-        check_choice('reduction', reduction, ('mean', 'none'))
-        check_range('beta', beta, 0)
-        check_range('k', k, 0, open_low=True)
-        check_range('loss_weight', loss_weight, 0)
         if not loss_name.startswith('loss_'):
             raise ValueError(f"loss_name must begin with 'loss_', got {loss_name!r}")
         self.kind, self.beta, self.k, self.sync_gate = kind, beta, k, sync_gate

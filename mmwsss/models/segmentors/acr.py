@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from mmengine.dist import all_reduce
-from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmseg.structures import SegDataSample
@@ -25,7 +22,8 @@ from mmwsss.ops.losses.reconstruction import (
 from mmwsss.ops.resize import upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import stack_image_labels
-from mmwsss.utils.checks import check_choice, check_range
+from mmwsss.utils.arguments import COUNT, WEIGHT, checked, number
+from mmwsss.utils.checks import check_choice
 
 from .map_classifier import MapClassifier, MapClassifierSettings
 
@@ -41,7 +39,21 @@ class ACRSettings(MapClassifierSettings):
     merge: str = 'acr'
 
 
+def _check_weights(name: str, weights: object) -> None:
+    if not isinstance(weights, Mapping):
+        raise ValueError(f'{name} must be a dict, got {weights!r}')
+    for loss, weight in weights.items():
+        check_choice(f'a key of {name}', loss, WEIGHTS)
+        WEIGHT(f'{name}.{loss}', weight)
+
+
 @MODELS.register_module()
+@checked(
+    erase_cells=COUNT,
+    erase_percent=number(0, 100, integer=True),
+    erase_growth_iters=COUNT,
+    loss_weights=_check_weights,
+)
 class ACR(MapClassifier):
     """Two classifiers that learn against each other, from image labels only.
 
@@ -72,8 +84,6 @@ class ACR(MapClassifier):
         erase_percent: Cells that are hidden at first, in percent.
         erase_growth_iters: After so many iterations it is one percent more: an epoch in the
             official code.
-        max_skipped: Steps in a row with a loss that is not finite, before training stops; until
-            then they are left out, with a warning.
         kwargs: Arguments of :class:`WSSSSegmentor`; ``test_cfg``: :class:`ACRSettings`.
 
     Raises:
@@ -92,7 +102,6 @@ class ACR(MapClassifier):
         erase_cells: int = 16,
         erase_percent: int = 20,
         erase_growth_iters: int = 1322,
-        max_skipped: int = 20,
         **kwargs,
     ) -> None:
         shared = dict(backbone=backbone, decode_head=decode_head)
@@ -101,19 +110,10 @@ class ACR(MapClassifier):
             reconstructor={**reconstructor, **shared},
         )
         super().__init__(parts, **kwargs)
-        for name, weight in (loss_weights or {}).items():
-            check_choice('a key of loss_weights', name, WEIGHTS)
-            check_range(f'loss_weights.{name}', weight, 0)
-        check_range('erase_cells', erase_cells, 1, integer=True)
-        check_range('erase_percent', erase_percent, 0, 100, integer=True)
-        check_range('erase_growth_iters', erase_growth_iters, 1, integer=True)
-        check_range('max_skipped', max_skipped, 1, integer=True)
         self.loss_weights = {**WEIGHTS, **(loss_weights or {})}
         self.erase_cells = erase_cells
         self.erase_percent = erase_percent
         self.erase_growth_iters = erase_growth_iters
-        self.max_skipped = max_skipped
-        self._skipped = 0
 
     @property
     def num_foreground(self) -> int:
@@ -158,7 +158,6 @@ class ACR(MapClassifier):
 
         Raises:
             TypeError: There is one optimizer only.
-            RuntimeError: ``max_skipped`` losses in a row were not finite.
         """
         if not isinstance(optim_wrapper, OptimWrapperDict):
             raise TypeError(
@@ -171,33 +170,17 @@ class ACR(MapClassifier):
         targets, draws = self.draw(labels)
         with optim_wrapper['reconstructor'].optim_context(self):
             losses = self.reconstructor_losses(inputs, labels, targets, draws)
-        logged = self._update('reconstructor', losses, optim_wrapper['reconstructor'])
+        logged = self._update(losses, optim_wrapper['reconstructor'])
         with optim_wrapper['classifier'].optim_context(self):
             losses = self.classifier_losses(inputs, labels, targets)
         total = logged.pop('loss')
-        logged.update(self._update('classifier', losses, optim_wrapper['classifier']))
+        logged.update(self._update(losses, optim_wrapper['classifier']))
         return {**logged, 'loss': logged['loss'] + total}
 
-    def _update(
-        self, name: str, losses: dict[str, Tensor], optim_wrapper: OptimWrapper
-    ) -> dict[str, Tensor]:
-        """A step of one network, left out in all processes if the loss of one is not finite."""
+    def _update(self, losses: dict[str, Tensor], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """A step of one network."""
         total, logged = self.parse_losses(losses)
-        finite = total.detach().isfinite().float()
-        all_reduce(finite, 'min')
-        if finite:
-            optim_wrapper.update_params(total)
-            self._skipped = 0
-            return logged
-        self._skipped += 1
-        values = ', '.join(f'{key} {value:.3g}' for key, value in logged.items())
-        message = f'iteration {self.iteration}: no step of the {name}, not finite: {values}'
-        if self._skipped >= self.max_skipped:
-            raise RuntimeError(
-                f'{message}. That was step {self._skipped} in a row without a finite loss: lower '
-                'optim_wrapper.optimizer.lr, or look at the images of this iteration'
-            )
-        print_log(message, 'current', logging.WARNING)
+        optim_wrapper.update_params(total)
         return logged
 
     @property

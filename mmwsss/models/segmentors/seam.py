@@ -14,6 +14,7 @@ from mmwsss.ops.resize import upsample
 from mmwsss.ops.seam import seam_losses
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, stack_image_labels
+from mmwsss.utils.arguments import checked, number
 from mmwsss.utils.checks import check_range
 
 from .map_classifier import MapClassifier, MapClassifierSettings
@@ -54,6 +55,10 @@ class SEAMSettings(MapClassifierSettings):
 
 
 @MODELS.register_module()
+@checked(
+    view_scale=number(0, 1, open_low=True),
+    keep=number(0, 1, open_low=True),
+)
 class SEAM(MapClassifier):
     """A classifier whose maps of an image and of its small copy are made equal.
 
@@ -85,8 +90,6 @@ class SEAM(MapClassifier):
         **kwargs,
     ) -> None:
         super().__init__(dict(backbone=backbone, decode_head=decode_head), **kwargs)
-        check_range('view_scale', view_scale, 0, 1, open_low=True)
-        check_range('keep', keep, 0, 1, open_low=True)
         self.view_scale, self.keep = view_scale, keep
 
     def maps(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
