@@ -7,6 +7,7 @@ from .threads import one_thread
 
 FUSIONS = ('product', 'sqrt', 'class', 'patch')
 REFINEMENTS = ('rows', 'columns', 'class')
+_TOGETHER = 2**21  # numbers of an attention that are computed together, for each image
 
 
 class AttentionSums:
@@ -28,22 +29,28 @@ class AttentionSums:
         self.class_patch: Tensor | None = None
         self.patch: Tensor | None = None
 
-    def add(self, attention: Tensor, share: float, with_classes: bool) -> None:
-        """Add ``share`` times an attention.
+    def add(self, attention: Tensor, share: float, with_classes: bool, start: int = 0) -> None:
+        """Add ``share`` times an attention, or some of its rows.
 
         Args:
-            attention: Behind its softmax, ``(B, T, T)``, rows are queries.
-            share: 1 / number of heads for each head.
+            attention: Behind its softmax, ``(B, rows, T)``, rows are queries.
+            share: 1 / number of heads for each head, or for the sum over heads.
             with_classes: Whether the layer counts for ``class_patch``.
+            start: The first of the rows.
         """
-        first = self.num_classes
-        patch = attention[:, first:, first:]
+        first, rows = self.num_classes, attention.shape[1]
+        columns = attention[..., first:]
         if self.patch is None:
-            self.patch = torch.zeros(patch.shape, device=patch.device)
-            self.class_patch = torch.zeros(len(patch), first, patch.shape[2], device=patch.device)
-        self.patch.add_(patch, alpha=share)
+            batch, _, number = columns.shape
+            self.patch = torch.zeros(batch, number, number, device=columns.device)
+            self.class_patch = torch.zeros(batch, first, number, device=columns.device)
+        classes = min(max(first - start, 0), rows)
         if with_classes:
-            self.class_patch.add_(attention[:, :first, first:], alpha=share)
+            part = self.class_patch[:, start : start + classes]
+            part.add_(columns[:, :classes], alpha=share)
+        begin = start + classes - first
+        part = self.patch[:, begin : begin + rows - classes]
+        part.add_(columns[:, classes:], alpha=share)
 
 
 def attend_and_sum(
@@ -51,7 +58,7 @@ def attend_and_sum(
 ) -> Tensor:
     """Self-attention ``softmax(Q K^T / sqrt(d)) V``, whose mean over heads is added to ``sums``.
 
-    One head at a time, so that a single ``(B, T, T)`` attention is in memory.
+    Some queries at a time: 8 MB of attention for each image are in memory, not heads x T x T.
 
     Args:
         query, key, value: ``(B, heads, T, d)``.
@@ -61,13 +68,15 @@ def attend_and_sum(
     Returns:
         ``(B, heads, T, d)``.
     """
+    query, key, value = (x.contiguous() for x in (query, key, value))
     out = torch.empty_like(value)
-    heads, scale = query.shape[1], query.shape[-1] ** -0.5
-    for head in range(heads):
-        logits = (query[:, head] * scale) @ key[:, head].transpose(-2, -1)
-        attention = logits.softmax(dim=-1)
-        sums.add(attention, 1 / heads, with_classes)
-        out[:, head] = attention @ value[:, head]
+    heads, tokens, scale = query.shape[1], query.shape[2], query.shape[-1] ** -0.5
+    rows = max(1, _TOGETHER // (heads * tokens))
+    for start in range(0, tokens, rows):
+        part = slice(start, start + rows)
+        attention = (query[:, :, part] * scale @ key.mT).softmax(dim=-1)
+        sums.add(attention.sum(dim=1), 1 / heads, with_classes, start)
+        out[:, :, part] = attention @ value
     return out
 
 

@@ -5,12 +5,15 @@ import math
 import pytest
 import torch
 
+from mmwsss.ops import class_attention
 from mmwsss.ops.class_attention import AttentionSums, attend_and_sum, fuse_maps
 from mmwsss.ops.class_token_contrast import class_token_contrast_loss
 from mmwsss.ops.rank_pool import global_weighted_rank_pool
 
 
-def test_attention_is_that_of_torch_and_its_mean_over_heads_is_summed():
+@pytest.mark.parametrize('together', [1, 4 * 7, 3 * 4 * 7, 2**19])
+def test_attention_is_that_of_torch_and_its_mean_over_heads_is_summed(together, monkeypatch):
+    monkeypatch.setattr(class_attention, '_TOGETHER', together)  # 1, 1, 3 or all 7 queries
     torch.manual_seed(0)
     layers = [torch.randn(3, 2, 4, 7, 5) for _ in range(3)]  # q, k, v: 2 images, 4 heads, 7 tokens
     sums, expected = AttentionSums(2), []
