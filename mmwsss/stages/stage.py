@@ -83,7 +83,9 @@ class Stage(ABC):
     optional: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, spec: Mapping[str, Any], context: Context) -> None:
-        self.spec, self.context = context.moved(dict(spec)), context
+        # options go into the config, whose paths are moved when it is loaded; not twice
+        self.spec = {k: v if k == 'options' else context.moved(v) for k, v in spec.items()}
+        self.context = context
         self.name = self.spec.pop('name')
         given = set(self.spec)
         if self.needed - given or given - self.needed - self.optional:
