@@ -3,7 +3,7 @@
 data_root = 'data/mini'
 images, ids = f'{data_root}/JPEGImages', f'{data_root}/ImageSets/Segmentation/train.txt'
 after = dict(pipeline='psa_mini', until='cams')
-saliency, masks = 'work_dirs/{pipeline}/saliency', 'work_dirs/{pipeline}/masks'
+saliency, masks = 'work_dirs/{pipeline}/saliency_maps', 'work_dirs/{pipeline}/masks'
 network = '../segmentation/deeplabv1_resnet38_mini.py'
 
 stages = [

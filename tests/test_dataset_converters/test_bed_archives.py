@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from mmwsss.datasets.converters.bed_archives import (
     activation_keys,
@@ -129,7 +128,7 @@ def test_label_lists_of_three_forms(tmp_path):
             read_label_list(tmp_path / 'a.txt', names)
     with pytest.raises(ValueError, match='expected one number for each of the 2 classes'):
         read_label_list(tmp_path / 'a.npy', names[:2])
-    np.save(tmp_path / 'b.npy', {'x': Image})
+    np.save(tmp_path / 'b.npy', {'x': tmp_path})
     with pytest.raises(ValueError, match='refused to build'):
         read_label_list(tmp_path / 'b.npy', names)
     with pytest.raises(ValueError, match='unknown class'):

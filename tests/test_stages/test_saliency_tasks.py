@@ -138,7 +138,7 @@ def test_stages_of_a_pipeline(folders, monkeypatch):
     monkeypatch.chdir(folders)
     (folders / 'ids.txt').write_text('\n'.join(IDS))
     (folders / 'classes.txt').write_text('\n'.join(CLASSES))
-    made = 'work_dirs/{pipeline}/saliency'
+    made = 'work_dirs/{pipeline}/maps'
     operator = dict(type='mmwsss.SaliencyFromImages', method='border_colour')
     labels = dict(type='mmwsss.MasksFromSaliency', saliency_dir=made, preset='CAM')
     common = dict(run='folder', images='images', processes=1)
@@ -151,8 +151,8 @@ def test_stages_of_a_pipeline(folders, monkeypatch):
     Config(dict(stages=stages)).dump('pipe.py')
     report = Pipeline('pipe.py', 'elsewhere').run()
     assert report['mask']['metrics']['mIoU'] > 50
-    assert len(list((folders / 'elsewhere/pipe/saliency').glob('*.png'))) == 2
-    changed = folders / 'elsewhere/pipe/saliency/a.png'
+    assert len(list((folders / 'elsewhere/pipe/maps').glob('*.png'))) == 2
+    changed = folders / 'elsewhere/pipe/maps/a.png'
     write_mask(changed, read_mask(changed) // 2)
     with pytest.raises(RuntimeError, match='something else has changed'):
         Pipeline('pipe.py', 'elsewhere').run()
