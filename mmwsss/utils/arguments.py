@@ -79,6 +79,7 @@ def number(
     """A finite number within bounds; see :func:`mmwsss.utils.checks.check_range`."""
 
     def rule(name: str, value: object) -> None:
+        """A number within bounds."""
         _not_none(name, value)
         check_range(name, value, low, high, open_low=open_low, open_high=open_high, integer=integer)
 
@@ -100,6 +101,7 @@ def several(rule: Rule, length: int | None = None, least: int = 1) -> Rule:
     """
 
     def check(name: str, values: object) -> None:
+        """A list, each item of which keeps a rule."""
         listed = isinstance(values, Sequence) and not isinstance(values, str | bytes)
         if not listed or len(values) < least or length not in (None, len(values)):
             size = f'of length {length}' if length else 'that is not empty' if least else ''
@@ -114,6 +116,7 @@ def pair(rule: Rule) -> Rule:
     """A lower and an upper value, each of which keeps ``rule``; they may be equal."""
 
     def check(name: str, values: object) -> None:
+        """A lower and an upper value."""
         several(rule, length=2)(name, values)
         if values[0] > values[1]:
             raise ValueError(f'{name} must be low <= high, got {values!r}')
@@ -124,10 +127,16 @@ def pair(rule: Rule) -> Rule:
 def single_or_several(rule: Rule, length: int | None = None) -> Rule:
     """A value, or a list of values as in :func:`several`."""
     listed = several(rule, length)
-    return lambda name, value: (listed if isinstance(value, list | tuple) else rule)(name, value)
+
+    def check(name: str, value: object) -> None:
+        """A value that keeps a rule, or a list of such values."""
+        (listed if isinstance(value, list | tuple) else rule)(name, value)
+
+    return check
 
 
 def _check_text(name: str, value: object) -> None:
+    """Text, or a path."""
     if not isinstance(value, str | os.PathLike):
         raise ValueError(f'{name} must be text, got {value!r}')
 
