@@ -1,6 +1,6 @@
 import pytest
 import torch
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, PolyLR
 from mmengine.runner import Runner
 
 from mmwsss.engine.schedulers import PolyWarmupLR
@@ -53,3 +53,19 @@ def test_epochs_are_refused():
         PolyWarmupLR(optimizer, max_iters=10)
     with pytest.raises(ValueError, match='needs max_iters or end'):
         PolyWarmupLR(optimizer, by_epoch=False)
+
+
+def test_the_lowest_rate_is_that_of_mmengine():
+    """As ``PolyLR`` with ``eta_min``, but that the end is one iteration later."""
+    rates = []
+    for kind, length in ((PolyWarmupLR, dict(max_iters=11)), (PolyLR, dict(end=12))):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.005)
+        low = dict(min_lr=1e-4, warmup_iters=0) if kind is PolyWarmupLR else dict(eta_min=1e-4)
+        scheduler = kind(optimizer, power=0.9, by_epoch=False, **low, **length)
+        rates.append([])
+        for _ in range(11):
+            rates[-1].append(optimizer.param_groups[0]['lr'])
+            optimizer.step()
+            scheduler.step()
+    assert rates[0] == pytest.approx(rates[1]) and rates[0][-1] > 1e-4
+    assert rates[0][5] == pytest.approx(1e-4 + 0.0049 * (1 - 5 / 11) ** 0.9)

@@ -1,4 +1,4 @@
-"""Pillow's and OpenCV's cubic filters, against the libraries themselves."""
+"""Pillow's and OpenCV's filters, against the libraries themselves."""
 
 import cv2
 import numpy as np
@@ -25,15 +25,17 @@ NEW_PILLOW = int(PIL.__version__.split('.')[0]) >= 13
 
 
 @pytest.mark.parametrize(('old', 'new'), SIZES + LOWER_AND_WIDER * NEW_PILLOW)
-def test_pillow_value_by_value(old, new):
+@pytest.mark.parametrize('name', ['bicubic', 'bilinear'])
+def test_pillow_value_by_value(old, new, name):
     image = torch.randint(0, 256, (2, 3, *old), dtype=torch.uint8)
     image[0, :, : old[0] // 2] = 255  # overshoots at the edge are cut off
     image[0, :, old[0] // 2 :] = 0
-    resized = resize_pillow(image, new)
+    resized = resize_pillow(image, new, name)
     assert resized.dtype == torch.uint8
     for ours, theirs in zip(resized, image, strict=True):
         pixels = np.ascontiguousarray(theirs.permute(1, 2, 0).numpy())
-        expected = np.asarray(Image.fromarray(pixels).resize(new[::-1], Image.BICUBIC))
+        resample = Image.Resampling[name.upper()]
+        expected = np.asarray(Image.fromarray(pixels).resize(new[::-1], resample))
         np.testing.assert_array_equal(ours.permute(1, 2, 0).numpy(), expected)
 
 
