@@ -252,7 +252,7 @@ class WSSSInferencer:
 
         Args:
             folder: New or empty; ``hf upload owner/name FOLDER`` brings it to the hub.
-            figures: ``{what: value}`` for the card, such as ``{'mIoU, VOC val': 70.1}``.
+            figures: ``{what: value}`` for the card, ``{'mIoU, VOC val': value}``.
 
         Raises:
             OSError: Nothing can be written there.

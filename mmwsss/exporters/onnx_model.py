@@ -228,7 +228,6 @@ def _trace(deployed: Deployed, example: Tensor, path: Path, opset: int, dynamic:
     output = 'labels' if deployed.labels else 'logits'
     free = {0: 'batch', 2: 'height', 3: 'width'}
     free_output = {0: 'batch', 1: 'height', 2: 'width'} if deployed.labels else free
-    torch._C._jit_set_onnx_log_enabled(False)  # a graph of a thousand lines with every error
     with _entered(deployed) as modules, warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of the tracer; what it got wrong, the comparison finds
         try:
