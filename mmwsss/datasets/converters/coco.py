@@ -172,20 +172,25 @@ def _read_images(items: list) -> dict[int | str, CocoImage]:
                 f'the images {names[key]!r} and {name!r} have the same id {key!r}, so that '
                 'annotations of one count for both; give each its own'
             )
-        image_id = _written_id(name, where)
+        image_id = written_id(name, where)
         if image_id in keys:
             raise ValueError(
                 f'two images have the file name {image_id!r} (without folder and suffix): '
                 f'{names[keys[image_id]]!r} and {name!r}; rename one'
             )
         names[key], keys[image_id] = name, key
-        images[key] = CocoImage(image_id, *_size(item, where), ())
+        images[key] = CocoImage(image_id, *image_size(item, where), ())
     if not images:
         raise ValueError("'images' is empty")
     return images
 
 
-def _written_id(name: str, where: str) -> str:
+def written_id(name: str, where: str) -> str:
+    """Image id of a file name, which a file can be named by.
+
+    Raises:
+        ValueError: It cannot; begins with ``where``.
+    """
     image_id = image_id_of(name)
     reason = unwritable_name(image_id) if image_id else 'name of no file'
     if image_id.startswith('.'):
@@ -199,7 +204,12 @@ def _written_id(name: str, where: str) -> str:
     return image_id
 
 
-def _size(item: dict, where: str) -> tuple[int, int]:
+def image_size(item: Mapping[str, Any], where: str) -> tuple[int, int]:
+    """Checked ``height`` and ``width`` of an entry.
+
+    Raises:
+        ValueError: They are missing, no whole numbers or too large; begins with ``where``.
+    """
     sides = []
     for key in ('height', 'width'):
         side = whole_number(_value(item, key, where), f'{where}: {key!r}')

@@ -1,7 +1,10 @@
 """What all converters share: folders of annotations, split lists, class lists, summaries."""
 
+import codecs
 import logging
 import os
+import re
+import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +14,9 @@ from mmengine.logging import print_log
 from ...utils.checks import check_look_different, some, spelling_hint
 from ...utils.images import COMPANIONS, IMAGE_SUFFIXES, ImageFolder, unwritable_name
 from ...utils.io import atomic_write
-from ...utils.text import read_lines
+from ...utils.text import decode_text, read_lines
+
+_DECLARED = re.compile(rb'\s*<\?xml[^>]*?\sencoding\s*=\s*["\']([\w.:-]+)["\']')
 
 
 def scan_files(folder: str | os.PathLike, suffix: str, what: str) -> ImageFolder:
@@ -135,6 +140,45 @@ def read_class_names(path: str | os.PathLike) -> list[str]:
     names = read_lines(path, 'Class list')
     check_class_names(names, f'Class list {path}')
     return names
+
+
+def read_xml(path: str | os.PathLike, root_tag: str) -> ElementTree.Element:
+    """Root element of an XML file.
+
+    Args:
+        path: In the encoding that it declares, or UTF-8.
+        root_tag: What the root must be called.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Not well-formed XML, or another root.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'Annotation {path} does not exist.')
+    try:
+        root = ElementTree.fromstring(_decode_xml(path.read_bytes(), path))
+    except ElementTree.ParseError as error:
+        raise ValueError(f'{path} is not well-formed XML: {error}.') from error
+    if root.tag != root_tag:
+        raise ValueError(f'{path}: the root element is <{root.tag}>, expected <{root_tag}>.')
+    return root
+
+
+def _decode_xml(content: bytes, path: Path) -> str:
+    """Decode by the byte-order mark, else by what the declaration says, else as UTF-8."""
+    declared = _DECLARED.match(content)
+    name = declared[1].decode() if declared else 'utf-8'
+    # A declaration that can be read byte by byte is not in UTF-16, whatever it says.
+    if re.match(r'(?i)utf|ucs', name):
+        return decode_text(content, path)
+    try:
+        return codecs.lookup(name) and content.decode(name)
+    except (LookupError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f'{path} cannot be read in the encoding {name!r} that it declares ({error}). Save it '
+            'again as UTF-8.'
+        ) from error
 
 
 def check_class_names(names: Sequence[str], where: str) -> None:

@@ -1,8 +1,6 @@
 """Image labels from VOC XML annotations, and the train_aug list."""
 
-import codecs
 import os
-import re
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Collection, Sequence
@@ -14,11 +12,9 @@ from mmengine.utils import track_iter_progress
 from ...stores.label_file import unknown_class_message
 from ...utils.checks import some
 from ...utils.images import ImageFolder, image_id_of
-from ...utils.text import decode_text
-from .common import check_found, scan_files, warn_left_out
+from .common import check_found, read_xml, scan_files, warn_left_out
 
 TRAIN_AUG_SIZE = 10582
-_DECLARED = re.compile(rb'\s*<\?xml[^>]*?\sencoding\s*=\s*["\']([\w.:-]+)["\']')
 
 
 def names_in_xml(path: str | os.PathLike, foreground: Sequence[str]) -> list[str]:
@@ -36,7 +32,7 @@ def names_in_xml(path: str | os.PathLike, foreground: Sequence[str]) -> list[str
         ValueError: Not well-formed XML, not a VOC annotation, or an object with no or an unknown
             class name.
     """
-    return _names(_read_root(Path(path)), path, foreground)
+    return _names(read_xml(path, 'annotation'), path, foreground)
 
 
 def _names(
@@ -55,34 +51,6 @@ def _names(
             raise ValueError(f'{path}: {unknown_class_message(name, foreground)}.')
         found.add(name)
     return [name for name in foreground if name in found]
-
-
-def _read_root(path: Path) -> ElementTree.Element:
-    if not path.is_file():
-        raise FileNotFoundError(f'Annotation {path} does not exist.')
-    try:
-        root = ElementTree.fromstring(_decode_xml(path.read_bytes(), path))
-    except ElementTree.ParseError as error:
-        raise ValueError(f'{path} is not well-formed XML: {error}.') from error
-    if root.tag != 'annotation':
-        raise ValueError(f'{path}: the root element is <{root.tag}>, expected <annotation>.')
-    return root
-
-
-def _decode_xml(content: bytes, path: Path) -> str:
-    """Decode by the byte-order mark, else by what the declaration says, else as UTF-8."""
-    declared = _DECLARED.match(content)
-    name = declared[1].decode() if declared else 'utf-8'
-    # A declaration that can be read byte by byte is not in UTF-16, whatever it says.
-    if re.match(r'(?i)utf|ucs', name):
-        return decode_text(content, path)
-    try:
-        return codecs.lookup(name) and content.decode(name)
-    except (LookupError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f'{path} cannot be read in the encoding {name!r} that it declares ({error}). Save it '
-            'again as UTF-8.'
-        ) from error
 
 
 def scan_annotations(folder: str | os.PathLike) -> ImageFolder:
@@ -136,7 +104,7 @@ def labels_from_xml(
     labels, disagreeing = {}, []
     for image_id in track_iter_progress(list(ids)):
         path = scanned.found[image_id]
-        root = _read_root(path)
+        root = read_xml(path, 'annotation')
         labels[image_id] = _names(root, path, foreground)
         filename = (root.findtext('filename') or '').strip()
         if filename and image_id_of(filename) != image_id:

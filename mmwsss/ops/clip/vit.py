@@ -28,9 +28,10 @@ def interpolate_positions(positions: Tensor, grid: tuple[int, int], half: bool =
         ``(1 + h * w, C)`` in the input's dtype.
     """
     cls, patches = positions[:1], positions[1:]
-    side = round(patches.shape[0] ** 0.5)
-    if side * side != patches.shape[0]:
-        raise ValueError(f'{patches.shape[0]} patch positions do not form a square grid')
+    count = int(patches.shape[0])  # never symbolic, also in a trace
+    side = round(count**0.5)
+    if side * side != count:
+        raise ValueError(f'{count} patch positions do not form a square grid')
     patches = patches.T.reshape(1, -1, side, side)
     patches = F.interpolate(patches, size=grid, mode='bilinear', align_corners=False)
     resized = torch.cat([cls, patches.flatten(2)[0].T])

@@ -1,0 +1,16 @@
+from .export import FORMATS, Exported, export_masks
+from .formats import ExportOptions, Format, Picture
+from .regions import Region, class_regions, connected_regions, outline
+
+__all__ = [
+    'FORMATS',
+    'ExportOptions',
+    'Exported',
+    'Format',
+    'Picture',
+    'Region',
+    'class_regions',
+    'connected_regions',
+    'export_masks',
+    'outline',
+]

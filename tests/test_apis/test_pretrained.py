@@ -1,0 +1,164 @@
+"""An inferencer saved, loaded again, and folders that must not be trusted."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmwsss.apis import WSSSInferencer
+from mmwsss.apis.pretrained import find_folder
+from mmwsss.datasets.mini_render import render_mini
+
+CLASSES = {'ship': 'boat', 'cow': 'cow'}
+GROUNDS = ['water', 'grass']
+
+
+@pytest.fixture(scope='module')
+def saved(tmp_path_factory):
+    """A folder, and the inferencer that wrote it."""
+    inferencer = WSSSInferencer('clip_es_mini', CLASSES, GROUNDS, device='cpu', max_side=200)
+    folder = tmp_path_factory.mktemp('saved') / 'model'
+    inferencer.save_pretrained(folder, {'mIoU, mini val': 41.5})
+    return folder, inferencer
+
+
+@pytest.fixture
+def folder(saved, tmp_path):
+    """A copy that may be spoilt."""
+    copy = tmp_path / 'copy'
+    copy.mkdir()
+    for path in saved[0].iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    return copy
+
+
+def change(folder, edit):
+    config = json.loads((folder / 'config.json').read_text())
+    edit(config)
+    (folder / 'config.json').write_text(json.dumps(config))
+
+
+def test_the_same_masks(saved):
+    folder, inferencer = saved
+    assert sorted(p.name for p in folder.iterdir()) == [
+        'README.md', 'config.json', 'model.safetensors',
+    ]  # fmt: skip
+    loaded = WSSSInferencer.from_pretrained(folder, device='cpu')
+    assert loaded.classes == ('background', 'ship', 'cow')
+    assert loaded.model.text.class_names == ['boat', 'cow']
+    assert loaded.model.text.background_names == GROUNDS
+    assert (loaded.max_side, loaded.palette) == (200, inferencer.palette)
+    image = render_mini('val', 0)[0][..., ::-1]
+    ours, theirs = (i(image, ['ship'])['predictions'] for i in (inferencer, loaded))
+    assert np.array_equal(ours.cams, theirs.cams) and np.array_equal(ours.mask, theirs.mask)
+
+
+def test_other_classes_of_a_loaded_one(saved):
+    loaded = WSSSInferencer.from_pretrained(saved[0], classes=['emu'], crf=None, device='cpu')
+    assert (loaded.classes, loaded.crf) == (('background', 'emu'), None)
+
+
+def test_the_card(saved):
+    card = (saved[0] / 'README.md').read_text()
+    assert '| mIoU, mini val | 41.5 |' in card
+    assert '- ship: `boat`\n- cow\n' in card
+
+
+def test_excel_with_its_descriptions(tmp_path):
+    bank = tmp_path / 'd.json'
+    bank.write_text(json.dumps({n: [f'a {n} on {g}.' for g in GROUNDS] for n in ('boat', 'cow')}))
+    ours = WSSSInferencer('excel_free_mini', ['boat', 'cow'], GROUNDS, device='cpu', bank=bank)
+    ours.save_pretrained(tmp_path / 'model')
+    bank.unlink()
+    loaded = WSSSInferencer.from_pretrained(tmp_path / 'model', device='cpu')
+    assert np.array_equal(ours.model.text.enriched, loaded.model.text.enriched)
+    assert not np.array_equal(loaded.model.text.enriched, loaded.model.text.embeddings)
+
+
+def test_a_pickle_is_refused(folder):
+    (folder / 'model.safetensors').unlink()
+    with pytest.raises(FileNotFoundError, match=r'has no model\.safetensors'):
+        WSSSInferencer.from_pretrained(folder)
+    (folder / 'pytorch_model.bin').write_bytes(b'cos\nsystem\n.')
+    with pytest.raises(ValueError, match=r'pytorch_model\.bin in place of .* never loaded'):
+        WSSSInferencer.from_pretrained(folder, trust_remote_code=True)
+
+
+def test_imports_need_trust(folder, tmp_path, monkeypatch):
+    (tmp_path / 'foreign_code.py').write_text('')
+    monkeypatch.syspath_prepend(tmp_path)
+    change(folder, lambda c: c.update(custom_imports=dict(imports=['foreign_code'])))
+    with pytest.raises(ValueError, match=r'wants to import .*foreign_code.*trust_remote_code=True'):
+        WSSSInferencer.from_pretrained(folder, device='cpu')
+    assert 'foreign_code' not in sys.modules
+    WSSSInferencer.from_pretrained(folder, device='cpu', trust_remote_code=True)
+    assert sys.modules.pop('foreign_code')
+
+
+@pytest.mark.parametrize('name', ['os.system', 'foreign_type', 'mmwsss.foreign_type', ['os'], None])
+def test_types_that_are_not_registered(folder, tmp_path, monkeypatch, name):
+    """mmengine would import what they name, and call it."""
+    (tmp_path / 'foreign_type.py').write_text('')
+    monkeypatch.syspath_prepend(tmp_path)
+    added = [dict(nested=dict(type=name))]
+    change(folder, lambda c: c['model'].update(extra=added))
+    with pytest.raises(ValueError, match='could run any code'):
+        WSSSInferencer.from_pretrained(folder, device='cpu')
+    assert 'foreign_type' not in sys.modules
+
+
+@pytest.mark.parametrize(
+    'edit, message',
+    [
+        (lambda c: c.clear(), 'is no config of an inferencer'),
+        (lambda c: c['model'].update(text=3), 'is no config of an inferencer'),
+        (lambda c: c['model'].update(_scope_='os'), 'has a _scope_'),
+        (lambda c: c['model']['text'].update(bank='/etc/x.pth'), r'text\.bank must be one of'),
+        (lambda c: c['inferencer'].update(clip='x'), 'inferencer may hold palette'),
+        (lambda c: c['model'].update(decode_head={}), 'has a decode_head'),
+    ],
+)
+def test_broken_configs(folder, edit, message):
+    change(folder, edit)
+    with pytest.raises(ValueError, match=message):
+        WSSSInferencer.from_pretrained(folder, device='cpu')
+
+
+def test_the_weights_of_the_folder_are_taken(folder):
+    """Whatever file the config names."""
+    change(folder, lambda c: c['model']['backbone'].update(checkpoint='/etc/passwd'))
+    loaded = WSSSInferencer.from_pretrained(folder, device='cpu')
+    assert loaded._clip_file == folder / 'model.safetensors'
+
+
+def test_where_nothing_can_be_saved(saved, tmp_path):
+    folder, inferencer = saved
+    with pytest.raises(ValueError, match='is not empty'):
+        inferencer.save_pretrained(folder)
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OSError, match='Cannot write into'):
+        inferencer.save_pretrained(tmp_path / 'file')
+
+
+def test_the_hub(saved, monkeypatch):
+    import huggingface_hub
+
+    asked = {}
+
+    def download(name, **kwargs):
+        asked.update(kwargs, name=name)
+        return str(saved[0])
+
+    monkeypatch.setattr(huggingface_hub, 'snapshot_download', download)
+    loaded = WSSSInferencer.from_pretrained('owner/pets', revision='v1', device='cpu')
+    assert loaded.classes == ('background', 'ship', 'cow')
+    assert (asked['name'], asked['revision']) == ('owner/pets', 'v1')
+    assert not any(Path(pattern).suffix in ('.bin', '.pth', '.py') or '*' in pattern
+                   for pattern in asked['allow_patterns'])  # fmt: skip
+    monkeypatch.setattr(huggingface_hub, 'snapshot_download', lambda *_, **__: 1 / 0)
+    with pytest.raises(FileNotFoundError, match='cannot be had from the Hugging Face hub'):
+        find_folder('owner/pets')
+    with pytest.raises(FileNotFoundError, match='neither a folder nor owner/name'):
+        find_folder('some/deep/folder')
