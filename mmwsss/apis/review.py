@@ -28,8 +28,9 @@ from ..visualization.review_sheet import SheetRow, draw_sheet, thumbnails
 
 TOP = 50
 MEASURES = {
-    'unsure': 'share of pixels that are 255',
-    'margin': 'one minus the mean margin between the two best of background and maps',
+    'unsure': 'share of 255 among all pixels that are not background',
+    'margin': 'one minus the mean margin between the two best maps, background included, where a '
+    'class is best',
     'label': 'one minus the probability of the least probable label',
     'disagreement': 'share of the foreground on which the two folders of masks disagree',
 }

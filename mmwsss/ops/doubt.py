@@ -1,7 +1,8 @@
 """How much a pseudo mask is to be doubted, without knowing the truth.
 
-Every measure is high for a doubtful image. They have no common scale (2 % of unsure pixels are
-many, a label score of 0.98 is good), so :func:`mean_rank` joins their orders, not their values.
+Every measure is high for a doubtful image, and looks at its foreground: a share of all pixels would
+say how large the objects are. They have no common scale (5 % of unsure pixels are many, a label
+score of 0.95 is good), so :func:`mean_rank` joins their orders, not their values.
 """
 
 from collections.abc import Sequence
@@ -14,32 +15,35 @@ IGNORE = 255
 
 
 def unsure_share(masks: Tensor, ignore_index: int = IGNORE) -> Tensor:
-    """Share of the pixels that no class was decided for.
+    """Share of unsure pixels among those that are not background.
 
     Args:
-        masks: Label maps ``(..., H, W)``.
+        masks: Label maps ``(..., H, W)``, 0 is background.
         ignore_index: Value of unsure pixels.
 
     Returns:
-        ``(...)`` in [0, 1].
+        ``(...)`` in [0, 1]; 0 if all is background.
     """
-    return (masks == ignore_index).float().mean(dim=(-2, -1))
+    unsure = (masks == ignore_index).sum(dim=(-2, -1))
+    return unsure / (masks != 0).sum(dim=(-2, -1)).clamp(min=1)
 
 
 def narrowness(scores: Tensor) -> Tensor:
-    """One minus the mean margin between the two best scores of a pixel.
+    """One minus the mean margin between the two best scores, where a class is best.
 
     Args:
-        scores: In [0, 1], ``(..., S, H, W)``, such as background and maps
+        scores: In [0, 1], ``(..., 1 + K, H, W)``, background first, such as background and maps
             (:func:`mmwsss.ops.pseudo_label.add_background`) or probabilities.
 
     Returns:
-        ``(...)`` in [0, 1]; 0 where there is nothing to choose between (``S`` < 2).
+        ``(...)`` in [0, 1]; 1 if no class is best anywhere, 0 if there is no class.
     """
     if scores.shape[-3] < 2:
         return scores.new_zeros(scores.shape[:-3])
-    best, second = scores.topk(2, dim=-3).values.unbind(-3)
-    return 1 - (best - second).mean(dim=(-2, -1))
+    (best, second), (place, _) = (part.unbind(-3) for part in scores.topk(2, dim=-3))
+    foreground = place > 0
+    margin = ((best - second) * foreground).sum(dim=(-2, -1))
+    return 1 - margin / foreground.sum(dim=(-2, -1)).clamp(min=1)
 
 
 def label_doubt(scores: Tensor) -> Tensor:
@@ -57,8 +61,7 @@ def label_doubt(scores: Tensor) -> Tensor:
 def disagreement(masks: Tensor, others: Tensor, ignore_index: int = IGNORE) -> Tensor:
     """Share of what either of two label maps calls foreground on which they do not agree.
 
-    Of the foreground and not of the image, so that a small object that only one of them has counts
-    as much as a large one. Pixels of which either is unsure are left to :func:`unsure_share`.
+    Pixels of which either is unsure are left to :func:`unsure_share`.
 
     Args:
         masks, others: Label maps ``(..., H, W)``, 0 is background.

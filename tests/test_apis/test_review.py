@@ -68,7 +68,7 @@ def test_the_most_unsure_come_first(folder):
     assert review.failed == {}
     rows = table()
     assert [row['image'] for row in rows] == ['b', 'c', 'a']
-    assert [float(row['unsure']) for row in rows] == pytest.approx([0.3, 0.1, 0])
+    assert [float(row['unsure']) for row in rows] == pytest.approx([24 / 44, 8 / 28, 0])
     assert rows[0]['mask'] == 'unsure (255) 30.0 %, cat 25.0 %'
     page = Path('sheet.html').read_text(encoding='utf-8')
     assert cards(page) == ['b', 'c', 'a']
@@ -87,8 +87,7 @@ def test_every_measure(folder):
     assert next(iter(rows)) == 'd'
     assert float(rows['d']['disagreement']) == 1
     assert float(rows['d']['label']) == pytest.approx(0.6)
-    # background 0.25 and map 0.75 on a quarter of the image, 1 and 0 elsewhere
-    assert float(rows['d']['margin']) == pytest.approx(0.25 * 0.5)
+    assert float(rows['d']['margin']) == pytest.approx(0.5)  # background 0.25 and map 0.75
     assert [rows['a'][key] for key in ('margin', 'label', 'disagreement')] == ['0', '', '0']
     # places among a, b, c, d by unsure (shared with a), margin and disagreement; label is d's alone
     assert float(rows['d']['doubt']) == pytest.approx((1 / 6 + 1 + 1) / 3)

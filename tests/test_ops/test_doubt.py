@@ -10,21 +10,23 @@ from mmwsss.ops.pseudo_label import add_background
 
 def test_share_of_unsure_pixels():
     masks = torch.tensor([[[0, 1], [255, 255]], [[0, 0], [0, 7]]])
-    assert unsure_share(masks).tolist() == [0.5, 0]
-    assert unsure_share(masks.byte()).tolist() == [0.5, 0]
-    assert unsure_share(masks, ignore_index=7).tolist() == [0, 0.25]
+    assert unsure_share(masks).tolist() == pytest.approx([2 / 3, 0])
+    assert unsure_share(masks.byte()).tolist() == pytest.approx([2 / 3, 0])
+    assert unsure_share(masks, ignore_index=7).tolist() == [0, 1]
+    assert unsure_share(torch.zeros(3, 4)).item() == 0
 
 
 def test_margin_of_the_two_best():
-    scores = torch.tensor([[0.9, 0.2], [0.1, 0.5], [0.3, 0.4]]).view(3, 1, 2)
-    # margins 0.6 and 0.1
-    assert narrowness(scores).item() == pytest.approx(1 - 0.35)
-    assert narrowness(scores[None].expand(4, -1, -1, -1)).tolist() == pytest.approx([0.65] * 4)
-    sure = torch.stack([torch.ones(2, 2), torch.zeros(2, 2)])
+    # background, two classes: pixels of background, of class 1 by 0.2, of class 2 by 0.1
+    scores = torch.tensor([[0.9, 0.2, 0.1], [0.1, 0.6, 0.3], [0.3, 0.4, 0.4]]).view(3, 1, 3)
+    assert narrowness(scores).item() == pytest.approx(1 - 0.15)
+    assert narrowness(scores[None].expand(4, -1, -1, -1)).tolist() == pytest.approx([0.85] * 4)
+    sure = torch.stack([torch.zeros(2, 2), torch.ones(2, 2)])
     assert narrowness(sure).item() == 0
+    assert narrowness(sure.flip(0)).item() == 1  # the class is nowhere
 
 
-def test_an_image_without_maps_has_no_margin_to_doubt():
+def test_an_image_without_labels_has_no_margin_to_doubt():
     assert narrowness(add_background(torch.zeros(1, 0, 3, 4))).tolist() == [0]
 
 
