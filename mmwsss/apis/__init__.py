@@ -3,6 +3,7 @@ from ..stages.evaluate import PredictionFolder, eval_folder
 from ..stages.launch import load_config
 from ..stages.predict import make_pseudo_masks
 from .pseudo_data import make_pseudo_data
+from .review import review_masks, review_pipeline
 from .sweep_walk import sweep_walk
 from .test import test_from_cfg
 from .train import train_from_cfg
@@ -17,6 +18,8 @@ __all__ = [
     'load_config',
     'make_pseudo_data',
     'make_pseudo_masks',
+    'review_masks',
+    'review_pipeline',
     'run_folder',
     'sweep_walk',
     'test_from_cfg',

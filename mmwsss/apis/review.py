@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,17 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..datasets.inputs import base_datasets, build_dataset, image_inputs
 from ..ops.doubt import disagreement, label_doubt, mean_rank, narrowness, unsure_share
 from ..ops.pseudo_label import add_background
+from ..stages import Pipeline
 from ..stages.folder import find_sources
-from ..stores.cam_store import load_cam
+from ..stages.stage import ConfigStage, Stage
+from ..stores.cam_store import load_cam, read_store
 from ..stores.palettes import voc_palette
 from ..utils.checks import check_choice, check_output_file, check_range, some
 from ..utils.images import find_images, picture_size, read_rgb
-from ..utils.io import IGNORE, atomic_write, read_mask
+from ..utils.io import IGNORE, atomic_write, list_files, read_mask
 from ..utils.parallel import map_parallel
 from ..visualization.panel import IGNORE_COLOUR
 from ..visualization.review_sheet import SheetRow, draw_sheet, thumbnails
@@ -165,6 +168,86 @@ def _sorted_rows(
         )
         for i in np.argsort(-doubts, kind='stable')
     ]
+
+
+def review_pipeline(
+    pipeline: Pipeline, top: int = TOP, processes: int | None = None
+) -> Review | None:
+    """Review the masks that the last stage with masks has left, as ``review.html`` of the records.
+
+    Maps and other masks of the same images that earlier stages have left are taken along.
+
+    Args:
+        pipeline: All of whose stages are finished.
+        top, processes: See :func:`review_masks`.
+
+    Returns:
+        None if no stage makes masks, or if the sheet is newer than they are.
+
+    Raises:
+        FileNotFoundError, ValueError, OSError, RuntimeError: See :func:`review_masks`.
+    """
+    made = [
+        (stage, f, suffix) for stage in pipeline.stages for f, suffix in stage.outputs().items()
+    ]
+    found = [(stage, folder) for stage, folder, suffix in made if suffix == '.png']
+    if not found:
+        return None
+    stage, masks = found[-1]
+    out = pipeline.records / 'review.html'
+    record = pipeline.records / f'{stage.name}.json'
+    if out.is_file() and out.stat().st_mtime_ns >= record.stat().st_mtime_ns:
+        return None
+    images = _images_of(stage, masks)
+    before = made[: made.index((stage, masks, '.png'))]
+    folders = {
+        kind: [f for _, f, suffix in before if suffix == kind and _has(f, kind, images)]
+        for kind in ('.npz', '.png')
+    }
+    cams = [folder for folder in folders['.npz'] if _is_cam_store(folder)]
+    return review_masks(
+        masks,
+        images,
+        out,
+        cams[-1] if cams else None,
+        folders['.png'][-1] if folders['.png'] else None,
+        top,
+        _classes_of(pipeline),
+        list(images),
+        processes,
+    )
+
+
+def _images_of(stage: Stage, masks: str) -> dict[str, Path]:
+    """Pictures of the masks that a stage has left."""
+    if isinstance(stage, ConfigStage):
+        dataset = build_dataset(stage.loaded.test_dataloader.dataset)
+        return {key: Path(files[0]) for key, files in image_inputs(dataset).items()}
+    return find_images(stage.spec['images'], find_sources(masks, '.png'))
+
+
+def _classes_of(pipeline: Pipeline) -> Sequence[str] | None:
+    for stage in pipeline.stages:
+        if isinstance(stage, ConfigStage):
+            for dataset in map(build_dataset, stage.datasets().values()):
+                for base in base_datasets(dataset):
+                    if base.metainfo.get('classes'):
+                        return base.metainfo['classes']
+    return None
+
+
+def _has(folder: str, suffix: str, keys: Iterable[str]) -> bool:
+    return set(keys) <= set(list_files(folder, suffix))
+
+
+def _is_cam_store(folder: str) -> bool:
+    """Not one of scores, say; what else may be wrong is told of every image."""
+    first = next(iter(list_files(folder, '.npz').values()))
+    try:
+        read_store(first, ('labels', 'cam', 'size'))
+    except ValueError:
+        return False
+    return True
 
 
 class _Names:
