@@ -36,46 +36,6 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def load_model(cfg: Config, checkpoint: Path, device: str | None) -> tuple[nn.Module, dict]:
-    """The model with its weights, and the classes and palette of its data set."""
-    from mmengine.device import get_device
-    from mmengine.runner import load_checkpoint
-
-    from mmwsss.models.utils.class_check import check_classes
-    from mmwsss.registry import MODELS
-
-    model = MODELS.build(cfg.model)
-    try:
-        loaded = load_checkpoint(model, str(checkpoint), map_location='cpu', strict=True)
-    except RuntimeError as error:
-        raise ValueError(f'{checkpoint} does not fit the model of the config: {error}') from error
-    said = loaded.get('meta', {})
-    check_classes(checkpoint, said, metainfo(cfg).get('classes'), cfg.filename or '')
-    meta = said.get('dataset_meta') or dataset_meta(cfg)
-    return model.to(device or get_device()).eval(), meta
-
-
-def dataset_meta(cfg: Config) -> dict:
-    """Classes and palette as the test data set of the config declares them."""
-    meta = metainfo(cfg)
-    missing = {'classes', 'palette'} - set(meta)
-    if missing:
-        raise ValueError(
-            f'neither the checkpoint nor the data set {cfg.test_dataloader.dataset.type} of the '
-            f'config says its {" and ".join(sorted(missing))}: add metainfo=dict(classes=..., '
-            'palette=...)'
-        )
-    return meta
-
-
-def metainfo(cfg: Config) -> dict:
-    """What the test data set of the config says of itself."""
-    from mmwsss.registry import DATASETS
-
-    dataset = cfg.test_dataloader.dataset
-    return DATASETS.get(dataset.type)._load_metainfo(dataset.get('metainfo'))
-
-
 def segment(
     model: nn.Module, cfg: Config, image: Path, classes: list[str] | None, meta: dict
 ) -> SegDataSample:
@@ -122,10 +82,11 @@ def find_checkpoint(given: str | None, work_dir: str) -> Path:
 
 def run(args: argparse.Namespace) -> None:
     import numpy as np
-    from mmengine.registry import init_default_scope
+    from mmengine.device import get_device
     from PIL import Image
 
     from mmwsss.apis import load_config
+    from mmwsss.apis.trained_network import load_network
     from mmwsss.engine.hooks.panel_visualization import draw_sample
     from mmwsss.utils.checks import check_apart, check_choice, check_device
     from mmwsss.utils.images import read_rgb
@@ -138,10 +99,9 @@ def run(args: argparse.Namespace) -> None:
     cfg = load_config(args.config)
     checkpoint = find_checkpoint(args.checkpoint, cfg.work_dir)
     check_apart({'--out': out}, {'the image': image, 'the checkpoint': checkpoint})
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
     if args.classes is not None:
         cfg.merge_from_dict({'model.test_cfg.with_cam': True})
-    model, meta = load_model(cfg, checkpoint, args.device)
+    model, meta = load_network(cfg, checkpoint, args.device or get_device())
     sample = segment(model, cfg, image, args.classes, meta)
     with atomic_write(out) as tmp:
         Image.fromarray(np.ascontiguousarray(draw_sample(sample, meta))).save(tmp)

@@ -1,10 +1,11 @@
-"""Command line options that train.py and test.py share.
+"""Command line options that tools share.
 
 Nothing here imports torch or mmengine, so that ``-h`` answers at once.
 """
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,30 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     )
     # Given by torch.distributed.launch (either spelling), not by users.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_sheet_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--top',
+        type=int,
+        default=50,
+        metavar='N',
+        help='so many of the most doubtful masks have pictures on the review sheet (default: 50)',
+    )
+    parser.add_argument('--no-sheet', action='store_true', help='make no review sheet')
+
+
+def make_sheet(review: Callable[[], Any]) -> None:
+    """Make a review sheet at the end of other work, of which nothing is lost if that fails."""
+    try:
+        made = review()
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f'no review sheet: {error}', file=sys.stderr)
+        return
+    if made is not None:
+        print(f'The most doubtful masks: {made.sheet}')
+    if made is not None and made.failed:
+        print(f'{len(made.failed)} masks could not be looked at, see there', file=sys.stderr)
 
 
 def run_or_exit(run: Callable[[], int | None]) -> None:

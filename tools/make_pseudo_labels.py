@@ -2,10 +2,11 @@
 
     python tools/make_pseudo_labels.py photos data/pets --classes cat dog 'person=person,people'
 
-writes pseudo masks, image labels, a split list and a config for tools/train.py to data/pets. The
-same command goes on with what is missing after an interruption, and does pictures that were added.
-The exit code is 1 if images could not be read, or if the folder holds files that are not read here;
-the others are done, and what is left out is named at the end.
+writes pseudo masks, image labels, a split list and a config for tools/train.py to data/pets, and
+review.html, which shows the most doubtful masks. The same command goes on with what is missing
+after an interruption, and does pictures that were added. The exit code is 1 if images could not be
+read, or if the folder holds files that are not read here; the others are done, and what is left out
+is named at the end.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from _cli import run_or_exit
+from _cli import add_sheet_options, make_sheet, run_or_exit
 
 if TYPE_CHECKING:
     from mmwsss.apis.pseudo_data import PseudoData
+    from mmwsss.apis.review import Review
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
@@ -66,7 +68,18 @@ def parse_args() -> argparse.Namespace:
         help='config of the network to train (default: DeepLabV3+)',
     )
     parser.add_argument(
-        '--max-side', type=int, default=512, help='larger images are shrunk (default: %(default)s)'
+        '--max-side',
+        type=int,
+        help='larger images are shrunk (default: 512, with --window 4096)',
+    )
+    parser.add_argument(
+        '--window',
+        type=int,
+        metavar='SIDE',
+        help='look at larger images window by window, in place of shrinking them',
+    )
+    parser.add_argument(
+        '--stride', type=int, help='of the windows (default: two thirds of their side)'
     )
     parser.add_argument('--batch-size', type=int, default=4)
     parser.add_argument('--processes', type=int, help='for the CRF (default: one per CPU)')
@@ -76,6 +89,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='throw results of other settings or pictures in OUT away',
     )
+    add_sheet_options(parser)
     return parser.parse_args()
 
 
@@ -107,9 +121,37 @@ def run(args: argparse.Namespace) -> int:
         palette=palette,
         max_side=args.max_side,
         original_size=False,
+        window=args.window,
+        stride=args.stride,
     )
     made = api.make_pseudo_data(inferencer, args.images, args.out, labels, *numbers, args.restart)
-    return report(made, config.write())
+    code = report(made, config.write())
+    if not args.no_sheet:
+        make_sheet(lambda: review_made(args, made, ['background', *classes]))
+    return code
+
+
+def review_made(args: argparse.Namespace, made: PseudoData, classes: list[str]) -> Review:
+    """A sheet of the masks that were made."""
+    from mmwsss.apis.review import review_masks
+    from mmwsss.utils.checks import some
+
+    out, notes = Path(args.out), []
+    if made.unlabelled:
+        notes = [
+            f'No class was found in {len(made.unlabelled)} others: {some(made.unlabelled, 20)}'
+        ]
+    return review_masks(
+        out / 'masks',
+        out / 'images',
+        out / 'review.html',
+        out / 'cams',
+        top=args.top,
+        classes=classes,
+        ids=made.ids,
+        processes=args.processes,
+        notes=notes,
+    )
 
 
 def report(made: PseudoData, config: Path) -> int:

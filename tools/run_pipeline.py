@@ -1,13 +1,14 @@
 """Run the stages of a method: ``python tools/run_pipeline.py configs/pipelines/psa_mini.py``.
 
 What is finished is skipped and what was interrupted goes on, so the same command continues a run
-that was stopped at any point. It ends in one table.
+that was stopped at any point. It ends in one table, and in a sheet of the most doubtful masks,
+review.html in the folder of the records.
 """
 
 import argparse
 from pathlib import Path
 
-from _cli import CfgOptions, run_or_exit
+from _cli import CfgOptions, add_sheet_options, make_sheet, run_or_exit
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,14 +52,16 @@ def parse_args() -> argparse.Namespace:
         help='do stages whose settings or files have changed, and those after them, anew; what '
         'they had made is thrown away',
     )
+    add_sheet_options(parser)
     return parser.parse_args()
 
 
 def run(args: argparse.Namespace) -> None:
+    from mmwsss.apis.review import review_pipeline
     from mmwsss.stages import Launch, Pipeline
 
     launch = Launch(args.launcher, args.gpus, Path(__file__).resolve().parent)
-    Pipeline(
+    pipeline = Pipeline(
         args.config,
         args.work_dir,
         args.cfg_options,
@@ -66,7 +69,10 @@ def run(args: argparse.Namespace) -> None:
         args.restart,
         args.data_root,
         args.mask_dir,
-    ).run()
+    )
+    pipeline.run()
+    if not args.no_sheet:
+        make_sheet(lambda: review_pipeline(pipeline, args.top))
 
 
 def main() -> None:

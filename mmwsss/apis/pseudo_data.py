@@ -430,7 +430,8 @@ def _store(out_dir: Path, result: ImageResult) -> None:
     with atomic_write(out_dir / 'images' / f'{result.name}.png') as tmp:
         Image.fromarray(result.image).save(tmp)
     size = result.image.shape[:2]
-    save_cam(_cam_path(out_dir, result.name), result.labels, result.cams, size)
+    scores = None if result.scores is None else result.scores[result.labels]
+    save_cam(_cam_path(out_dir, result.name), result.labels, result.cams, size, scores)
 
 
 def _write_lists(

@@ -1,4 +1,4 @@
-"""Maps and pseudo masks of any images, for any classes that can be named; nothing is trained."""
+"""Maps and masks of any images: of classes that are named, without training, or by a network."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from ..models.text_encoders.attribute_bank import PLAIN
 from ..models.text_encoders.text_bank import check_templates
 from ..models.utils.clip_weights import find_clip_file
 from ..ops.multi_view import resize_to_multiple
+from ..ops.multi_view.windows import Box, merge_window_maps, window_boxes
 from ..ops.resize import upsample
 from ..registry import DATASETS, MODELS
 from ..stages import MasksFromCAMs
@@ -56,6 +57,7 @@ from .class_names import (
 )
 from .class_names import read_class_arguments as read_class_arguments
 from .pretrained import find_folder, read_folder, write_folder
+from .trained_network import READING, TrainedNetwork
 
 LabelNames = Sequence[str] | Sequence[Sequence[str]] | Mapping[str, Sequence[str]]
 
@@ -65,14 +67,15 @@ LABEL_THRESHOLD = 0.1
 MAX_SIDE = 512
 MIN_PATCHES = 4
 MIN_SIDE = 64  # four patches of ViT-B/16
+_ANY_SIDE = 2**31
 _NEEDED = ('model.backbone', 'model.text', 'test_pipeline')
 _SHIPPED = ('clip_es_*.py', 'excel_free_*.py')
 _SAVED = ('palette', 'max_side', 'original_size', 'crf')
 _RESULTS = ('vis', 'pred', 'cams')
-_READING = (
-    'LoadImageFromFile', 'LoadAnnotations', 'mmwsss.LoadImageFromFile', 'mmwsss.LoadAnnotations',
-    'mmwsss.LoadImageLabels',
-)  # fmt: skip
+# With windows images keep their size up to this one, which bounds the memory.
+WINDOWS_MAX_SIDE = 4096
+# A window whose presence of a class is below this share of the best window's has no say in its map.
+MIN_PRESENCE = 0.05
 
 
 @dataclass
@@ -84,7 +87,7 @@ class ImageResult:
         image: uint8 RGB ``(H, W, 3)``, upright.
         classes: Names of the mask values, background first.
         labels: int64 ``(K,)``, the image labels: 0-based indices of ``classes[1:]``.
-        cams: float32 ``(K, H, W)`` in [0, 1].
+        cams: float32 ``(K, H, W)`` in [0, 1]; probabilities if a network makes no maps.
         mask: uint8 ``(H, W)``: 0 background, label + 1, 255 unsure.
         scores: float32 ``(C,)``, CLIP's probability of every class, if labels were predicted.
     """
@@ -136,22 +139,45 @@ class _Item:
     scores: np.ndarray | None = None
 
 
-class WSSSInferencer:
-    """Maps, pseudo masks and overlays of images for classes that are named at run time.
+class _Views:
+    """Parts of an image, cut out and shrunk to the size of a window when they are needed."""
 
-    It behaves like :class:`mmseg.apis.MMSegInferencer`, except that the classes are free, image
-    labels may be given, pictures of every kind are read (grey, paletted, transparent, 16 bits,
-    turned by EXIF), and a broken file among several does not stop the others.
+    def __init__(
+        self, image: np.ndarray, boxes: Sequence[Box], min_side: int, max_side: int
+    ) -> None:
+        self.image, self.boxes, self.sides = image, boxes, (min_side, max_side)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        top, left, high, wide = self.boxes[index]
+        return fit_sides(self.image[top : top + high, left : left + wide], *self.sides)
+
+
+class WSSSInferencer:
+    """Maps, masks and overlays of images, for classes that are named or by a trained network.
+
+    It behaves like :class:`mmseg.apis.MMSegInferencer`, except that without ``weights`` the classes
+    are free, image labels may be given, pictures of every kind are read (grey, paletted,
+    transparent, 16 bits, turned by EXIF), and a broken file among several does not stop the others.
 
     Without image labels CLIP chooses them: those classes whose share in the softmax over all
     classes and background names, of the class token, is above a threshold. On the val images of
     the mini data set 0.1 gives labels of 0.95 precision and 0.83 recall. Given labels make better
     masks.
 
+    With ``weights`` the model is the network of any config, whose classes are those of its
+    checkpoint; see :class:`mmwsss.apis.trained_network.TrainedNetwork`.
+
+    With ``window``, images that are larger are looked at window by window and not shrunk. For
+    named classes the whole image, shrunk to the size of a window, is looked at, too, so that what
+    is larger than a window is seen as a whole; an image label is predicted if any of these views
+    shows the class, and the maps are joined by what CLIP says of its presence in each
+    (:func:`mmwsss.ops.multi_view.windows.merge_window_maps`), so that a window without the class
+    leaves no map. The scores of a network are averaged.
+
     Args:
         model: A config whose model is :class:`mmwsss.models.CLIPES`, or
             :class:`mmwsss.models.ExCELFree`: a path, the name of a shipped one
-            (``'clip_es_voc'``, ``'excel_free_voc'``), or a loaded one.
+            (``'clip_es_voc'``, ``'excel_free_voc'``), or a loaded one. With ``weights`` any.
         classes: Names, or ``{name: prompt}``, where the prompt may hold synonyms
             (``'person with clothes,people,human'``) or be a list of them. None: the config's.
         background: What is often seen beside the classes but is none of them. None: the config's.
@@ -161,16 +187,22 @@ class WSSSInferencer:
         device: None: an accelerator if there is one.
         crf: How maps become the mask; None: their argmax, without CRF.
         palette: ``(1 + C, 3)`` RGB colours, background first. None: VOC's colours.
-        max_side: Larger images are shrunk for the model; at least 64.
+        max_side: Larger images are shrunk for the model; at least 64. None: 512 for named classes,
+            4096 with windows, as they are for networks.
         original_size: Enlarge the results to the size of the image again. Otherwise image, maps
             and mask have the size at which the model saw it.
         bank: For ExCEL: descriptions of ``classes``, by their names, or an attribute bank
             (:class:`mmwsss.models.AttributeTextBank`). None: the config's with its own classes,
             and class texts without attributes with others.
+        weights: Checkpoint of a trained network. What is said of classes, texts and the CRF is
+            not for it (``test_cfg.crf`` is).
+        window: Side of the windows, at least 64.
+        stride: Of the windows, at most their side. None: two thirds of it.
 
     Raises:
-        FileNotFoundError: No such config or CLIP weights.
-        ValueError: The config is not one of a method without training; no class names, a name
+        FileNotFoundError: No such config, CLIP weights or checkpoint.
+        ValueError: The config is not one of a method without training, or there are no weights for
+            it; no class names, a name
             given twice, or a prompt that is too long for CLIP; a template without ``{}``, a palette
             with too few colours, a device that is not there.
 
@@ -191,12 +223,29 @@ class WSSSInferencer:
         device: str | None = None,
         crf: MasksFromCAMs | None = CRF,
         palette: Sequence[Sequence[int]] | None = None,
-        max_side: int = MAX_SIDE,
+        max_side: int | None = None,
         original_size: bool = True,
         bank: str | os.PathLike | None = None,
+        weights: str | os.PathLike | None = None,
+        window: int | None = None,
+        stride: int | None = None,
     ) -> None:
         check_range('max_side', max_side, MIN_SIDE, integer=True)
         check_device(device)
+        _check_windows(window, stride)
+        self.window, self.stride = window, stride or (window and max(1, window * 2 // 3))
+        self.original_size = original_size
+        self.network: TrainedNetwork | None = None
+        if weights is not None:
+            free = dict(
+                classes=classes, background=background, templates=templates, clip=clip, bank=bank
+            )
+            given = [name for name, value in free.items() if value is not None]
+            given += [] if crf in (None, CRF) else ['crf']
+            if given:
+                raise ValueError(f'{", ".join(given)} cannot be said of a trained network')
+            self._load_network(model, weights, device, palette, max_side)
+            return
         self.cfg = (
             deepcopy(model) if isinstance(model, Config) else load_any_config(_find_config(model))
         )
@@ -207,11 +256,10 @@ class WSSSInferencer:
         self._clip_file = _find_clip(self.cfg.model.backbone.get('checkpoint', 'openai'))
         self.device = device or get_device()
         self.crf = crf
-        self.max_side = max_side
-        self.original_size = original_size
+        self.max_side = max_side or (WINDOWS_MAX_SIDE if window else MAX_SIDE)
         self._given_cfg, self._given_palette = self.cfg, palette
         self.model: nn.Module | None = None
-        self._steps = [t for t in self.cfg.test_pipeline if t['type'] not in _READING]
+        self._steps = [t for t in self.cfg.test_pipeline if t['type'] not in READING]
         self.pipeline = Compose(self._steps)
         self.set_classes(classes, background, templates, bank)
 
@@ -275,6 +323,23 @@ class WSSSInferencer:
         )
         write_folder(folder, config, self._clip_file, classes, figures)
 
+    def _load_network(
+        self,
+        model: str | os.PathLike | Config,
+        weights: str | os.PathLike,
+        device: str | None,
+        palette: Sequence[Sequence[int]] | None,
+        max_side: int | None,
+    ) -> None:
+        self.cfg = model if isinstance(model, Config) else load_any_config(_find_config(model))
+        self.device = device or get_device()
+        self.network = TrainedNetwork(self.cfg, weights, self.device)
+        self.model, self.classes = self.network.model, self.network.classes
+        palette = self.network.palette if palette is None else palette
+        check_palette(palette, len(self.classes))
+        self.palette = [[int(value) for value in colour] for colour in palette]
+        self.max_side = max_side or (WINDOWS_MAX_SIDE if self.window else _ANY_SIDE)
+
     def set_classes(
         self,
         classes: ClassNames | None = None,
@@ -283,6 +348,8 @@ class WSSSInferencer:
         bank: str | os.PathLike | None = None,
     ) -> None:
         """Look for other classes from now on; see the class for the arguments."""
+        if self.network is not None:
+            raise ValueError('the classes of a trained network are those that it was trained for')
         cfg = deepcopy(self._given_cfg)
         text = cfg.model.text
         prompts = class_prompts(_config_classes(cfg) if classes is None else classes)
@@ -312,6 +379,9 @@ class WSSSInferencer:
 
     def settings(self) -> dict:
         """All that the maps of an image depend on, beside the image and its labels, as JSON."""
+        if self.network is not None:
+            raise ValueError('settings are those of a method without training')
+        windows = dict(window=self.window, stride=self.stride) if self.window else {}
         model = self.cfg.model.to_dict()
         checkpoint, text = model['backbone'].pop('checkpoint', 'openai'), model.pop('text')
         if self._clip_file is not None:
@@ -325,6 +395,7 @@ class WSSSInferencer:
             model=model,
             pipeline=self._steps,
             max_side=self.max_side,
+            **windows,
         )
 
     def __call__(
@@ -377,7 +448,7 @@ class WSSSInferencer:
                 continue
             picture = self.draw(result) if return_vis or out_dir else None
             if out_dir:
-                self._write(Path(out_dir), result, picture)
+                self.write(out_dir, result, picture)
             found.append(result.to_data_sample() if return_datasamples else result)
             pictures.extend([picture] if return_vis else [])
         if single:
@@ -411,6 +482,23 @@ class WSSSInferencer:
             pseudo_mask=result.mask,
         )
 
+    def write(
+        self, out_dir: str | os.PathLike, result: ImageResult, picture: np.ndarray | None = None
+    ) -> None:
+        """Write ``vis/<name>.png``, ``pred/<name>.png`` and ``cams/<name>.npz``.
+
+        Args:
+            out_dir: Folder.
+            result: Of an image.
+            picture: What :meth:`draw` gives, if it is there already.
+        """
+        out_dir = Path(out_dir)
+        with atomic_write(out_dir / 'vis' / f'{result.name}.png') as tmp:
+            Image.fromarray(self.draw(result) if picture is None else picture).save(tmp)
+        write_mask(out_dir / 'pred' / f'{result.name}.png', result.mask, self.palette)
+        size = result.mask.shape
+        save_cam(out_dir / 'cams' / f'{result.name}.npz', result.labels, result.cams, size)
+
     # reading
 
     def _stream(
@@ -425,15 +513,31 @@ class WSSSInferencer:
         return (
             result
             for chunk in chunks
-            for result in self._batch(named[chunk], labels[chunk], label_threshold)
+            for result in self._batch(named[chunk], labels[chunk], label_threshold, batch_size)
         )
 
     def _batch(
-        self, named: list[tuple[str, ImageInput]], labels: list, threshold: float
+        self,
+        named: list[tuple[str, ImageInput]],
+        labels: list,
+        threshold: float,
+        batch_size: int,
     ) -> Iterator[ImageResult | Failure]:
         items = [self._read(*pair) for pair in zip(named, labels, strict=True)]
-        results = iter(self._run([i for i in items if isinstance(i, _Item)], threshold))
-        return (item if isinstance(item, Failure) else next(results) for item in items)
+        whole = iter(self._run([i for i in items if self._is_whole(i)], threshold))
+        for item in items:
+            if isinstance(item, Failure):
+                yield item
+            elif self._is_whole(item):
+                yield next(whole)
+            else:
+                yield self._run_windows(item, threshold, batch_size)
+
+    def _is_whole(self, item: _Item | Failure) -> bool:
+        """Whether an image is looked at in one piece."""
+        if isinstance(item, Failure):
+            return False
+        return self.window is None or max(item.view.shape[:2]) <= self.window
 
     def _encoded(self, labels: LabelNames | None, names: list[str]) -> list[np.ndarray | None]:
         if labels is None:
@@ -460,8 +564,8 @@ class WSSSInferencer:
         except (OSError, ValueError) as error:
             path = isinstance(source, str | os.PathLike)
             return Failure(os.fspath(source) if path else name, str(error))
-        patch = self.model.backbone.patch_size
-        view = fit_sides(image, MIN_PATCHES * patch, self.max_side)
+        least = 1 if self.network else MIN_PATCHES * self.model.backbone.patch_size
+        view = fit_sides(image, least, self.max_side)
         return _Item(name, image if self.original_size else view, labels, view)
 
     # the model
@@ -471,25 +575,83 @@ class WSSSInferencer:
         """Maps and masks; labels that are missing are predicted first."""
         if not items:
             return []
-        packed = [self._pack(item) for item in items]
-        data = {key: [sample[key] for sample in packed] for key in packed[0]}
-        data = self.model.data_preprocessor(data)
+        if self.network is not None:
+            found = (self.network(item.view, item.labels) for item in items)
+            return [self._result(item, *one) for item, one in zip(items, found, strict=True)]
+        data = self._pack([item.view for item in items])
         unknown = [i for i, item in enumerate(items) if item.labels is None]
-        images = [data['inputs'][i] for i in unknown]
-        for i, score in zip(unknown, self._class_scores(images), strict=True):
-            items[i].scores = score.cpu().numpy()
-            items[i].labels = np.flatnonzero(items[i].scores > threshold)
-        for item, sample in zip(items, data['data_samples'], strict=True):
-            hot = torch.zeros(len(self.classes) - 1, device=self.device)
-            hot[torch.as_tensor(item.labels, device=self.device)] = 1
-            sample.gt_image_labels = LabelData(label=hot)
-        samples = self.model.predict(data['inputs'], data['data_samples'])
-        return [self._result(*pair) for pair in zip(items, samples, strict=True)]
+        scores = self._class_scores([data['inputs'][i] for i in unknown])
+        for i, score in zip(unknown, scores, strict=True):
+            self._choose_labels(items[i], score, threshold)
+        samples = self._predict(data, [item.labels for item in items])
+        return [self._result(item, *_found(s)) for item, s in zip(items, samples, strict=True)]
 
-    def _pack(self, item: _Item) -> dict:
-        size = item.view.shape[:2]
-        img = np.ascontiguousarray(item.view[..., ::-1])
-        return self.pipeline(dict(img=img, img_path=item.name, ori_shape=size, img_shape=size))
+    @torch.no_grad()
+    def _run_windows(self, item: _Item, threshold: float, batch_size: int) -> ImageResult:
+        """The same of one image in views: the windows, and the whole image at their size."""
+        size, side = item.view.shape[:2], self.window
+        boxes = window_boxes(size, (side, side), (self.stride, self.stride))
+        if self.network is not None:
+            return self._result(item, *self.network(item.view, item.labels, boxes))
+        boxes = [(0, 0, *size), *boxes]
+        views = _Views(item.view, boxes, MIN_PATCHES * self.model.backbone.patch_size, side)
+        chunks = [
+            range(i, min(i + batch_size, len(boxes))) for i in range(0, len(boxes), batch_size)
+        ]
+        scores = torch.stack(
+            [
+                score
+                for chunk in chunks
+                for score in self._class_scores(self._pack([views[i] for i in chunk])['inputs'])
+            ]
+        )
+        if item.labels is None:
+            self._choose_labels(item, scores.amax(dim=0), threshold)
+        labels = torch.from_numpy(item.labels)
+        presence = scores.cpu()[:, labels]
+        presence = presence / presence.amax(dim=0).clamp(min=torch.finfo(presence.dtype).tiny)
+        presence[presence < MIN_PRESENCE] = 0
+        parts = self._window_maps(views, item.labels, presence, batch_size)
+        cams = merge_window_maps(parts, len(labels), size) if len(labels) else torch.zeros(0, *size)
+        label = self.model.decide_label(cams[None], labels[None])[0]
+        return self._result(item, item.labels, cams, label.numpy().astype(np.uint8))
+
+    def _window_maps(
+        self, views: _Views, labels: np.ndarray, presence: Tensor, batch_size: int
+    ) -> Iterator[tuple[Box, Tensor, Tensor]]:
+        """Box, maps ``(K, h, w)`` and presence ``(K,)`` of the views that show some class."""
+        shown = presence.any(dim=1).nonzero().flatten().tolist()
+        for first in range(0, len(shown), batch_size):
+            chunk = shown[first : first + batch_size]
+            present = [(presence[i] > 0).nonzero().flatten() for i in chunk]
+            data = self._pack([views[i] for i in chunk])
+            samples = self._predict(data, [labels[p.numpy()] for p in present])
+            for i, known, sample in zip(chunk, present, samples, strict=True):
+                found = sample.pred_cam.cam.float().cpu()
+                cams = found.new_zeros(len(labels), *found.shape[1:])
+                cams[known] = found
+                yield views.boxes[i], cams, presence[i]
+
+    def _choose_labels(self, item: _Item, scores: Tensor, threshold: float) -> None:
+        item.scores = scores.cpu().numpy()
+        item.labels = np.flatnonzero(item.scores > threshold)
+
+    def _predict(self, data: dict, labels: Sequence[np.ndarray]) -> list[SegDataSample]:
+        for label, sample in zip(labels, data['data_samples'], strict=True):
+            hot = torch.zeros(len(self.classes) - 1, device=self.device)
+            hot[torch.as_tensor(label, device=self.device)] = 1
+            sample.gt_image_labels = LabelData(label=hot)
+        return self.model.predict(data['inputs'], data['data_samples'])
+
+    def _pack(self, views: Sequence[np.ndarray]) -> dict:
+        """A normalised batch."""
+        packed = []
+        for view in views:
+            size = view.shape[:2]
+            img = np.ascontiguousarray(view[..., ::-1])
+            packed.append(self.pipeline(dict(img=img, img_path='', ori_shape=size, img_shape=size)))
+        data = {key: [sample[key] for sample in packed] for key in packed[0]}
+        return self.model.data_preprocessor(data)
 
     def _class_scores(self, images: Sequence[Tensor]) -> list[Tensor]:
         """Probabilities ``(C,)`` of normalised images ``(3, H, W)``; those of one size at once."""
@@ -504,12 +666,11 @@ class WSSSInferencer:
             scores.update(zip(members, class_scores(clip, self.model.text, batch), strict=True))
         return [scores[i] for i in range(len(images))]
 
-    def _result(self, item: _Item, sample: SegDataSample) -> ImageResult:
+    def _result(
+        self, item: _Item, labels: np.ndarray, cams: Tensor, mask: np.ndarray
+    ) -> ImageResult:
         size = item.image.shape[:2]
-        cams = sample.pred_cam.cam.float().cpu()
-        labels = sample.pred_cam.labels.cpu().numpy()
-        mask = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
-        if self.crf is not None:
+        if self.network is None and self.crf is not None:
             mask = self.crf.mask(item.view, labels, cams)
         if mask.shape != size:
             cams = upsample(cams, size)
@@ -517,13 +678,6 @@ class WSSSInferencer:
             mask = np.asarray(enlarged)
         cams = cams.clamp(0, 1).numpy()
         return ImageResult(item.name, item.image, self.classes, labels, cams, mask, item.scores)
-
-    def _write(self, out_dir: Path, result: ImageResult, picture: np.ndarray) -> None:
-        with atomic_write(out_dir / 'vis' / f'{result.name}.png') as tmp:
-            Image.fromarray(picture).save(tmp)
-        write_mask(out_dir / 'pred' / f'{result.name}.png', result.mask, self.palette)
-        size = result.mask.shape
-        save_cam(out_dir / 'cams' / f'{result.name}.npz', result.labels, result.cams, size)
 
 
 @torch.no_grad()
@@ -542,6 +696,19 @@ def class_scores(clip: nn.Module, text: nn.Module, inputs: Tensor) -> Tensor:
     feature = F.normalize(features.projected[:, 0], dim=-1)
     logits = clip.logit_scale * feature @ text.embeddings.T
     return logits.softmax(dim=1)[:, : text.num_classes]
+
+
+def _found(sample: SegDataSample) -> tuple[np.ndarray, Tensor, np.ndarray]:
+    """Labels, maps and mask that a model has found."""
+    mask = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
+    return sample.pred_cam.labels.cpu().numpy(), sample.pred_cam.cam.float().cpu(), mask
+
+
+def _check_windows(window: int | None, stride: int | None) -> None:
+    check_range('window', window, MIN_SIDE, integer=True)
+    if window is None and stride is not None:
+        raise ValueError('stride is that of windows: give their side, window')
+    check_range('stride', stride, 1, window or 1, integer=True)
 
 
 def _find_config(model: str | os.PathLike) -> Path:
@@ -593,13 +760,13 @@ def _check_config(cfg: Config) -> None:
         raise ValueError(
             f'{cfg.filename or "the config"} is not a config of CLIP-ES or of ExCEL without '
             'training, such as configs/wsss/clip_es_voc.py and excel_free_voc.py: it has no '
-            f'{", ".join(missing)}'
+            f'{", ".join(missing)}. A trained network needs its checkpoint (weights)'
         )
     if cfg.model.get('decode_head') is not None:
         raise ValueError(
             f'{cfg.filename or "the config"} has a decode_head, which is trained for certain '
             'classes: take one of CLIP-ES or of ExCEL without training (excel_free_*), whose '
-            'classes are free, or demo/image_demo.py for a trained network'
+            'classes are free, or give its checkpoint (weights)'
         )
 
 

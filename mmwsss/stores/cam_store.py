@@ -19,11 +19,13 @@ class StoredCAM:
         labels: int64 ``(K,)``, 0-based foreground indices.
         cam: Float ``(K, h, w)`` in [0, 1], as stored; (h, w) may be smaller than the image.
         size: Height and width of the image.
+        scores: Float ``(K,)`` in [0, 1], probabilities of the labels, if these were predicted.
     """
 
     labels: np.ndarray
     cam: np.ndarray
     size: tuple[int, int]
+    scores: np.ndarray | None = None
 
 
 def load_cam(
@@ -34,7 +36,8 @@ def load_cam(
     """Read and check a file of a CAM store (written by :func:`save_cam`).
 
     Args:
-        path: ``<image id>.npz`` with ``labels`` ``(K,)``, ``cam`` ``(K, h, w)`` and ``size``.
+        path: ``<image id>.npz`` with ``labels`` ``(K,)``, ``cam`` ``(K, h, w)`` and ``size``; it
+            may have ``scores`` ``(K,)``.
         num_foreground: Number of foreground classes; None: any class is accepted.
         size: Height and width that the image really has; None: not checked.
 
@@ -44,15 +47,22 @@ def load_cam(
             or holds classes or values outside their range, or maps that cannot be reduced ones of
             the image. The message names the file.
     """
-    arrays = read_store(path, ('labels', 'cam', 'size'))
+    arrays = read_store(path, ('labels', 'cam', 'size'), ('scores',))
     stored_size = check_size(path, arrays['size'], size)
     labels, cam = check_maps(path, arrays['labels'], arrays['cam'], num_foreground)
     _check_grid(path, cam, stored_size)
-    return StoredCAM(labels, cam, stored_size)
+    scores = arrays.get('scores')
+    if scores is not None:
+        _check_scores(path, scores, labels)
+    return StoredCAM(labels, cam, stored_size, scores)
 
 
 def save_cam(
-    path: str | os.PathLike, labels: np.ndarray, cam: np.ndarray, size: tuple[int, int]
+    path: str | os.PathLike,
+    labels: np.ndarray,
+    cam: np.ndarray,
+    size: tuple[int, int],
+    scores: np.ndarray | None = None,
 ) -> None:
     """Write a file of a CAM store, atomically.
 
@@ -61,6 +71,7 @@ def save_cam(
         labels: ``(K,)``, 0-based foreground indices.
         cam: ``(K, h, w)`` in [0, 1]; stored as float16.
         size: Height and width of the image.
+        scores: ``(K,)`` in [0, 1], probabilities of predicted labels; stored as float32.
 
     Raises:
         ValueError: Shapes, classes or values are wrong.
@@ -68,16 +79,22 @@ def save_cam(
     labels, cam = check_maps(path, labels, cam, MAX_CLASSES)
     _check_grid(path, cam, check_size(path, np.array(size), None))
     arrays = dict(labels=np.int16(labels), cam=np.float16(cam), size=np.array(size, np.int32))
+    if scores is not None:
+        _check_scores(path, scores, labels)
+        arrays['scores'] = np.float32(scores)
     with atomic_write(path) as tmp, open(tmp, 'wb') as file:
         np.savez_compressed(file, **arrays)
 
 
-def read_store(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.ndarray]:
+def read_store(
+    path: str | os.PathLike, names: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
     """Read the named arrays of an ``.npz`` file, never unpickling anything.
 
     Args:
         path: The file.
         names: Arrays it has to hold.
+        optional: Arrays that are read if it has them.
 
     Raises:
         FileNotFoundError: No such file.
@@ -91,7 +108,8 @@ def read_store(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.nd
             missing = [name for name in names if name not in file.files]
             if missing:
                 raise ValueError(f'it holds {file.files} but no {", ".join(missing)}')
-            return {name: file[name] for name in names}
+            there = [name for name in optional if name in file.files]
+            return {name: file[name] for name in (*names, *there)}
     except Exception as error:  # zip and npy readers raise whatever the broken bytes lead to
         raise ValueError(
             f'{path} is truncated or not a store of {", ".join(names)} '
@@ -143,6 +161,14 @@ def check_unit(path: str | os.PathLike, what: str, values: np.ndarray) -> None:
         raise ValueError(
             f'{path}: {what} range from {values.min():.3g} to {values.max():.3g}, outside [0, 1]'
         )
+
+
+def _check_scores(path: str | os.PathLike, scores: np.ndarray, labels: np.ndarray) -> None:
+    if scores.shape != labels.shape or scores.dtype.kind != 'f':
+        raise ValueError(
+            f'{path}: scores are {scores.dtype} of shape {scores.shape} for {len(labels)} labels'
+        )
+    check_unit(path, 'the scores', scores)
 
 
 def check_size(

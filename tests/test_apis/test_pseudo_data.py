@@ -464,6 +464,35 @@ def test_tool_does_the_rest_and_names_broken_files(photos, tool, capsys):
     assert '2b' in Path('data/train.txt').read_text().split()
 
 
+def test_tool_looks_window_by_window(photos, tool):
+    assert tool('--labels', 'labels.json', '--window', 64, '--no-sheet') == 0
+    with Image.open('data/images/0.png') as image, Image.open('photos/0.png') as photo:
+        assert image.size == photo.size
+    assert load_cam('data/cams/0.npz').cam.shape[1:] == read_mask('data/masks/0.png').shape
+    refused = tool('--labels', 'labels.json', '--window', 64, '--stride', 30)
+    assert 'stride: 42 -> 30' in refused
+
+
+def test_tool_shows_the_most_doubtful_masks(photos, tool, capsys):
+    Image.fromarray(np.full((100, 100, 3), 120, np.uint8)).save('photos/blank.png')
+    assert tool('--no-sheet') == 0
+    assert not Path('data/review.html').exists()
+    assert tool('--top', 2) == 0
+    assert 'The most doubtful masks: data/review.html' in capsys.readouterr().out
+    page = Path('data/review.html').read_text(encoding='utf-8')
+    assert page.count('<article') == 2
+    left_out = {'blank'} - set(Path('data/train.txt').read_text().split())
+    assert ('No class was found in 1 others: blank' in page) == bool(left_out)
+    head, *rows = Path('data/review.csv').read_text().splitlines()
+    assert head == 'image,doubt,unsure,margin,label,mask,problem'
+    ids = Path('data/train.txt').read_text().split()
+    assert sorted(row.split(',')[0] for row in rows) == ids
+    assert all(row.split(',')[4] for row in rows)  # labels were predicted
+    Path('data/review.csv').write_text('mine')
+    assert tool() == 0
+    assert 'no review sheet: data/review.csv' in capsys.readouterr().err
+
+
 def test_tool_tells_what_is_left_out_at_the_start_and_at_the_end(photos, tool, capsys, monkeypatch):
     Path('photos/c.HEIC').touch()
     Path('photos/d.jpg').symlink_to('nowhere.jpg')

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -426,7 +427,7 @@ def test_class_arguments():
 def demo(tmp_path, monkeypatch):
     """Run the demo in ``tmp_path``; its exit code, or the error that it ends with."""
     monkeypatch.chdir(tmp_path)
-    spec = importlib.util.spec_from_file_location('demo', ROOT / 'demo/clip_es_demo.py')
+    spec = importlib.util.spec_from_file_location('demo', ROOT / 'demo/wsss_demo.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 
@@ -462,7 +463,8 @@ def test_demo_names_what_cannot_be_read_and_what_is_left_out(photos, demo, capsy
     (photos / 'c.heic').touch()
     os.rename(b'photos/1.png', b'photos/caf\xe9.png')
     assert demo('photos') == 1
-    *_, left_out, failed = capsys.readouterr().err.splitlines()
+    *_, left_out, failed, count = capsys.readouterr().err.splitlines()
+    assert count == '1 of 2 images could not be read'
     assert left_out == (
         'left out in photos: 1 x unsupported .heic (c.heic); '
         '1 x name that is not UTF-8 (caf\\udce9.png)'
@@ -477,17 +479,35 @@ def test_demo_does_one_image_of_any_name(photos, demo, capsys):
     assert os.path.isfile(b'result/pred/caf\xe9.png')
 
 
+def test_demo_packs_masks_and_overlays(photos, demo):
+    (photos / 'bad.png').write_bytes(b'no picture')
+    assert demo('photos', '--zip', 'all.zip', '--window', 64) == 1
+    with zipfile.ZipFile('all.zip') as file:
+        assert sorted(file.namelist()) == [
+            'classes.txt', 'masks/0.png', 'masks/1.png', 'overlays/0.jpg', 'overlays/1.jpg',
+        ]  # fmt: skip
+        assert file.read('classes.txt').decode().split() == ['background', *CLASSES]
+        mask = read_mask(file.read('masks/1.png'))
+        overlay = np.asarray(Image.open(file.open('overlays/1.jpg')))
+    assert np.array_equal(mask, read_mask('result/pred/1.png'))
+    assert overlay.shape == (*mask.shape, 3)
+
+
 @pytest.mark.parametrize(
     ('args', 'message'),
     [
         (['nothing.png'], 'image nothing.png does not exist'),
         (['photos', '--out', 'photos'], 'which is also the image folder'),
         (['photos', '--threshold', '1.5'], 'label_threshold'),
+        (['photos', '--zip', 'photos'], 'Cannot write photos: it is a folder'),
+        (['photos', '--zip', 'a.zip', '--format', 'pgn'], "did you mean 'png'"),
+        (['empty'], 'empty holds no image'),
         (['photos', '--classes', 'cow', 'COW'], 'more than once'),
         (['photos', '--classes', 'cow', '--labels', 'caw'], "unknown class 'caw'"),
     ],
 )
 def test_demo_tells_mistakes_before_a_model_is_built(photos, demo, monkeypatch, args, message):
+    Path('empty').mkdir()
     monkeypatch.setattr(MODELS, 'build', lambda cfg: pytest.fail('built'))
     assert message in demo(*args)
     assert not Path('result').exists()

@@ -1,5 +1,7 @@
 """The page in a real browser. Skipped where Gradio, Selenium or Chromium is missing."""
 
+import importlib.util
+import io
 import os
 import re
 import shutil
@@ -8,15 +10,22 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from PIL import Image
 
+from mmwsss.apis.wsss_inferencer import WSSSInferencer
 from mmwsss.datasets.mini_render import render_mini
+from mmwsss.registry import MODELS
+from mmwsss.utils.io import read_mask
 
-pytest.importorskip('gradio')
+gradio = pytest.importorskip('gradio')
 webdriver = pytest.importorskip('selenium.webdriver')
 CHROMIUM, DRIVER = shutil.which('chromium'), shutil.which('chromedriver')
 if not (CHROMIUM and DRIVER):
@@ -160,3 +169,66 @@ def test_mistakes_are_told(page, tmp_path):
     path = tmp_path / 'broken.png'
     path.write_bytes(b'no picture')
     assert not page.find_elements(By.CSS_SELECTOR, '#picture img')
+
+
+def test_several_images_can_be_taken_away(page, tmp_path):
+    image, truth = cow_image()
+    paths = [tmp_path / name for name in ('a.png', 'b.png', 'broken.png')]
+    for path in paths[:2]:
+        Image.fromarray(image).save(path)
+    paths[2].write_bytes(b'no picture')
+    fill(page, 'classes', CLASSES)
+    page.find_element(By.XPATH, '//button[@role="tab"][contains(., "Several")]').click()
+    wait = WebDriverWait(page, 120)
+    field = wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, '#files input[type=file]'))[0]
+    field.send_keys('\n'.join(map(str, paths)))
+    wait.until(lambda b: 'broken' in b.find_element(By.ID, 'files').text)
+    page.find_element(By.ID, 'all').click()
+    wait.until(lambda b: said(b))
+    assert said(page) == '2 images are in the zip file. 1 cannot be read: broken.png'
+    link = wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, '#zip a[href]'))[0]
+    with urllib.request.urlopen(link.get_attribute('href')) as answer:
+        archive = zipfile.ZipFile(io.BytesIO(answer.read()))
+    assert sorted(archive.namelist()) == [
+        'classes.txt', 'masks/a.png', 'masks/b.png', 'overlays/a.jpg', 'overlays/b.jpg',
+    ]  # fmt: skip
+    assert read_mask(archive.read('masks/a.png')).shape == truth.shape
+    pictures = wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, '#gallery img'))
+    assert pictures
+
+
+def said(page) -> str:
+    return page.find_element(By.CSS_SELECTOR, '#said textarea').get_attribute('value')
+
+
+def test_a_trained_network_has_no_class_field(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = Config.fromfile(ROOT / 'configs/wsss/cam_mit_mini.py')
+    init_default_scope('mmseg')
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), 'untrained.pth')
+    spec = importlib.util.spec_from_file_location('webui', ROOT / 'demo/webui.py')
+    webui = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(webui)
+    there = webui.Page(WSSSInferencer(cfg, weights='untrained.pth', device='cpu'))
+    shown = {
+        block.elem_id: block.visible for block in there.build().blocks.values() if block.elem_id
+    }
+    assert not shown['classes']
+    assert shown['labels']
+    image, truth = cow_image()
+    Image.fromarray(image).save('field.png')
+    _, shares, mask = there.segment('field.png', '', '', 'cow', 0.1)
+    assert shares == {name: float(name == 'cow') for name in there.inferencer.classes[1:]}
+    assert set(np.unique(read_mask(mask))) <= {0, 7}
+    gallery, archive, text = there.segment_all(['field.png'], '', '', '', 0.1, 'png')
+    assert text == '1 images are in the zip file. '
+    assert len(gallery) == 1
+    assert read_mask(zipfile.ZipFile(archive).read('masks/field.png')).shape == truth.shape
+    Path('bad.png').write_bytes(b'no picture')
+    for paths, message in (
+        ([], 'Choose images first'),
+        (['bad.png'], 'Not one of 1 images can be read: bad.png'),
+        (['field.png', 'x/field.png'], 'image name given more than once: field'),
+    ):
+        with pytest.raises(gradio.Error, match=message):
+            there.segment_all(paths, '', '', '', 0.1, 'png')

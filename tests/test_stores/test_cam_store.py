@@ -25,6 +25,17 @@ def test_round_trip(tmp_path, cam):
     np.testing.assert_allclose(stored.cam, cam, atol=5e-4)
 
 
+def test_probabilities_of_the_labels_are_kept(tmp_path, cam):
+    path = tmp_path / 'a.npz'
+    save_cam(path, LABELS, cam, SIZE, np.array([0.25, 1.0]))
+    assert load_cam(path).scores.tolist() == [0.25, 1]
+    save_cam(path, LABELS, cam, SIZE)
+    assert load_cam(path).scores is None
+    for wrong in (np.array([0.5]), np.array([1, 0]), np.array([0.5, 1.5]), np.array([0.5, np.nan])):
+        with pytest.raises(ValueError, match=r'a\.npz: (the )?scores'):
+            save_cam(path, LABELS, cam, SIZE, wrong)
+
+
 def test_an_image_without_classes(tmp_path):
     save_cam(tmp_path / 'a.npz', np.zeros(0, np.int64), np.zeros((0, 4, 6), np.float32), SIZE)
     assert load_cam(tmp_path / 'a.npz').cam.shape == (0, 4, 6)

@@ -1,13 +1,16 @@
 """Views of a size that a network was trained at, and windows of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..resize import upsample
+
 Size = tuple[int, int]
+Box = tuple[int, int, int, int]
 
 
 def keep_ratio_size(size: Size, scale: tuple[float, float]) -> Size:
@@ -46,6 +49,62 @@ def window_starts(size: int, crop: int, stride: int) -> list[int]:
     return [max(min(i * stride + crop, size) - crop, 0) for i in range(count)]
 
 
+def window_boxes(size: Size, crop: Size, stride: Size) -> list[Box]:
+    """Windows of an image, row by row; where it is smaller than the crop, so are they.
+
+    Args:
+        size: Of the image (h, w).
+        crop, stride: Of windows (h, w).
+
+    Returns:
+        Top, left, height and width of each.
+    """
+    high, wide = (min(pair) for pair in zip(crop, size, strict=True))
+    starts = (window_starts(*axis) for axis in zip(size, crop, stride, strict=True))
+    return [(y, x, high, wide) for y, x in product(*starts)]
+
+
+def merge_window_maps(
+    windows: Iterable[tuple[Box, Tensor, Tensor]], num_maps: int, size: Size
+) -> Tensor:
+    """Join class maps that were normalised window by window.
+
+    Such a map reaches 1 in every window, also where the class is not, so that it says where the
+    class is in a window and not whether. ``presence`` says that: with r the presence of a class
+    in a window over its presence in the window that shows it best, the map of that window counts
+    as r times its values, and has the weight r in the mean over the windows that cover a pixel.
+    Only the ratios of presences matter: they are brought to [0, 1] when all windows are known. One
+    window is taken as it is.
+
+    Args:
+        windows: Box (top, left, height, width), maps ``(K, h, w)`` in [0, 1], enlarged to the box
+            (bilinear) if they are smaller, and presence ``(K,)`` >= 0. They are taken one by
+            one; boxes may overlap, and need not have one size.
+        num_maps: K.
+        size: Of the image (h, w).
+
+    Returns:
+        ``(K, *size)`` in [0, 1]; 0 where no window shows the class.
+
+    Raises:
+        ValueError: There is no window.
+    """
+    total = weight = best = None
+    for (top, left, high, wide), maps, presence in windows:
+        if total is None:
+            total, weight = (maps.new_zeros(num_maps, *size) for _ in range(2))
+            best = presence
+        best = torch.maximum(best, presence)
+        share = presence[:, None, None].to(maps)
+        place = (slice(None), slice(top, top + high), slice(left, left + wide))
+        total[place] += share**2 * upsample(maps, (high, wide))
+        weight[place] += share
+    if total is None:
+        raise ValueError('there is no window to merge')
+    scale = weight.mul_(best.to(weight)[:, None, None])
+    return torch.where(scale > 0, total / scale.clamp(min=torch.finfo(scale.dtype).tiny), 0)
+
+
 def slide(
     forward: Callable[[Tensor], Tensor], inputs: Tensor, crop: Size, stride: Size, batch: int = 8
 ) -> Tensor:
@@ -63,9 +122,7 @@ def slide(
     """
     height, width = inputs.shape[-2:]
     high, wide = min(crop[0], height), min(crop[1], width)
-    starts = list(
-        product(window_starts(height, crop[0], stride[0]), window_starts(width, crop[1], stride[1]))
-    )
+    starts = [box[:2] for box in window_boxes((height, width), crop, stride)]
     windows = [inputs[:, :, y : y + high, x : x + wide] for y, x in starts]
     total, count = None, inputs.new_zeros(1, 1, height, width)
     per = max(1, batch // len(inputs))
