@@ -304,9 +304,14 @@ class WSSSInferencer:
 
         Raises:
             OSError: Nothing can be written there.
-            ValueError: The folder is not empty, the weights are in no file, or the CRF is not the
-                usual one.
+            ValueError: The folder is not empty, the weights are in no file, the CRF is not the
+                usual one, or it is a trained network.
         """
+        if self.network is not None:
+            raise ValueError(
+                'a trained network is its config and its checkpoint, share these two files; '
+                'tools/export_onnx.py writes both into one'
+            )
         if self._clip_file is None:
             raise ValueError('the weights of CLIP come from no file: name one with clip=')
         if self.crf not in (None, CRF):
