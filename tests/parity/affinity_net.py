@@ -35,7 +35,7 @@ def bare_net(pairs: Tensor, radius: int, test_cfg: Mapping, **kwargs) -> Affinit
     init_default_scope('mmseg')
     model = AffinityNet(
         backbone=dict(type='mmwsss.ResNet38d', base_channels=1),
-        decode_head=dict(type='mmwsss.AffinityHead'),
+        decode_head=dict(type='mmwsss.AffinityHead', in_channels=(64,), channels=(1,)),
         test_cfg=test_cfg,
         **kwargs,
     )

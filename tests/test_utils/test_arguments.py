@@ -235,7 +235,7 @@ REFUSED = [
     (MODELS, 'OneStageHead', dict(dropout=[(0.5,)], focal_power=[-1], focal_offset=[0])),
     (MODELS, 'SumASPPHead', dict(dilations=[[]], num_classes=[256])),
     (MODELS, 'TwoDilatedConvHead', dict(dilation=[0], num_classes=[256])),
-    (MODELS, 'WeCLIPHead', dict(dropout_ratio=[2.0], num_blocks=[0], affinity_radius=[-1])),
+    (MODELS, 'WeCLIPHead', dict(dropout_ratio=[2.0], num_blocks=[-1], affinity_radius=[-1])),
     (MODELS, 'WeCLIPPlusHead', dict(confident=[2.0], consistency_weight=[-1])),
     (MODELS, 'AffinityLoss', dict(loss_weight=[-1])),
     (MODELS, 'BalancedCrossEntropy', dict(smoothing=[1.0, -0.1], loss_weight=[-1])),

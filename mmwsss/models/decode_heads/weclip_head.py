@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from mmwsss.ops.affinity import AFFINITIES, affinity_label, predict_affinity
 from mmwsss.ops.clip.vit import run_block
 from mmwsss.registry import MODELS
-from mmwsss.utils.arguments import CLASSES, COUNT, FLAG, SHARE, checked, one_of
+from mmwsss.utils.arguments import CLASSES, COUNT, FLAG, SHARE, WHOLE, checked, one_of
 
 
 @MODELS.register_module()
 @checked(
     in_channels=COUNT,
-    num_layers=COUNT,
+    num_layers=WHOLE,
     num_classes=CLASSES,
     channels=COUNT,
-    num_blocks=COUNT,
+    num_blocks=WHOLE,
     num_heads=COUNT,
     dropout_ratio=SHARE,
     affinity_radius=COUNT,
