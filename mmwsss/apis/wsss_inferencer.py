@@ -74,7 +74,7 @@ _SAVED = ('palette', 'max_side', 'original_size', 'crf')
 _RESULTS = ('vis', 'pred', 'cams')
 # With windows images keep their size up to this one, which bounds the memory.
 WINDOWS_MAX_SIDE = 4096
-# A window whose presence of a class is below this share of the best window's has no say in its map.
+# A window in which the presence of a class is below has no say in its map.
 MIN_PRESENCE = 0.05
 
 
@@ -613,9 +613,7 @@ class WSSSInferencer:
         if item.labels is None:
             self._choose_labels(item, scores.amax(dim=0), threshold)
         labels = torch.from_numpy(item.labels)
-        presence = scores.cpu()[:, labels]
-        presence = presence / presence.amax(dim=0).clamp(min=torch.finfo(presence.dtype).tiny)
-        presence[presence < MIN_PRESENCE] = 0
+        presence = class_presence(scores.cpu()[:, labels])
         parts = self._window_maps(views, item.labels, presence, batch_size)
         cams = merge_window_maps(parts, len(labels), size) if len(labels) else torch.zeros(0, *size)
         label = self.model.decide_label(cams[None], labels[None])[0]
@@ -701,6 +699,25 @@ def class_scores(clip: nn.Module, text: nn.Module, inputs: Tensor) -> Tensor:
     feature = F.normalize(features.projected[:, 0], dim=-1)
     logits = clip.logit_scale * feature @ text.embeddings.T
     return logits.softmax(dim=1)[:, : text.num_classes]
+
+
+def class_presence(scores: Tensor) -> Tensor:
+    """How surely each view of an image shows a class, for joining their maps.
+
+    1 if CLIP's probability reaches 0.1, the threshold of image labels, or, where no view
+    reaches it, that of the best view; in proportion below, and 0 below a twentieth. Probabilities
+    above the threshold are no measure: two objects of a class that are seen with 0.9 and 0.3 are
+    both there.
+
+    Args:
+        scores: Probabilities ``(V, K)`` of V views.
+
+    Returns:
+        ``(V, K)`` in [0, 1]; some view has 1.
+    """
+    enough = scores.amax(dim=0).clamp(max=LABEL_THRESHOLD)
+    presence = (scores / enough.clamp(min=torch.finfo(scores.dtype).tiny)).clamp(max=1)
+    return presence.masked_fill(presence < MIN_PRESENCE, 0)
 
 
 def _found(sample: SegDataSample) -> tuple[np.ndarray, Tensor, np.ndarray]:
