@@ -10,7 +10,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmseg.structures import SegDataSample
 
-from mmwsss.models import CLIPSegmentor, DeepLab, TestSettings, WSSSSegmentor
+from mmwsss.models import CLIPSegmentor, TestSettings, WeakCLIP, WSSSSegmentor
 from mmwsss.models.segmentors.afa import AFASettings
 from mmwsss.ops.pairs import pack_pairs
 from mmwsss.registry import MODELS
@@ -185,7 +185,7 @@ def test_empty_crf_is_the_default_crf():
 
 
 def test_networks_without_maps_say_so():
-    for kind in (CLIPSegmentor, DeepLab):
+    for kind in (CLIPSegmentor, WeakCLIP):
         with pytest.raises(ValueError, match=r'predict must be one of seg, got .cam.'):
             kind.settings_type.parse(dict(predict='cam'), kind.__name__)
         assert kind.settings_type.parse(dict(with_cam=True), kind.__name__).with_cam

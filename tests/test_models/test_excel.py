@@ -7,7 +7,6 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub
 
 from mmwsss.models import ExCEL, ExCELFree, FrozenCLIP
-from mmwsss.models.segmentors import single_stage
 from mmwsss.models.text_encoders.attribute_bank import (
     SHIPPED,
     build_bank,
@@ -68,7 +67,7 @@ def model():
 @pytest.fixture
 def iteration(monkeypatch):
     hub = MessageHub.get_instance('excel')
-    monkeypatch.setattr(single_stage.MessageHub, 'get_current_instance', lambda: hub)
+    monkeypatch.setattr(MessageHub, 'get_current_instance', lambda: hub)
     hub.update_info('iter', 0)
     return lambda value: hub.update_info('iter', value)
 

@@ -63,7 +63,7 @@ def test_branches_see_their_scale():
     [
         (dict(widths=(((1, 1, 1, 1),),) * 3), 'four stages'),
         (dict(widths=(((0, 0, 0, 0),),) * 4), 'at least one'),
-        (dict(strides=(1, 2)), 'four values'),
+        (dict(strides=(1, 2)), 'strides must be a list of length 4'),
         (dict(out_indices=(4,)), 'out_indices'),
         (dict(frozen_stages=5), 'frozen_stages'),
     ],

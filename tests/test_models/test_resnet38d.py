@@ -127,14 +127,14 @@ def test_initial_weights_may_need_a_prefix(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'backbone',
+    ('backbone', 'channels'),
     [
-        dict(type='ResNet', depth=18, style='pytorch'),
-        dict(type='mmwsss.ResNet38d', base_channels=2),
+        (dict(type='ResNet', depth=18, style='pytorch'), 512),
+        (dict(type='mmwsss.ResNet38d', base_channels=2), 128),
     ],
     ids=['ResNet', 'ResNet38d'],
 )
-def test_initial_weights_survive_the_initialisation_of_a_whole_model(backbone, tmp_path):
+def test_initial_weights_survive_the_initialisation_of_a_whole_model(backbone, channels, tmp_path):
     path = str(tmp_path / 'weights.pth')
     init_default_scope('mmseg')
     source = MODELS.build(backbone)
@@ -143,7 +143,7 @@ def test_initial_weights_survive_the_initialisation_of_a_whole_model(backbone, t
         dict(
             type='mmwsss.CAMClassifier',
             backbone=dict(backbone, init_cfg=dict(type='mmwsss.StrictPretrained', checkpoint=path)),
-            decode_head=dict(type='mmwsss.CAMHead', in_channels=8, num_classes=2),
+            decode_head=dict(type='mmwsss.CAMHead', in_channels=channels, num_classes=2),
         )
     )
     model.init_weights()

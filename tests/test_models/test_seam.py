@@ -89,7 +89,7 @@ def test_settings_that_cannot_work_are_refused(test_cfg, message):
 def test_constructor_refuses_values_out_of_range():
     from mmwsss.models import PCMHead
 
-    with pytest.raises(ValueError, match='three levels'):
+    with pytest.raises(ValueError, match='in_channels must be a list of length 3'):
         PCMHead((64, 128), 3)
     with pytest.raises(ValueError, match='dropout_ratio'):
         PCMHead(dropout_ratio=1.0)

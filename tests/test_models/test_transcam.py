@@ -96,7 +96,7 @@ def test_stochastic_depth_rises_from_zero():
 def test_what_the_encoder_refuses():
     with pytest.raises(ValueError, match='depth=4 must be a multiple of 3'):
         encoder(depth=4)
-    with pytest.raises(ValueError, match='patch_size must be 8 or 16, got 32'):
+    with pytest.raises(ValueError, match='patch_size must be one of 8, 16, got 32'):
         encoder(patch_size=32)
     with pytest.raises(ValueError, match='embed_dims=16 one of num_heads=3'):
         encoder(num_heads=3)

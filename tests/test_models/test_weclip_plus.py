@@ -5,7 +5,6 @@ from torch.nn import functional as F
 
 from mmwsss.models import WeCLIPPlus
 from mmwsss.models.backbones.clip_vit import CLIPRequest
-from mmwsss.models.segmentors import single_stage
 from mmwsss.ops.losses import dice_loss, relabel_confident
 from mmwsss.testing import labelled_samples, tiny_clip_state
 
@@ -88,7 +87,7 @@ def test_maps_are_weighted_by_what_the_network_thinks(model, images):
 
 def test_relabelling_begins_when_it_should(model, images, monkeypatch):
     hub = MessageHub.get_instance('plus')
-    monkeypatch.setattr(single_stage.MessageHub, 'get_current_instance', lambda: hub)
+    monkeypatch.setattr(MessageHub, 'get_current_instance', lambda: hub)
     seen, losses = [], model.decode_head.losses
     monkeypatch.setattr(
         model.decode_head, 'losses', lambda *args: seen.append(args[-1]) or losses(*args)

@@ -367,7 +367,7 @@ stages = [
     [
         ('power=2, num_labels=21', 'num_labels cannot be said of power'),
         ('low_high=(1, 12), confidence=0.9', 'confidence cannot be said of low_high'),
-        ('gt_prob=0.7, num_labels=0', 'num_labels must be a whole number'),
+        ('gt_prob=0.7, num_labels=0', r'MasksFromMasks\.num_labels must be a whole number'),
         ('gt_prob=0.7, power=2', 'needs one of power, background, low_high, gt_prob'),
     ],
 )

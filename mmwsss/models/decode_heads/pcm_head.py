@@ -47,11 +47,6 @@ class PCMHead(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if len(in_channels) != 3 or len(channels) != 2:
-            raise ValueError(
-                'in_channels needs three levels and channels two numbers, got '
-                f'{tuple(in_channels)} and {tuple(channels)}'
-            )
         self.num_classes = num_classes
         self.dropout = nn.Dropout2d(dropout_ratio)
         self.fc8 = nn.Conv2d(in_channels[2], 1 + num_classes, 1, bias=False)

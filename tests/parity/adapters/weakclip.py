@@ -17,6 +17,7 @@ from mmwsss.datasets.converters.coco import CocoImage
 from mmwsss.datasets.converters.coco_masks import semantic_mask
 from mmwsss.engine.schedulers import CosineWarmupLR
 from mmwsss.models.layers.clip_text import CLIPText
+from mmwsss.models.segmentors.sliding import windows
 from mmwsss.models.segmentors.weakclip import present_classes
 from mmwsss.models.text_encoders.context_prompts import name_tokens
 from mmwsss.models.utils.clip_weights import build_clip
@@ -360,7 +361,7 @@ def encode_decode(case):
     seed, size = int(case['param_seed']), case['param_hw'].tolist()
     inputs = _normalised(seeded_image(*size, int(case['param_batch']), seed))
     step = int(case['param_subsample'])
-    logits = model.view_logits(inputs)[..., ::step, ::step]
+    logits = windows(model.encode_decode, inputs, model.settings)[..., ::step, ::step]
     return dict(out_logits=logits, out_argmax_sub=logits.argmax(1))
 
 
@@ -371,7 +372,9 @@ def aug_test(case):
     model.test_cfg = dict(crop=crop, stride=stride, merge='prob_mean')
     size, views = case['param_ori_shape'].tolist(), []
     for i in range(sum(key.startswith('in_view') for key in case.arrays)):
-        logits = model.view_logits(_normalised(case.tensor(f'in_view{i}')))
+        logits = windows(
+            model.encode_decode, _normalised(case.tensor(f'in_view{i}')), model.settings
+        )
         if i == 0:
             first = logits
         views.append(logits.flip(-1) if case[f'param_flip{i}'] else logits)
