@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import pytest
 
-from .processes import TOOLS, Done, run_script
+from .processes import TOOLS, Done, give_memory_back, run_script
 
 
 def pytest_collection_finish() -> None:
@@ -32,6 +32,13 @@ def nothing_remembered(tmp_path_factory) -> Iterator[None]:
     os.environ['MMWSSS_CACHE_DIR'] = str(tmp_path_factory.mktemp('cache'))
     yield
     del os.environ['MMWSSS_CACHE_DIR']
+
+
+@pytest.fixture(autouse=True, scope='module')
+def memory_is_given_back() -> Iterator[None]:
+    """Two workers would hold what the largest networks of all files have needed."""
+    yield
+    give_memory_back()
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""Scripts in processes of their own that need not import PyTorch and MMSegmentation anew.
+"""Scripts in processes of their own that need not import ctypes
+import PyTorch and MMSegmentation anew.
 
 A fork server imports them once; its children are fresh processes in every other respect.
 """
@@ -109,3 +110,9 @@ def free_port() -> str:
     with socket.socket() as sock:
         sock.bind(('127.0.0.1', 0))
         return str(sock.getsockname()[1])
+
+
+def give_memory_back() -> None:
+    """Free blocks go back to the system: workers that have held large networks stay small."""
+    if sys.platform == 'linux' and (trim := getattr(ctypes.CDLL(None), 'malloc_trim', None)):
+        trim(0)

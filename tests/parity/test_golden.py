@@ -2,6 +2,7 @@
 
 import pytest
 
+from ..processes import give_memory_back
 from .harness import METHODS, ROOT, STORED, find_cases, run_case
 
 CASES = find_cases()
@@ -10,6 +11,7 @@ CASES = find_cases()
 @pytest.mark.parametrize('path', CASES, ids=lambda p: f'{p.parent.name}/{p.stem}')
 def test_golden_case(path):
     failures = run_case(path)
+    give_memory_back()
     assert not failures, '\n'.join(failures)
 
 
