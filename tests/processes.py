@@ -1,9 +1,9 @@
-"""Scripts in processes of their own that need not import ctypes
-import PyTorch and MMSegmentation anew.
+"""Scripts in processes of their own that need not import PyTorch and MMSegmentation anew.
 
 A fork server imports them once; its children are fresh processes in every other respect.
 """
 
+import ctypes
 import gc
 import multiprocessing
 import os
