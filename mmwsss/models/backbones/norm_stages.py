@@ -3,11 +3,18 @@
 from collections.abc import Sequence
 
 from mmengine.model import BaseModule
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmwsss.utils.checks import check_range
+from mmwsss.utils.arguments import FLAG, checked, number, several
 
 
+@checked(
+    out_indices=several(number(0, 3, integer=True)),
+    frozen_stages=number(-1, 4, integer=True),
+    norm_eval=FLAG,
+    norm_frozen=FLAG,
+)
 class NormStages(BaseModule):
     """A stem and the stages ``layer1`` to ``layer4``, of which some are frozen.
 
@@ -33,9 +40,6 @@ class NormStages(BaseModule):
         init_cfg: dict | list[dict] | None,
     ) -> None:
         super().__init__(init_cfg)
-        if not out_indices or not set(out_indices) <= {0, 1, 2, 3}:
-            raise ValueError(f'out_indices must be some of 0..3, got {tuple(out_indices)}')
-        check_range('frozen_stages', frozen_stages, -1, 4, integer=True)
         self.out_indices, self.frozen_stages = tuple(out_indices), frozen_stages
         self.norm_eval, self.norm_frozen = norm_eval, norm_frozen
         self._stem = tuple(stem)
@@ -59,8 +63,8 @@ class NormStages(BaseModule):
                     module.eval()
         return self
 
-    def stages(self, x):
-        """Output of the stem -> outputs of the stages in ``out_indices``."""
+    def stages(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Output of the stem ``(B, C, h, w)`` -> outputs of the stages in ``out_indices``."""
         outs = []
         for i in range(4):
             x = getattr(self, f'layer{i + 1}')(x)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmwsss.registry import MODELS
-from mmwsss.utils.arguments import COUNT, FLAG, checked, number, one_of, several
+from mmwsss.utils.arguments import COUNT, checked, number, one_of, several
 
 from .norm_stages import NormStages
 
@@ -76,10 +76,6 @@ class Res2Bottleneck(nn.Module):
     scale=number(2, integer=True),
     strides=several(COUNT, 4),
     dilations=several(COUNT, 4),
-    out_indices=several(number(0, 3, integer=True)),
-    frozen_stages=number(-1, 4, integer=True),
-    norm_eval=FLAG,
-    norm_frozen=FLAG,
 )
 class Res2NetV1b(NormStages):
     """Res2Net v1b (Gao et al., TPAMI 2021, arXiv 1904.01169; official code: Res2Net/
@@ -115,10 +111,6 @@ class Res2NetV1b(NormStages):
     ) -> None:
         stem = ('conv1', 'bn1')
         super().__init__(stem, out_indices, frozen_stages, norm_eval, norm_frozen, init_cfg)
-        if depth not in _BLOCKS:
-            raise ValueError(f'depth must be one of {tuple(_BLOCKS)}, got {depth!r}')
-        if len(strides) != 4 or len(dilations) != 4:
-            raise ValueError(f'strides and dilations need four values: {strides}, {dilations}')
         half = base_channels // 2
         self.conv1 = nn.Sequential(
             nn.Conv2d(3, half, 3, 2, 1, bias=False),

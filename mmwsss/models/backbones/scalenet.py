@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmwsss.registry import MODELS
-from mmwsss.utils.arguments import COUNT, FLAG, checked, number, several
+from mmwsss.utils.arguments import COUNT, checked, several
 
 from .norm_stages import NormStages
 
@@ -135,10 +135,6 @@ def _check_widths(name: str, widths: object) -> None:
     base_channels=COUNT,
     strides=several(COUNT, 4),
     dilations=several(COUNT, 4),
-    out_indices=several(number(0, 3, integer=True)),
-    frozen_stages=number(-1, 4, integer=True),
-    norm_eval=FLAG,
-    norm_frozen=FLAG,
 )
 class ScaleNet(NormStages):
     """ScaleNet-101 (Li et al., *Data-Driven Neuron Allocation for Scale Aggregation Networks*, CVPR
