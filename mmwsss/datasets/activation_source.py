@@ -21,6 +21,7 @@ from ..utils.checks import check_choice
 from ..utils.io import list_files, read_mask
 from .converters.cams import read_official_cam
 from .label_list import LabelList
+from .per_image_files import PerImageFiles
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Maps:
 
 
 @dataclass(frozen=True)
-class ActivationSource:
+class ActivationSource(PerImageFiles):
     """A folder of activation maps; kinds are in :data:`SOURCES`.
 
     Attributes:
@@ -58,23 +59,6 @@ class ActivationSource:
     labels: LabelList | None = None
 
     suffix: ClassVar[str] = '.npz'
-
-    def files(self, key: str) -> list[Path]:
-        """The files that an image should have."""
-        return [self.folder / f'{key}{self.suffix}']
-
-    def missing(self, key: str) -> list[Path]:
-        """Those that are not there."""
-        return [path for path in self.files(key) if path.name not in self.names]
-
-    @cached_property
-    def names(self) -> frozenset[str]:
-        """Names of the files of the folder."""
-        return frozenset(path.name for path in list_files(self.folder, self.suffix).values())
-
-    def ids(self) -> set[str]:
-        """Image ids that the folder has files of."""
-        return set(list_files(self.folder, self.suffix))
 
     def extra(self, key: str) -> list[int]:
         """Classes of files that the image should not have."""

@@ -17,12 +17,13 @@ from ..ops.resize import upsample
 from ..ops.saliency import quantize
 from ..utils.checks import check_range
 from ..utils.io import list_files
+from .per_image_files import PerImageFiles
 
 GREY_MODES = ('L', '1')
 
 
 @dataclass(frozen=True)
-class SaliencySource:
+class SaliencySource(PerImageFiles):
     """A folder of ``<image id>.png``, 8 bits, 255 salient, or of ``.npy`` floats in [0, 1].
 
     Pictures with colours count by their luminance, as in WSSS-BED.
@@ -51,23 +52,6 @@ class SaliencySource:
     def suffix(self) -> str:
         """Of its files."""
         return next(s for s in self.suffixes if list_files(self.folder, s))
-
-    @cached_property
-    def names(self) -> frozenset[str]:
-        """Names of its files."""
-        return frozenset(path.name for path in list_files(self.folder, self.suffix).values())
-
-    def ids(self) -> set[str]:
-        """Image ids that it has."""
-        return set(list_files(self.folder, self.suffix))
-
-    def files(self, key: str) -> list[Path]:
-        """The file of an image."""
-        return [self.folder / f'{key}{self.suffix}']
-
-    def missing(self, key: str) -> list[Path]:
-        """It, if it is not there."""
-        return [path for path in self.files(key) if path.name not in self.names]
 
     def read(self, key: str) -> np.ndarray:
         """``(H, W)`` uint8, or float32 in [0, 1].
