@@ -52,10 +52,12 @@ work_dir = {work_dir!r}
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 # methods that are tried in two processes, and killed and resumed
-TRIED = ('weclip', 'excel', 'weclip_plus', 'weakclip', 'mctformer', 'acr')
+TRIED = ('weclip', 'excel', 'weclip_plus', 'weakclip', 'mctformer', 'avc', 'pmm', 'acr')
 # where the config of a method is not wsss/METHOD_mini.py, and what it needs for a short run
 METHODS = {
     'acr': ('wsss/acr_mini_cam', ''),
+    'avc': ('wsss/avc_mini_cam', 'model = dict(consistency=dict(region_start=2))'),
+    'pmm': ('wsss/pmm_mini_seam', ''),
     'weakclip': (
         'segmentation/weakclip_mini-clip_mini',
         "train_dataloader['dataset'].update(mask_dir={root!r} + '/SegmentationClass')",
