@@ -11,6 +11,7 @@ train = dict(
 )
 stages = dict(
     seam=dict(config='../wsss/pmm_mini_seam.py'),
+    seam_seed=dict(train, background='range:0:1:0.01'),
     rough=dict(images=images),
     classifier=dict(config='../wsss/pmm_mini_multi-crop.py'),
     seed=dict(train, background='range:0:1:0.01'),

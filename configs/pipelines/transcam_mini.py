@@ -1,5 +1,5 @@
 """TransCAM on the embedded mini data set: from nothing to a retrained network, on a CPU in
-minutes."""
+minutes. At the end the maps that the attention has not spread are judged, too."""
 
 _base_ = '../_base_/stages/two_labels.py'
 data_root = 'data/mini'
@@ -8,6 +8,7 @@ train = dict(
     split=f'{data_root}/ImageSets/Segmentation/train.txt',
     classes='mini',
 )
+plain_cams = 'work_dirs/{pipeline}/plain_cams'
 stages = dict(
     classifier=dict(config='../wsss/transcam_mini_cam.py'),
     seed=train,
@@ -20,4 +21,11 @@ stages = dict(
     network=dict(config='../segmentation/deeplabv1_resnet38_mini.py'),
     val=dict(tta=False),
     val_crf=dict(tta=False, crf='deeplabv1'),
+    plain_maps=dict(
+        run='predict',
+        checkpoint='classifier',
+        options={'model.test_cfg.maps': 'plain'},
+        write=dict(cams=plain_cams),
+    ),
+    plain_seed=dict(train, run='evaluate', predictions=plain_cams),
 )

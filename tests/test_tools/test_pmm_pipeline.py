@@ -57,7 +57,9 @@ def test_pmm_from_nothing_through_a_cycle(run_pipeline, tmp_path):
     work = tmp_path / 'work_dirs/pmm_mini_resnet38'
     report = json.loads((work / 'report.json').read_text())
     scores = [name for name, r in report.items() if 'mIoU' in r['metrics']]
-    assert scores == ['seed', 'mask', 'val_0', 'mask_1', 'val_1', 'val_crf_1']
+    assert scores == [
+        'seam_seed', 'seed', 'mask', 'val_0', 'val_crf_0', 'mask_1', 'val_1', 'val_crf_1',
+    ]  # fmt: skip
     for folder in ('masks', 'cycle_1'):
         masks = [read_mask(path, 11) for path in (work / folder).glob('*.png')]
         assert len(masks) == 4 and not any((mask == 255).any() for mask in masks)

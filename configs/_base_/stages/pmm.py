@@ -17,6 +17,7 @@ mask_dir = 'train_dataloader.dataset.mask_dir'
 stages = dict(
     seam=dict(run='train'),
     seam_maps=dict(run='predict', checkpoint='seam', write=dict(cams=seam)),
+    seam_seed=dict(run='evaluate', predictions=seam, background='range:0.05:0.20:0.01'),
     rough=dict(run='dense_crf', source=seam, out=scores, scores=24),
     classifier=dict(run='train', options={'train_dataloader.dataset.score_dir': scores}),
     maps=dict(run='predict', checkpoint='classifier', write=dict(cams=cams)),
@@ -26,6 +27,7 @@ stages = dict(
     mask=dict(run='evaluate', predictions=masks),
     network_0=dict(run='train', options={mask_dir: masks}),
     val_0=dict(run='test', checkpoint='network_0', tta=True),
+    val_crf_0=dict(run='test', checkpoint='network_0', tta=True, crf='deeplabv2'),
     cycle=dict(
         run='repeat',
         times=1,

@@ -6,12 +6,12 @@ data_root = 'data/coco2014'
 stages = dict(
     seam=None,
     seam_maps=None,
+    seam_seed=None,
     rough=None,
     classifier=dict(config='../wsss/pmm_coco_cam.py', options=dict(_delete_=True)),
     seed=None,
     ppmg=dict(images=f'{data_root}/train2014'),
     table=dict(classes='coco14'),
     mask=None,
-    val_crf_0=dict(run='test', checkpoint='network_0', tta=True, crf='deeplabv2'),
     cycle=None,
 )

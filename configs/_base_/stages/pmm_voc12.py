@@ -10,6 +10,7 @@ train = dict(
 )
 stages = dict(
     seam=dict(config='../wsss/pmm_voc_seam.py'),
+    seam_seed=dict(convention='pmm', **train),
     rough=dict(images=images),
     classifier=dict(config='../wsss/pmm_voc_multi-crop.py'),
     seed=dict(convention='pmm', **train),
