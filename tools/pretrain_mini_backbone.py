@@ -233,7 +233,11 @@ ARCHS = {
     'conformer': (
         conformer,
         adamw,
-        [Phase(580, 1e-3, size=64, stop=250)],
+        [
+            Phase(900, 1e-3, mix_start=300, size=64),
+            Phase(500, 1e-3, 0.1, 0, True, True, size=64),
+            Phase(250, 1e-3, 0.1, 0, True, True, size=112),
+        ],
     ),
 }
 
@@ -404,7 +408,7 @@ def main() -> None:
     phases = ARCHS[args.arch][-1]
     steps, size = sum(phase.stop or phase.steps for phase in phases), phases[-1].size
     figures = dict(seed=SEED, steps=steps, accuracy=round(accuracy(model, 20, size), 4))
-    if args.arch in ('dino', 'deit'):
+    if args.arch in ('dino', 'deit', 'conformer'):
         figures['patch_miou'] = round(patch_miou(model.backbone), 4)
     if args.arch == 'dino':
         figures['patch_miou_clip'] = round(patch_miou(FrozenCLIP('mini')), 4)
