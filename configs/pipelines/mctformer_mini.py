@@ -1,23 +1,10 @@
 """MCTformer V2 on the embedded mini data set: from nothing to a retrained network, on a CPU in
 minutes."""
 
-_base_ = '../_base_/stages/walk.py'
-data_root = 'data/mini'
-train = dict(
-    truth=f'{data_root}/SegmentationClass',
-    split=f'{data_root}/ImageSets/Segmentation/train.txt',
-    classes='mini',
-)
+_base_ = '../_base_/stages/walk_mini.py'
 stages = dict(
     classifier=dict(config='../wsss/mctformer_mini_cam.py'),
-    seed=train,
-    crf=dict(images=f'{data_root}/JPEGImages', low_high=(1, 4)),
-    affinity=dict(
-        config='../wsss/mctformer_mini_affinity.py',
-        options={'val_dataloader.dataset.cam_dir': 'work_dirs/{pipeline}/cams'},
-    ),
-    mask=train,
+    affinity=dict(config='../wsss/mctformer_mini_affinity.py'),
     network=dict(config='../segmentation/resnet38_fov2_mini.py'),
-    val=dict(tta=False),
-    val_crf=dict(tta=False),
+    val_crf=dict(crf='mctformer'),
 )

@@ -103,9 +103,9 @@ def test_the_stage_writes_a_table_and_names_absent_classes(tmp_path, monkeypatch
 def test_order_of_the_stages_on_voc(network):
     stages = Pipeline(PIPELINES / f'pmm_voc_{network}.py').stages
     assert [stage.name for stage in stages] == [
-        *('seam', 'seam_maps', 'seam_seed', 'rough', 'classifier', 'maps', 'seed', 'ppmg', 'table', 'mask'),
-        *('network_0', 'val_0', 'val_crf_0', 'relabel_1', 'table_1', 'mask_1', 'network_1'),
-        *('val_1', 'val_crf_1'),
+        *('seam', 'seam_maps', 'seam_seed', 'rough', 'classifier', 'maps', 'seed', 'ppmg'),
+        *('table', 'mask', 'network_0', 'val_0', 'val_crf_0', 'relabel_1', 'table_1', 'mask_1'),
+        *('network_1', 'val_1', 'val_crf_1'),
     ]
     of = {stage.name: stage for stage in stages}
     # a fresh network learns from the new masks by plain cross-entropy, the first one by PUF

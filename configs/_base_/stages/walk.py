@@ -1,5 +1,7 @@
 """A classifier's maps, dense CRF, AffinityNet, random walk, a network on the masks (MCTformer).
 
+TransCAM's label maps are another task of the stage ``crf``.
+
 Pipelines inherit from this file for their data set and name the configs:
 ``stages = dict(classifier=dict(config='../wsss/mctformer_voc_cam.py'))``.
 """
@@ -9,7 +11,12 @@ stages = dict(
     classifier=dict(run='train'),
     maps=dict(run='predict', checkpoint='classifier', write=dict(cams=cams)),
     seed=dict(run='evaluate', predictions=cams),
-    crf=dict(run='dense_crf', source=cams, out=scores, low_high=(1, 12)),
+    crf=dict(
+        run='folder',
+        task=dict(type='mmwsss.LowHighFromCAMs', low=1, high=12, crf=dict(preset='psa')),
+        source=cams,
+        out=scores,
+    ),
     affinity=dict(
         run='train',
         options={
@@ -21,5 +28,5 @@ stages = dict(
     mask=dict(run='evaluate', predictions=masks),
     network=dict(run='train', options={'train_dataloader.dataset.mask_dir': masks}),
     val=dict(run='test', checkpoint='network', tta=True),
-    val_crf=dict(run='test', checkpoint='network', tta=True, crf='mctformer'),
+    val_crf=dict(run='test', checkpoint='network', tta=True),
 )
