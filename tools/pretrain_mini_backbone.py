@@ -37,6 +37,8 @@ from mmwsss.models.backbones import (
     MultiClassTokenViT,
     ResNet38d,
 )
+from mmwsss.models.backbones.conformer import ConformerFeatures
+from mmwsss.models.backbones.multi_class_token_vit import TokenFeatures
 from mmwsss.models.layers.dino_vit import DinoViT
 from mmwsss.ops.confusion import confusion_matrix, segmentation_scores
 from mmwsss.ops.resize import resize_label
@@ -135,10 +137,17 @@ class DeiT(MultiClassTokenViT):
         self.norm = nn.LayerNorm(96, eps=1e-6)
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
-        features = super().forward(images)
+        return (self._map(super().forward(images)),)
+
+    def with_attention(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The map, and the attention between patches ``(B, N, N)``, mean over all layers."""
+        features, layers = self.forward_with_layers(images)
+        return self._map(features), torch.stack(layers).mean(0)[:, 1:, 1:]
+
+    def _map(self, features: TokenFeatures) -> Tensor:
         patches = self.norm(features.patches.flatten(2).mT)
         token = self.norm(features.class_tokens[-1])
-        return ((patches + token).mT.unflatten(2, features.patches.shape[-2:]),)
+        return (patches + token).mT.unflatten(2, features.patches.shape[-2:])
 
 
 def deit() -> tuple[nn.Module, int]:
@@ -162,9 +171,17 @@ class BothBranches(nn.Module):
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
-        features = self.net(images)
+        return (self._map(self.net(images)),)
+
+    def with_attention(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The map, and the attention between patches ``(B, N, N)``, mean over all layers."""
+        features, layers = self.net.forward_with_layers(images)
+        return self._map(features), torch.stack(layers).mean(0)[:, 1:, 1:]
+
+    @staticmethod
+    def _map(features: ConformerFeatures) -> Tensor:
         tokens = features.tokens[:, 1:] + features.tokens[:, :1]
-        return (torch.cat([features.conv, tokens.mT.unflatten(2, features.conv.shape[2:])], 1),)
+        return torch.cat([features.conv, tokens.mT.unflatten(2, features.conv.shape[2:])], 1)
 
 
 def conformer() -> tuple[nn.Module, int]:
@@ -190,6 +207,7 @@ class Phase:
         mix_start: First step at which rectangles of another image are pasted; None: never.
         by_region: Rectangle and rest are classified each, not their mixture.
         by_cell: Besides, each cell has to be the object or the ground of its part.
+        by_attention: Besides, cells have to attend to cells of their own kind.
         size: Side of the images.
         largest: Side of the largest objects, relative to it.
         cell: Side of the cells that rectangles are made of.
@@ -202,6 +220,7 @@ class Phase:
     mix_start: int | None = None
     by_region: bool = False
     by_cell: bool = False
+    by_attention: bool = False
     size: int = 96
     largest: float = 1.0
     cell: int = 8
@@ -226,8 +245,8 @@ ARCHS = {
         adamw,
         [
             Phase(1600, 1e-3, mix_start=500, size=64),
-            Phase(900, 1e-3, 0.1, 0, True, True, size=64),
-            Phase(450, 1e-3, 0.1, 0, True, True, size=112),
+            Phase(900, 1e-3, 0.1, 0, True, True, True, size=64),
+            Phase(450, 1e-3, 0.1, 0, True, True, True, size=112),
         ],
     ),
     'conformer': (
@@ -235,8 +254,8 @@ ARCHS = {
         adamw,
         [
             Phase(900, 1e-3, mix_start=300, size=64),
-            Phase(500, 1e-3, 0.1, 0, True, True, size=64),
-            Phase(250, 1e-3, 0.1, 0, True, True, size=112),
+            Phase(500, 1e-3, 0.1, 0, True, True, True, size=64),
+            Phase(250, 1e-3, 0.1, 0, True, True, True, size=112),
         ],
     ),
 }
@@ -253,9 +272,13 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.classifier(self.backbone(images)[-1].mean(dim=(2, 3)))
 
-    def cells(self, images: Tensor) -> Tensor:
-        """Logits ``(B, h, w, classes)`` of the cells of the last map."""
-        return self.classifier(self.backbone(images)[-1].permute(0, 2, 3, 1))
+    def cells(self, images: Tensor, attention: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Logits ``(B, h, w, classes)`` of the cells of the last map, and their attention."""
+        if attention:
+            found, attention = self.backbone.with_attention(images)
+        else:
+            found, attention = self.backbone(images)[-1], None
+        return self.classifier(found.permute(0, 2, 3, 1)), attention
 
 
 def cut_mix(images: Tensor, step: int, cell: int) -> tuple[Tensor, Tensor]:
@@ -286,13 +309,15 @@ def mixed_loss(
     own, pasted = labels, labels.roll(1, 0)
     area = mask.mean()
     if phase.by_region:
-        cells = model.cells(images)
+        cells, attention = model.cells(images, phase.by_attention)
         inside, outside = ((cells * m[..., None]).sum((1, 2)) / m.sum() for m in (mask, 1 - mask))
     else:
         inside = outside = model(images)
     loss = area * F.cross_entropy(inside, pasted[:, 0])
     loss = loss + (1 - area) * F.cross_entropy(outside, own[:, 0])
-    return loss + cell_loss(cells, own, pasted, mask) if phase.by_cell else loss
+    if phase.by_cell:
+        loss = loss + cell_loss(cells, own, pasted, mask)
+    return loss + attention_loss(cells, attention) if phase.by_attention else loss
 
 
 def cell_loss(cells: Tensor, own: Tensor, pasted: Tensor, mask: Tensor) -> Tensor:
@@ -301,6 +326,13 @@ def cell_loss(cells: Tensor, own: Tensor, pasted: Tensor, mask: Tensor) -> Tenso
     named = torch.where(mask[..., None] > 0, pasted, own) > 0
     explained = cells.masked_fill(~named, -torch.inf).logsumexp(-1)
     return (cells.logsumexp(-1) - explained).mean()
+
+
+def attention_loss(cells: Tensor, attention: Tensor) -> Tensor:
+    """What the attention of a cell gathers is what the network itself sees in the cell."""
+    seen = cells.detach().flatten(1, 2).softmax(-1)
+    shares = attention / attention.sum(-1, keepdim=True)
+    return -((shares @ seen) * seen).sum(-1).log().mean()
 
 
 @torch.no_grad()
@@ -335,6 +367,13 @@ def patch_miou(backbone: Callable[[Tensor], tuple[Tensor, ...]]) -> float:
     found = (tokens[judge] @ weights).argmax(-1)
     matrix = confusion_matrix(found, truth[judge], len(CLASSES) + 1)
     return float(segmentation_scores(matrix)['miou'])
+
+
+def gathered(backbone: DeiT | BothBranches, images: Tensor) -> tuple[Tensor]:
+    """The last map as attention spreads it, for :func:`patch_miou`."""
+    found, attention = backbone.with_attention(images)
+    spread = found.flatten(2) @ attention.mT / attention.sum(-1)[:, None]
+    return (spread.unflatten(2, found.shape[2:]),)
 
 
 def train(args: argparse.Namespace) -> Classifier:
@@ -410,6 +449,8 @@ def main() -> None:
     figures = dict(seed=SEED, steps=steps, accuracy=round(accuracy(model, 20, size), 4))
     if args.arch in ('dino', 'deit', 'conformer'):
         figures['patch_miou'] = round(patch_miou(model.backbone), 4)
+    if args.arch in ('deit', 'conformer'):
+        figures['gathered_miou'] = round(patch_miou(lambda x: gathered(model.backbone, x)), 4)
     if args.arch == 'dino':
         figures['patch_miou_clip'] = round(patch_miou(FrozenCLIP('mini')), 4)
     weights = {
