@@ -137,7 +137,8 @@ def changes(text: str, results: Results) -> list[Change]:
             metrics = _items(result['Metrics'])
             links = _items(result['Benchmark']) if 'Benchmark' in result else {}
             for metric, link in links.items():
-                figure, old = results.figure(*link.value.split('/')), metrics.get(metric)
+                pipeline, _, stage = link.value.partition('/')
+                figure, old = results.figure(pipeline, stage), metrics.get(metric)
                 if figure and old and figure.text != old.value:
                     place = slice(old.start_mark.index, old.end_mark.index)
                     change = Change(model['Name'].value, metric, old.value, figure.text, place)
