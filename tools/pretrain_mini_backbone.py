@@ -17,7 +17,7 @@ with labels of images and of their regions: it is no self-supervised network.
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,11 +188,11 @@ def conformer() -> tuple[nn.Module, int]:
     return BothBranches(), 128 + 96
 
 
-def sgd(parameters, lr: float) -> torch.optim.Optimizer:
+def sgd(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameters, lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
 
 
-def adamw(parameters, lr: float) -> torch.optim.Optimizer:
+def adamw(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW(parameters, lr, weight_decay=0.05)
 
 

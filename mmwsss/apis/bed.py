@@ -17,6 +17,7 @@ from ..stages import Launch
 from ..stages.bed import Bed, parse_numbers, parse_saliency, parse_source, retrain
 from ..stages.bed.report import write_reports
 from ..stages.bed.retrain import write_labels
+from ..stages.bed.run import Cell
 from ..stages.bed.scores import Scores, score, write_csv
 from ..stages.saliency import LabelRule
 from ..utils.checks import check_choice, check_range
@@ -119,11 +120,8 @@ def run_bed(
     """
     check_range('limit', limit, 1, integer=True)
     check_choice('preset', preset, ('official', 'none'))
-    if retrain_crf is not None:
-        crf_parameters(retrain_crf)
-    if (retrain_options or retrain_crf) and not retrain:
-        raise ValueError('--retrain-options and --retrain-crf belong to --retrain')
     launch = Launch(launcher, gpus, tools)
+    training = _Training(retrain, seeds, retrain_options, retrain_crf, launch)
     chosen = write_labels or ('preset' if retrain else None)
     fixed = _parse_choice(chosen)
     classes = foreground_names(dataset)
@@ -131,10 +129,6 @@ def run_bed(
     truth = Path(gt) if gt else found.truth
     if truth is None:
         raise ValueError(f'the split {split} has no true masks: give --gt')
-    taus, thresholds = parse_numbers(tau, '--tau'), parse_numbers(sal_thresh, '--sal-thresh')
-    if fixed:
-        taus = tuple(sorted({*taus, fixed[0]}))
-        thresholds = tuple(sorted({*thresholds, fixed[1]}))
     bed = Bed(
         dataset,
         classes,
@@ -142,8 +136,7 @@ def run_bed(
         truth,
         [parse_source(text, preset == 'official') for text in source],
         [parse_saliency(text) for text in saliency or ['none']],
-        taus,
-        thresholds,
+        *_thresholds(tau, sal_thresh, fixed),
         Path(out),
         None if labels is None else read_label_list(labels, classes),
         processes=workers,
@@ -159,21 +152,60 @@ def run_bed(
     cells = bed.run()
     write_reports(bed, cells)
     if target is not None:
-        retrained = {}
-        for one in (score(cell, bed.ignore_eval) for cell in cells):
-            if one.cell.source.kind == 'mask':
-                masks = one.cell.source.folder
-            else:
-                masks = _write(bed, one, chosen, fixed, target, labels)
-                yield f'{one.cell.name}: labels are in {masks}'
-            if retrain:
-                retrained[one.cell.name] = _retrain(
-                    bed, one, retrain, masks, seeds, retrain_options, retrain_crf, launch
-                )
-        if retrain:
-            write_csv(bed.out / 'retrained.csv', _retrained_rows(retrained, seeds))
-            write_reports(bed, cells, retrained)
+        yield from _label_and_train(bed, cells, chosen, fixed, target, labels, training)
     yield f'\n{len(cells)} cells on {len(bed.ids)} images: {bed.out / "index.html"}'
+
+
+@dataclass(frozen=True)
+class _Training:
+    """How networks are trained on the labels; ``config`` None: not at all."""
+
+    config: str | None
+    seeds: Sequence[int]
+    options: dict | None
+    crf: str | None
+    launch: Launch
+
+    def __post_init__(self) -> None:
+        if self.crf is not None:
+            crf_parameters(self.crf)
+        if (self.options or self.crf) and not self.config:
+            raise ValueError('--retrain-options and --retrain-crf belong to --retrain')
+
+
+def _thresholds(
+    tau: str, sal_thresh: str, fixed: tuple[float, float] | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Thresholds of maps and of saliency, those of the wanted labels among them."""
+    taus, thresholds = parse_numbers(tau, '--tau'), parse_numbers(sal_thresh, '--sal-thresh')
+    if fixed:
+        taus = tuple(sorted({*taus, fixed[0]}))
+        thresholds = tuple(sorted({*thresholds, fixed[1]}))
+    return taus, thresholds
+
+
+def _label_and_train(
+    bed: Bed,
+    cells: Sequence[Cell],
+    chosen: str,
+    fixed: tuple[float, float] | None,
+    target: BedSplit,
+    labels: str | None,
+    training: _Training,
+) -> Iterator[str]:
+    """Write the labels of each cell, and train networks on them; yields lines to show."""
+    retrained = {}
+    for one in (score(cell, bed.ignore_eval) for cell in cells):
+        if one.cell.source.kind == 'mask':
+            masks = one.cell.source.folder
+        else:
+            masks = _write(bed, one, chosen, fixed, target, labels)
+            yield f'{one.cell.name}: labels are in {masks}'
+        if training.config:
+            retrained[one.cell.name] = _retrain(bed, one, masks, training)
+    if training.config:
+        write_csv(bed.out / 'retrained.csv', _retrained_rows(retrained, training.seeds))
+        write_reports(bed, cells, retrained)
 
 
 def _parse_choice(chosen: str | None) -> tuple[float, float] | None:
@@ -247,18 +279,18 @@ def _write(
     return out
 
 
-def _retrain(
-    bed: Bed,
-    one: Scores,
-    config: str,
-    masks: Path,
-    seeds: Sequence[int],
-    options: dict | None,
-    crf: str | None,
-    launch: Launch,
-) -> list[float]:
+def _retrain(bed: Bed, one: Scores, masks: Path, training: _Training) -> list[float]:
     work_dir = bed.out / 'retrain' / one.cell.name
-    return retrain(config, masks, work_dir, seeds, options, crf, launch, bed.restart)
+    return retrain(
+        training.config,
+        masks,
+        work_dir,
+        training.seeds,
+        training.options,
+        training.crf,
+        training.launch,
+        bed.restart,
+    )
 
 
 def _retrained_rows(

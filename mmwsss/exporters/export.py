@@ -138,26 +138,55 @@ def export_masks(
         tolerance=options.tolerance,
     )
     sources = {key: [scanned.found[key], *_maybe(pictures, key)] for key in ids}
-    one, target = form.join is not None, out / form.folder
+    urls = {
+        key: _url(form, prefix, pictures[key].name if pictures else key + image_suffix)
+        for key in ids
+    }
+    tasks = _claim_tasks(form, out / form.folder, settings, sources, urls, restart)
+    run = partial(_export_one, form=form, classes=list(classes), options=options)
+    results = map_parallel(run, tasks, processes, chunk=16)
+    return _finish(form, out, tasks, results, classes, options)
+
+
+def _claim_tasks(
+    form: Format,
+    target: Path,
+    settings: dict,
+    sources: dict[str, list[Path]],
+    urls: dict[str, str],
+    restart: bool,
+) -> list[_Task]:
+    """What there is to do for each image, in a folder that belongs to these settings and files."""
+    one = form.join is not None
     stem, mark, end = form.file.rpartition('_')
     suffix = mark + end
     inputs = {stem: [path for paths in sources.values() for path in paths]} if one else sources
     done = claim(target, suffix, settings, inputs, restart)
     drop_leftovers(target, suffix, inputs, restart)
-    tasks = [
+    return [
         _Task(
             key,
-            scanned.found[key],
-            pictures.get(key),
-            _url(form, prefix, pictures[key].name if pictures else key + image_suffix),
+            mask,
+            picture[0] if picture else None,
+            urls[key],
             None if one else target / f'{key}{suffix}',
             not done if one else key not in done,
         )
-        for key in ids
+        for key, (mask, *picture) in sources.items()
     ]
-    run = partial(_export_one, form=form, classes=list(classes), options=options)
-    results = map_parallel(run, tasks, processes, chunk=16)
-    if one and not done:
+
+
+def _finish(
+    form: Format,
+    out: Path,
+    tasks: list[_Task],
+    results: list,
+    classes: Sequence[str],
+    options: ExportOptions,
+) -> Exported:
+    """Write what is for all images together, and sum up."""
+    one, target = form.join is not None, out / form.folder
+    if one and any(task.wanted for task in tasks):  # all or none
         _write_text(target / form.file, form.join((text for text, _ in results), classes, options))
     for name, make in form.beside.items():
         _write_text(out / name, make(classes))

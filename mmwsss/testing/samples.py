@@ -1,6 +1,7 @@
 """Images and data samples of which a test knows everything."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,7 @@ def multi_hot(*labels: Sequence[int], num_classes: int = 3) -> Tensor:
     return hot
 
 
-def labelled_sample(hot: Tensor, **meta) -> SegDataSample:
+def labelled_sample(hot: Tensor, **meta: Any) -> SegDataSample:
     """A sample with the image labels ``hot`` ``(C_fg,)`` and whatever else is known of it."""
     return SegDataSample(metainfo=meta, gt_image_labels=LabelData(label=hot))
 

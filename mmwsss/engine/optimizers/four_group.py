@@ -1,5 +1,7 @@
 """Parameter groups of PSA, SEAM, IRN and 1-Stage."""
 
+from typing import Any
+
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
@@ -49,7 +51,7 @@ class FourGroupOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 'optimizer needs lr and weight_decay, the groups are multiples of them'
             )
 
-    def add_params(self, params: list[dict], module: nn.Module, **kwargs) -> None:
+    def add_params(self, params: list[dict], module: nn.Module, **kwargs: Any) -> None:
         """Append the four groups of a model."""
         names = self.paramwise_cfg['new']
         names = (names,) if isinstance(names, str) else names

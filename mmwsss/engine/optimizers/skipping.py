@@ -1,6 +1,7 @@
 """Training that leaves out single steps whose loss is not finite."""
 
 import logging
+from typing import Any
 
 from mmengine.dist import all_reduce
 from mmengine.logging import MessageHub, print_log
@@ -30,11 +31,11 @@ class SkippingOptimWrapper(OptimWrapper):
         ValueError: ``patience`` is out of range.
     """
 
-    def __init__(self, *args, patience: int = 10, **kwargs) -> None:
+    def __init__(self, *args: Any, patience: int = 10, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.patience, self.skipped = patience, 0
 
-    def update_params(self, loss: Tensor, *args, **kwargs) -> None:
+    def update_params(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Backward pass and step, unless the loss is not finite.
 
         Raises:

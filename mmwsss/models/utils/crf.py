@@ -1,6 +1,7 @@
 """Dense CRF on the scores and the label maps of a segmentor."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from mmseg.models.data_preprocessor import SegDataPreProcessor
@@ -16,7 +17,7 @@ def refine_with_crf(
     prob: Tensor,
     data_preprocessor: SegDataPreProcessor,
     image: str = 'true',
-    **crf,
+    **crf: Any,
 ) -> Tensor:
     """Posterior of the dense CRF for a batch.
 
@@ -41,7 +42,7 @@ def refine_labels_with_crf(
     image: str = 'true',
     gt_prob: float = 0.7,
     num_labels: int | None = None,
-    **crf,
+    **crf: Any,
 ) -> Tensor:
     """Label maps of a batch, refined as hard labels that are certain to ``gt_prob``.
 

@@ -1,10 +1,14 @@
 """Affinity labels on the CPU by numba, which touches near pairs only."""
 
+import numpy as np
+
 from ..kernels.compiled import compiled
 
 
 @compiled(fastmath=False)
-def label_near_pairs(cells, grid, radius, out):  # pragma: no cover - compiled
+def label_near_pairs(  # pragma: no cover - compiled
+    cells: np.ndarray, grid: tuple[int, int], radius: int, out: np.ndarray
+) -> None:
     """Write 1 (same class) or 0 for the known pairs at most ``radius`` apart into ``out``.
 
     Args:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +66,9 @@ PRESETS = {
 }
 
 
-def crf_parameters(preset: str = 'afa', scale_factor: float = 1.0, **overrides) -> CRFParameters:
+def crf_parameters(
+    preset: str = 'afa', scale_factor: float = 1.0, **overrides: float
+) -> CRFParameters:
     """A preset with some values replaced.
 
     Args:
@@ -292,7 +295,7 @@ class DenseCRF:
         return keys[self(unary, copies=copies).argmax(dim=0)]
 
 
-def dense_crf(images: Tensor, scores: Tensor, **parameters) -> Tensor:
+def dense_crf(images: Tensor, scores: Tensor, **parameters: Any) -> Tensor:
     """Posterior for class probabilities or scores: :class:`DenseCRF` used once.
 
     Args:
@@ -312,7 +315,7 @@ def refine_labels(
     gt_prob: float = 0.7,
     ignore_index: int = 255,
     num_labels: int | None = None,
-    **parameters,
+    **parameters: Any,
 ) -> Tensor:
     """:meth:`DenseCRF.refine_labels`, used once.
 

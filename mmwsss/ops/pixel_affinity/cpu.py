@@ -22,7 +22,9 @@ _BLOCK = 32  # channels whose differences are added up apart, against rounding
 
 
 @compiled(_FUSED)
-def pair_distances(features, offsets, margin, out):  # pragma: no cover - compiled
+def pair_distances(  # pragma: no cover - compiled
+    features: np.ndarray, offsets: np.ndarray, margin: int, out: np.ndarray
+) -> None:
     """Fill ``out`` with the mean absolute difference of ``features`` (B, C, h, w) of each pair."""
     channels = features.shape[1]
     batch, _, rows, columns = out.shape
@@ -49,7 +51,9 @@ def pair_distances(features, offsets, margin, out):  # pragma: no cover - compil
 
 
 @compiled(_FUSED)
-def pair_distances_gradient(features, offsets, margin, grad, out):  # pragma: no cover - compiled
+def pair_distances_gradient(  # pragma: no cover - compiled
+    features: np.ndarray, offsets: np.ndarray, margin: int, grad: np.ndarray, out: np.ndarray
+) -> None:
     """Add to ``out`` the gradient of :func:`pair_distances` from that of its result."""
     batch, channels = features.shape[:2]
     rows, columns = grad.shape[2:]
@@ -77,7 +81,9 @@ def pair_distances_gradient(features, offsets, margin, grad, out):  # pragma: no
 
 
 @compiled(_FUSED)
-def label_pairs(label, offsets, margin, ignore, out):  # pragma: no cover - compiled
+def label_pairs(  # pragma: no cover - compiled
+    label: np.ndarray, offsets: np.ndarray, margin: int, ignore: int, out: np.ndarray
+) -> None:
     """Fill the bool arrays ``out`` (3, B, D, rows, columns): background, foreground, negative."""
     batch, _, rows, columns = out.shape[1:]
     for b in range(batch):
@@ -96,7 +102,13 @@ def label_pairs(label, offsets, margin, ignore, out):  # pragma: no cover - comp
 
 
 @compiled(_FUSED)
-def sum_logarithms(affinity, labels, bounds, sums, counts):  # pragma: no cover - compiled
+def sum_logarithms(  # pragma: no cover - compiled
+    affinity: np.ndarray,
+    labels: Sequence[np.ndarray],
+    bounds: np.ndarray,
+    sums: np.ndarray,
+    counts: np.ndarray,
+) -> None:
     """Add up log(a + e) of background and foreground, log(1 + e - a) of negative pairs.
 
     Args:
@@ -115,7 +127,13 @@ def sum_logarithms(affinity, labels, bounds, sums, counts):  # pragma: no cover 
 
 
 @compiled(_FUSED)
-def sum_logarithms_gradient(affinity, labels, bounds, factors, out):  # pragma: no cover - compiled
+def sum_logarithms_gradient(  # pragma: no cover - compiled
+    affinity: np.ndarray,
+    labels: Sequence[np.ndarray],
+    bounds: np.ndarray,
+    factors: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """Fill ``out`` (P,) with the gradient of ``factors @ sums`` of :func:`sum_logarithms`."""
     for i in range(len(affinity)):
         close = factors[0] * labels[0][i] + factors[1] * labels[1][i]

@@ -94,28 +94,17 @@ def write_labels(
         RuntimeError: Some failed, after all others were done.
         ValueError: Other settings were used in ``out`` before, or image labels are missing.
     """
-    unlabelled = [key for key in ids if labels is not None and key not in labels]
-    if unlabelled:
-        raise ValueError(
-            f'{len(unlabelled)} of {len(ids)} images to be labelled are not in the image labels: '
-            f'{some(unlabelled)}'
-        )
+    _check_labelled(ids, labels)
     pictures = find_images(images, ids)
     used = None if labels is None else {key: labels[key] for key in ids}
     opened, salient = source.open(num_foreground, used), saliency.open()
     readers = [opened] if salient is None else [opened, salient]
-    missing = [path for key in ids for reader in readers for path in reader.missing(key)]
-    if missing:
-        raise FileNotFoundError(
-            f'{len(missing)} maps are missing for the {len(ids)} images to be labelled: '
-            f'{some(missing)}'
-        )
+    _check_maps(ids, readers)
+    place = saliency.place
     settings = dict(
         kind='wsss_bed labels',
         source=os.path.realpath(source.folder),
-        saliency=os.path.realpath(saliency.place)
-        if isinstance(saliency.place, Path)
-        else saliency.place,
+        saliency=os.path.realpath(place) if isinstance(place, Path) else place,
         quantise=quantise,
         resize=resize,
         **asdict(rule),
@@ -137,6 +126,26 @@ def write_labels(
             + '\n'.join(failures[:20])
         )
     return len(todo)
+
+
+def _check_labelled(ids: Sequence[str], labels: LabelList | None) -> None:
+    unlabelled = [key for key in ids if labels is not None and key not in labels]
+    if unlabelled:
+        raise ValueError(
+            f'{len(unlabelled)} of {len(ids)} images to be labelled are not in the image labels: '
+            f'{some(unlabelled)}'
+        )
+
+
+def _check_maps(
+    ids: Sequence[str], readers: Sequence[ActivationSource | SaliencySource | ConstantSaliency]
+) -> None:
+    missing = [path for key in ids for reader in readers for path in reader.missing(key)]
+    if missing:
+        raise FileNotFoundError(
+            f'{len(missing)} maps are missing for the {len(ids)} images to be labelled: '
+            f'{some(missing)}'
+        )
 
 
 def retrain(
