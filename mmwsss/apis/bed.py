@@ -17,8 +17,9 @@ from ..stages import Launch
 from ..stages.bed import Bed, parse_numbers, parse_saliency, parse_source, retrain
 from ..stages.bed.report import write_reports
 from ..stages.bed.retrain import write_labels
-from ..stages.bed.run import Cell
+from ..stages.bed.run import Cell, cell_name
 from ..stages.bed.scores import Scores, score, write_csv
+from ..stages.bed.settings import published_rule
 from ..stages.saliency import LabelRule
 from ..utils.checks import check_choice, check_range
 
@@ -145,6 +146,8 @@ def run_bed(
     target = None
     if chosen:
         target = _label_target(bed, found, write_split, images, dataset, data_root)
+    if chosen == 'preset':
+        _check_published(bed)
     lines = bed.check()
     if check:
         yield f'{len(bed.ids)} images, {len(bed.cells)} cells: {len(lines) or "no"} findings'
@@ -222,6 +225,15 @@ def _parse_choice(chosen: str | None) -> tuple[float, float] | None:
     return values
 
 
+def _check_published(bed: Bed) -> None:
+    for source, saliency in bed.cells:
+        if source.kind != 'mask' and published_rule(source, saliency) is None:
+            raise ValueError(
+                f'{cell_name(source, saliency)} has no published settings: name some (--source '
+                'NAME=DIR:preset=CAM), or say --write-labels best or tau=T,s=S'
+            )
+
+
 def _label_target(
     bed: Bed,
     split: BedSplit,
@@ -252,11 +264,6 @@ def _write(
     elif fixed:
         column = 0 if cell.saliency.place is None else cell.sal_thresholds.index(fixed[1])
         rule = one.rule((cell.taus.index(fixed[0]), column))
-    elif one.preset is None:
-        raise ValueError(
-            f'{cell.name} has no published settings: name some (--source NAME=DIR:preset=CAM), or '
-            'say --write-labels best or tau=T,s=S'
-        )
     else:
         rule = one.rule(one.preset)
     out = bed.out / 'labels' / cell.name

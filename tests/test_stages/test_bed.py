@@ -439,6 +439,7 @@ def test_labels_of_sources_without_published_settings(data):
             write_labels='preset',
             images=str(data / 'images'),
         )
+    assert not (data / 'out').exists()  # said before any work
 
 
 def test_page_needs_nothing_else_and_says_what_matters(data):

@@ -17,6 +17,7 @@ from ...utils.io import atomic_write
 from ..saliency import LabelRule
 from .published import published_tables
 from .run import Cell
+from .settings import published_rule
 
 WITHIN = 1.0  # percent below the best that count as nearly as good
 
@@ -52,11 +53,12 @@ class Scores:
     @property
     def preset(self) -> tuple[int, int] | None:
         """Place of the published settings, if the source has some that use saliency as it does."""
-        rule, cell = self.cell.source.preset, self.cell
-        if rule is None or cell.source.kind == 'mask':
+        cell = self.cell
+        rule = published_rule(cell.source, cell.saliency)
+        if rule is None:
             return None
         if cell.saliency.place is None:
-            return None if rule.use_saliency else (cell.taus.index(rule.tau), 0)
+            return cell.taus.index(rule.tau), 0
         return cell.taus.index(rule.tau), cell.sal_thresholds.index(rule.sal_thresh)
 
     @property

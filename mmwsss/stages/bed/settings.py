@@ -71,6 +71,14 @@ class BedSaliency:
         return SaliencySource(self.place)
 
 
+def published_rule(source: BedSource, saliency: BedSaliency) -> LabelRule | None:
+    """Published settings of a source, if they use saliency as its cell does."""
+    rule = source.preset
+    if source.kind == 'mask' or (rule and rule.use_saliency and saliency.place is None):
+        return None
+    return rule
+
+
 def parse_source(text: str, preset: bool = True) -> BedSource:
     """``NAME=FOLDER[:WORD,...]``.
 
