@@ -48,8 +48,10 @@ def parse_args() -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     from mmwsss.apis.class_names import encode_all, read_class_arguments
+    from mmwsss.apis.request import and_parents, check_request
+    from mmwsss.apis.results import Failure
     from mmwsss.apis.results_zip import FORMATS, open_zip
-    from mmwsss.apis.wsss_inferencer import Failure, WSSSInferencer, and_parents, check_request
+    from mmwsss.apis.wsss_inferencer import WSSSInferencer
     from mmwsss.utils.checks import check_choice, check_output_file, some
     from mmwsss.utils.images import scan_images
 

@@ -14,7 +14,7 @@ from PIL import Image
 from ..utils.checks import check_choice, check_output_file, some
 from ..utils.io import IGNORE, atomic_write
 from ..visualization.panel import IGNORE_COLOUR, overlay_mask
-from .wsss_inferencer import ImageResult
+from .results import ImageResult
 
 Files = Iterator[tuple[str, bytes]]
 
