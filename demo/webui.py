@@ -114,7 +114,7 @@ class Page:
         try:
             given = self._choose(classes, background, labels)
             return self._pack(paths, given, threshold, mask_format)
-        except (OSError, ValueError) as error:
+        except (ImportError, OSError, ValueError) as error:
             raise gr.Error(str(error)) from error
 
     def _pack(

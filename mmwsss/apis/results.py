@@ -23,6 +23,7 @@ class ImageResult:
         cams: float32 ``(K, H, W)`` in [0, 1]; probabilities if a network makes no maps.
         mask: uint8 ``(H, W)``: 0 background, label + 1, 255 unsure.
         scores: float32 ``(C,)``, CLIP's probability of every class, if labels were predicted.
+        file_name: With suffix; None if the image was no file.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ImageResult:
     cams: np.ndarray
     mask: np.ndarray
     scores: np.ndarray | None = None
+    file_name: str | None = None
 
     @property
     def label_names(self) -> list[str]:

@@ -47,7 +47,7 @@ from .class_names import (
 )
 from .clip_maps import CLIPMaps
 from .model_config import check_config, config_classes, find_clip, find_config, load_any_config
-from .pretrained import find_folder, read_folder, write_folder
+from .pretrained import WEIGHTS, find_folder, read_folder, write_folder, write_network
 from .request import LABEL_THRESHOLD, check_request, is_folder
 from .results import Failure, ImageResult
 from .trained_network import READING, TrainedNetwork
@@ -72,6 +72,7 @@ class _Item:
     labels: np.ndarray | None
     view: np.ndarray = field(repr=False)
     scores: np.ndarray | None = None
+    file_name: str | None = None
 
 
 class WSSSInferencer:
@@ -205,12 +206,15 @@ class WSSSInferencer:
             FileNotFoundError: No such folder, neither here nor on the hub, or a file is missing.
             ValueError: Pickles in place of safetensors, or a config that could run code.
         """
-        config = read_folder(find_folder(name, revision), trust_remote_code)
+        folder = find_folder(name, revision)
+        config = read_folder(folder, trust_remote_code)
         saved = config.pop('inferencer', {})
         if not isinstance(saved, dict) or set(saved) - set(_SAVED):
             raise ValueError(f'{name}: inferencer may hold {some(_SAVED)}, got {saved!r:.200}')
         if 'crf' in saved:
             saved['crf'] = CRF if saved['crf'] else None
+        if config.get('trained'):
+            saved['weights'] = folder / WEIGHTS
         if kwargs.get('classes') is not None:
             saved.pop('palette', None)
         return cls(Config(config), **{**saved, **kwargs})
@@ -226,14 +230,12 @@ class WSSSInferencer:
 
         Raises:
             OSError: Nothing can be written there.
-            ValueError: The folder is not empty, the weights are in no file, the CRF is not the
-                usual one, or it is a trained network.
+            ValueError: The folder is not empty, frozen weights are in no file, the CRF is not the
+                usual one, or the config of a trained network names a file that cannot come along.
         """
         if self.network is not None:
-            raise ValueError(
-                'a trained network is its config and its checkpoint, share these two files; '
-                'tools/export_onnx.py writes both into one'
-            )
+            self._save_network(folder, figures)
+            return
         if self._clip_file is None:
             raise ValueError('the weights of CLIP come from no file: name one with clip=')
         if self.crf not in (None, CRF):
@@ -249,6 +251,22 @@ class WSSSInferencer:
             inferencer=dict(zip(_SAVED, saved, strict=True)),
         )
         write_folder(folder, config, self._clip_file, classes, figures)
+
+    def _save_network(self, folder: str | os.PathLike, figures: Mapping[str, Any] | None) -> None:
+        saved = dict(palette=self.palette, original_size=self.original_size)
+        if self.max_side != _ANY_SIDE:
+            saved['max_side'] = self.max_side
+        meta = dict(classes=list(self.classes), palette=self.palette)
+        config = dict(
+            default_scope=self.cfg.get('default_scope', 'mmseg'),
+            model=self.cfg.model.to_dict(),
+            test_pipeline=[t for t in self.cfg.test_pipeline if t['type'] not in READING],
+            test_dataloader=dict(dataset=dict(type='mmwsss.ImageLabelDataset', metainfo=meta)),
+            inferencer=saved,
+        )
+        if 'custom_imports' in self.cfg:
+            config['custom_imports'] = self.cfg.custom_imports
+        write_network(folder, config, self.model, self.classes[1:], figures)
 
     def _load_network(
         self,
@@ -487,14 +505,16 @@ class WSSSInferencer:
 
     def _read(self, named: tuple[str, ImageInput], labels: np.ndarray | None) -> _Item | Failure:
         name, source = named
+        path = isinstance(source, str | os.PathLike)
         try:
             image = read_rgb(source)
         except (OSError, ValueError) as error:
-            path = isinstance(source, str | os.PathLike)
             return Failure(os.fspath(source) if path else name, str(error))
         least = 1 if self.network else MIN_PATCHES * self.model.backbone.patch_size
         view = fit_sides(image, least, self.max_side)
-        return _Item(name, image if self.original_size else view, labels, view)
+        file_name = Path(source).name if path else None
+        shown = image if self.original_size else view
+        return _Item(name, shown, labels, view, file_name=file_name)
 
     # the model
 
@@ -546,7 +566,8 @@ class WSSSInferencer:
             enlarged = Image.fromarray(mask).resize(size[::-1], Image.Resampling.NEAREST)
             mask = np.asarray(enlarged)
         cams = cams.clamp(0, 1).numpy()
-        return ImageResult(item.name, item.image, self.classes, labels, cams, mask, item.scores)
+        about = item.name, item.image, self.classes
+        return ImageResult(*about, labels, cams, mask, item.scores, item.file_name)
 
 
 def _found(sample: SegDataSample) -> tuple[np.ndarray, Tensor, np.ndarray]:

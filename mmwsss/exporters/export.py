@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from ..datasets.converters.common import check_class_names, scan_files, warn_left_out
 from ..utils.checks import check_apart, check_choice, check_output_folder, check_range
@@ -149,7 +148,7 @@ def export_masks(
             key,
             scanned.found[key],
             pictures.get(key),
-            _url(form, prefix, pictures[key].name if pictures else key + image_suffix),
+            form.url(pictures[key].name if pictures else key + image_suffix, prefix),
             None if one else target / f'{key}{suffix}',
             not done if one else key not in done,
         )
@@ -203,11 +202,6 @@ def _check_options(to: str, form: Format, options: ExportOptions) -> None:
 
 def _maybe(pictures: dict[str, Path], key: str) -> list[Path]:
     return [pictures[key]] if pictures else []
-
-
-def _url(form: Format, prefix: str, name: str) -> str:
-    """What annotations call an image; an address on the web has no blanks and marks in names."""
-    return prefix + (quote(name) if '?' in prefix or '://' in prefix else name)
 
 
 def _write_text(path: Path, text: str) -> None:
