@@ -235,16 +235,20 @@ def read_folder(folder: Path, trust_remote_code: bool = False) -> dict[str, Any]
                 f'{folder} has {some(pickles)} in place of {WEIGHTS}: pickles can run any code and '
                 'are never loaded. Ask its owner for safetensors.'
             )
-        raise FileNotFoundError(f'{folder} has no {WEIGHTS}')
+        raise FileNotFoundError(
+            f'{folder} has no {WEIGHTS}: give a folder that save_pretrained of an inferencer has '
+            'written'
+        )
     config = read_json(folder / CONFIG, 'Config')
     parts = config if isinstance(config, dict) else {}
     model = parts.get('model')
     shaped = isinstance(model, dict) and isinstance(parts.get('test_pipeline'), list)
+    shaped = shaped and 'type' in model
     needed = () if parts.get('trained') else ('backbone', 'text')
     if not shaped or not all(isinstance(model.get(key), dict) for key in needed):
         raise ValueError(
-            f'{folder / CONFIG} is no config of an inferencer: it has no model with backbone and '
-            'text, or no test_pipeline'
+            f'{folder / CONFIG} is no config of an inferencer: it has no model of some type '
+            'with backbone and text, or no test_pipeline'
         )
     imports = config.pop('custom_imports', None)
     if imports and not trust_remote_code:
