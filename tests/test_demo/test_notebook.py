@@ -1,6 +1,7 @@
 """The notebook runs from its first cell to the last, with a training of two iterations."""
 
 import json
+import os
 from pathlib import Path
 
 import onnx
@@ -23,7 +24,8 @@ def test_nothing_of_a_run_is_stored():
 
 
 def test_it_runs(tmp_path, monkeypatch):
-    monkeypatch.setenv('PYTHONPATH', str(ROOT))
+    path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
+    monkeypatch.setenv('PYTHONPATH', path)
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     (parameters,) = (c for c in notebook.cells if c.metadata.get('tags') == ['parameters'])
