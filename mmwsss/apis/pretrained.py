@@ -103,7 +103,8 @@ def write_network(
     frozen = _take_frozen(config['model'])
     text = config['model'].get('text') or {}
     for key, value in walk(dict(model=config['model'], test_pipeline=config['test_pipeline'])):
-        if isinstance(value, str) and os.path.isfile(value) and value != text.get('bank'):
+        ours = isinstance(value, str) and value in (text.get('bank'), *frozen)
+        if isinstance(value, str) and os.path.isfile(value) and not ours:
             raise ValueError(f'{key} of the config names the file {value}, which cannot come along')
     _write_bank(folder, text)
     for name, (part, source) in frozen.items():
