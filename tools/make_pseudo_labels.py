@@ -96,7 +96,8 @@ def parse_args() -> argparse.Namespace:
 def run(args: argparse.Namespace) -> int:
     from mmwsss.apis import pseudo_data as api
     from mmwsss.apis.class_names import read_class_arguments
-    from mmwsss.apis.wsss_inferencer import LABEL_THRESHOLD, WSSSInferencer
+    from mmwsss.apis.request import LABEL_THRESHOLD
+    from mmwsss.apis.wsss_inferencer import WSSSInferencer
     from mmwsss.stores.label_file import read_label_file
     from mmwsss.stores.palettes import voc_palette
 

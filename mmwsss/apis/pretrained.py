@@ -1,25 +1,33 @@
 """Folders from which an inferencer is made again, on a disk or on the Hugging Face hub.
 
-A folder holds ``config.json`` (data alone, nothing that runs), ``model.safetensors`` (CLIP), a card
-``README.md``, and for ExCEL the descriptions or the attribute bank. Nothing is unpickled.
+A folder holds ``config.json`` (data alone, nothing that runs), ``model.safetensors`` (CLIP, or a
+trained network), a card ``README.md``, and for ExCEL the descriptions or the attribute bank. Frozen
+CLIP and DINOv2 of a trained network have files of their own. Nothing is unpickled.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.registry import Registry
 from mmengine.utils import import_modules_from_strings
+from torch import Tensor, nn
 
+from ..models.backbones.clip_vit import FrozenCLIP
+from ..models.backbones.dinov2 import FrozenDINOv2
 from ..models.text_encoders.attribute_bank import PLAIN, SHIPPED
-from ..models.utils.clip_weights import read_clip_file
+from ..models.utils.clip_weights import find_clip_file, read_clip_file
+from ..models.utils.dino_weights import find_dino_file
 from ..registry import DATASETS, MODELS, TRANSFORMS
+from ..stages.options import walk
+from ..utils.checkpoint import load_checkpoint_file, weights_in
 from ..utils.checks import check_output_folder, some
 from ..utils.io import atomic_write
 from ..utils.provenance import as_json
@@ -27,6 +35,11 @@ from ..utils.text import read_json
 from ..version import __version__
 
 CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
+# Networks whose weights no checkpoint holds: their class, its file here, and how theirs is found.
+FROZEN = (
+    (FrozenCLIP, 'clip.safetensors', find_clip_file),
+    (FrozenDINOv2, 'dino.safetensors', find_dino_file),
+)
 BANKS = ('bank.json', 'bank.npz')
 _PICKLES = ('.bin', '.pt', '.pth', '.ckpt', '.pkl', '.pickle')
 _HUB_ID = re.compile(r'[\w.-]+/[\w.-]+')
@@ -53,33 +66,127 @@ def write_folder(
         OSError: Nothing can be written there.
         ValueError: The folder is not empty; an attribute bank that is a pickle.
     """
-    from safetensors.torch import save_file
+    folder, config = _new_folder(folder), as_json(config)
+    _write_bank(folder, config['model']['text'])
+    backbone = config['model']['backbone']
+    _write_clip(folder / WEIGHTS, clip, backbone)
+    backbone['checkpoint'] = WEIGHTS
+    _write_texts(folder, config, classes, figures or {}, 'Masks from class names, without training')
 
+
+def write_network(
+    folder: str | os.PathLike,
+    config: Mapping[str, Any],
+    model: nn.Module,
+    classes: Sequence[str],
+    figures: Mapping[str, Any] | None = None,
+) -> None:
+    """The same of a trained network; the config comes last.
+
+    Args:
+        folder: New or empty.
+        config: With ``model`` and ``test_pipeline``.
+        model: Built and loaded.
+        classes: Of the foreground, for the card.
+        figures: ``{what: value}``, for the card.
+
+    Raises:
+        OSError: Nothing can be written there.
+        ValueError: The folder is not empty; the config names a file that cannot come along, or
+            frozen weights that are in no file.
+    """
+    folder, config = _new_folder(folder), dict(as_json(config), trained=True)
+    for part in _dicts(config['model']):
+        part.pop('init_cfg', None)  # the weights come from the file
+        if part.get('pretrained'):
+            part['pretrained'] = False if part['pretrained'] is True else None
+    frozen = _take_frozen(config['model'])
+    text = config['model'].get('text') or {}
+    for key, value in walk(dict(model=config['model'], test_pipeline=config['test_pipeline'])):
+        ours = isinstance(value, str) and value in (text.get('bank'), *frozen)
+        if isinstance(value, str) and os.path.isfile(value) and not ours:
+            raise ValueError(f'{key} of the config names the file {value}, which cannot come along')
+    _write_bank(folder, text)
+    for name, (part, source) in frozen.items():
+        if issubclass(MODELS.get(part['type']), FrozenCLIP):
+            _write_clip(folder / name, source, part)
+        else:
+            _save(folder / name, weights_in(load_checkpoint_file(source, 'cpu')))
+    _save(folder / WEIGHTS, model.state_dict())
+    names = {name: name for name in classes}
+    _write_texts(folder, config, names, figures or {}, 'A segmentation network, trained')
+
+
+def _take_frozen(model: dict) -> dict[str, tuple[dict, Path]]:
+    """Name the files of frozen weights in a model's config; what they are made of.
+
+    Returns:
+        ``{file: (part of the config as it was, its weights)}``.
+    """
+    found = {}
+    for part, name, find in _frozen(model):
+        default = inspect.signature(MODELS.get(part['type']).__init__).parameters['checkpoint']
+        given = part.get('checkpoint', default.default)
+        if not isinstance(given, str) or given == 'random':
+            raise ValueError(f'the weights of {part["type"]} come from no file: name one')
+        if name in found:
+            raise ValueError(f'the config has two {part["type"]}, and a folder takes one')
+        found[name] = dict(part), find(given)
+        part['checkpoint'] = name
+    return found
+
+
+def _new_folder(folder: str | os.PathLike) -> Path:
     folder = Path(folder)
     check_output_folder(folder)
     if folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f'{folder} is not empty: choose another folder')
-    config = as_json(config)
-    text, backbone = config['model']['text'], config['model']['backbone']
-    bank = text.get('bank', PLAIN)
-    if bank != PLAIN and bank not in SHIPPED:
-        text['bank'] = f'bank{Path(bank).suffix}'
-        if text['bank'] not in BANKS:
-            raise ValueError(f'{bank} is a pickle: make a .npz with tools/build_attribute_bank.py')
-        with atomic_write(folder / text['bank']) as tmp:
-            shutil.copyfile(bank, tmp)
+    return folder
+
+
+def _save(path: Path, state: Mapping[str, Tensor], **metadata: str) -> None:
+    from safetensors.torch import save_file
+
+    state = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
+    with atomic_write(path) as tmp:
+        save_file(state, tmp, {'format': 'pt', **metadata})
+
+
+def _write_clip(path: Path, clip: str | os.PathLike, backbone: Mapping) -> None:
     state, quick = read_clip_file(clip)
     if quick is None:
         quick = backbone.get('quick_gelu', backbone.get('checkpoint') == 'openai')
-    state = {key: value.clone().contiguous() for key, value in state.items()}
-    with atomic_write(folder / WEIGHTS) as tmp:
-        save_file(state, tmp, {'quick_gelu': str(bool(quick)).lower(), 'format': 'pt'})
-    backbone['checkpoint'] = WEIGHTS
+    _save(path, state, quick_gelu=str(bool(quick)).lower())
+
+
+def _write_bank(folder: Path, text: dict) -> None:
+    bank = text.get('bank', PLAIN)
+    if bank == PLAIN or bank in SHIPPED:
+        return
+    text['bank'] = f'bank{Path(bank).suffix}'
+    if text['bank'] not in BANKS:
+        raise ValueError(f'{bank} is a pickle: make a .npz with tools/build_attribute_bank.py')
+    with atomic_write(folder / text['bank']) as tmp:
+        shutil.copyfile(bank, tmp)
+
+
+def _write_texts(
+    folder: Path, config: dict, classes: Mapping[str, str], figures: Mapping, what: str
+) -> None:
     with atomic_write(folder / CARD) as tmp:
-        tmp.write_text(_card(config, classes, figures or {}), encoding='utf-8')
+        tmp.write_text(_card(config, classes, figures, what), encoding='utf-8')
     with atomic_write(folder / CONFIG) as tmp:
         content = dict(mmwsss=__version__, **config)
         tmp.write_text(json.dumps(content, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+
+
+def _frozen(model: Mapping) -> Iterator[tuple[dict, str, Callable]]:
+    """Parts of a model's config whose weights are frozen, their file, and what finds theirs."""
+    for part in list(_dicts(model)):
+        kind = MODELS.get(part['type']) if isinstance(part.get('type'), str) else None
+        for base, name, find in FROZEN:
+            if isinstance(kind, type) and issubclass(kind, base):
+                yield part, name, find
 
 
 def find_folder(name: str | os.PathLike, revision: str | None = None) -> Path:
@@ -99,7 +206,8 @@ def find_folder(name: str | os.PathLike, revision: str | None = None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        wanted = [CONFIG, WEIGHTS, CARD, *BANKS]  # a pickle is not even downloaded
+        # a pickle is not even downloaded
+        wanted = [CONFIG, WEIGHTS, CARD, *BANKS, *(name for _, name, _ in FROZEN)]
         return Path(snapshot_download(str(name), revision=revision, allow_patterns=wanted))
     except Exception as error:  # of the network, of the hub
         raise FileNotFoundError(
@@ -128,15 +236,20 @@ def read_folder(folder: Path, trust_remote_code: bool = False) -> dict[str, Any]
                 f'{folder} has {some(pickles)} in place of {WEIGHTS}: pickles can run any code and '
                 'are never loaded. Ask its owner for safetensors.'
             )
-        raise FileNotFoundError(f'{folder} has no {WEIGHTS}')
+        raise FileNotFoundError(
+            f'{folder} has no {WEIGHTS}: give a folder that save_pretrained of an inferencer has '
+            'written'
+        )
     config = read_json(folder / CONFIG, 'Config')
     parts = config if isinstance(config, dict) else {}
     model = parts.get('model')
     shaped = isinstance(model, dict) and isinstance(parts.get('test_pipeline'), list)
-    if not shaped or not all(isinstance(model.get(key), dict) for key in ('backbone', 'text')):
+    shaped = shaped and 'type' in model
+    needed = () if parts.get('trained') else ('backbone', 'text')
+    if not shaped or not all(isinstance(model.get(key), dict) for key in needed):
         raise ValueError(
-            f'{folder / CONFIG} is no config of an inferencer: it has no model with backbone and '
-            'text, or no test_pipeline'
+            f'{folder / CONFIG} is no config of an inferencer: it has no model of some type '
+            'with backbone and text, or no test_pipeline'
         )
     imports = config.pop('custom_imports', None)
     if imports and not trust_remote_code:
@@ -149,13 +262,32 @@ def read_folder(folder: Path, trust_remote_code: bool = False) -> dict[str, Any]
             import_modules_from_strings(**imports)
     else:
         _check_types(config, folder / CONFIG)
-    model['backbone']['checkpoint'] = str(folder / WEIGHTS)
-    bank = model['text'].get('bank')
+    if config.get('trained'):
+        _find_frozen(model, folder)
+    else:
+        model['backbone']['checkpoint'] = str(folder / WEIGHTS)
+    text = model.get('text') or {}
+    bank = text.get('bank')
     if bank in BANKS:
-        model['text']['bank'] = str(folder / bank)
+        text['bank'] = str(folder / bank)
     elif bank is not None and bank != PLAIN and bank not in SHIPPED:
         raise ValueError(f'{folder / CONFIG}: text.bank must be one of {some(BANKS)}, got {bank!r}')
     return config
+
+
+def _find_frozen(model: dict, folder: Path) -> None:
+    """Paths of frozen weights; no other file is read than those of the folder."""
+    for part, name, _ in _frozen(model):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f'{folder} has no {name}')
+        part['checkpoint'] = str(folder / name)
+    own = [str(folder / name) for _, name, _ in FROZEN]
+    for part in _dicts(model):
+        for key in ('checkpoint', 'pretrained'):
+            if part.get(key) and part[key] not in own:
+                raise ValueError(
+                    f'{folder / CONFIG} names weights outside of the folder: {key}={part[key]!r}'
+                )
 
 
 def _check_types(config: dict, path: Path) -> None:
@@ -194,12 +326,14 @@ def _dicts(value: Any) -> Iterator[dict]:
             yield from _dicts(part)
 
 
-def _card(config: Mapping, classes: Mapping[str, str], figures: Mapping[str, Any]) -> str:
+def _card(
+    config: Mapping, classes: Mapping[str, str], figures: Mapping[str, Any], what: str
+) -> str:
     kind = config['model']['type'].split('.')[-1]
     lines = [
         '---', 'library_name: mmwsss', 'pipeline_tag: image-segmentation', '---', '',
         f'# {kind}', '',
-        'Masks from class names by mmwsss, without training.', '',
+        f'{what}, by mmwsss {__version__}.', '',
         '```python',
         'from mmwsss.apis import WSSSInferencer',
         "result = WSSSInferencer.from_pretrained('FOLDER or owner/name')('image.jpg')",

@@ -32,15 +32,10 @@ from ..utils.provenance import (
     read_record,
 )
 from .class_names import encode_all
-from .wsss_inferencer import (
-    LABEL_THRESHOLD,
-    Failure,
-    ImageResult,
-    WSSSInferencer,
-    and_parents,
-    check_not_overwritten,
-    load_any_config,
-)
+from .model_config import load_any_config
+from .request import LABEL_THRESHOLD, and_parents, check_not_overwritten
+from .results import Failure, ImageResult
+from .wsss_inferencer import WSSSInferencer
 
 # CLIP-ES: pixels whose posterior is below are not trained on.
 CONFIDENCE = 0.95

@@ -5,46 +5,72 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from ..datasets.converters.coco_shapes import load_pycocotools
+from ..exporters import FORMATS as EXPORTS
+from ..exporters import ExportOptions, Picture
 from ..utils.checks import check_choice, check_output_file, some
 from ..utils.io import IGNORE, atomic_write
 from ..visualization.panel import IGNORE_COLOUR, overlay_mask
-from .wsss_inferencer import ImageResult
+from .results import ImageResult
 
-Files = Iterator[tuple[str, bytes]]
-
-
-def png_masks(result: ImageResult, palette: Sequence[Sequence[int]]) -> Files:
-    """The mask as paletted PNG of class indices."""
-    image = Image.fromarray(result.mask)
-    image.putpalette(_colours(palette).tobytes())
-    yield f'masks/{result.name}.png', _encoded(image, 'PNG')
-
-
-# What a mask is written as, by the name that command lines and the page offer: a function of an
-# image's result and the palette, whose files go into the zip.
-FORMATS: dict[str, Callable[[ImageResult, Sequence[Sequence[int]]], Files]] = {'png': png_masks}
+PNG = 'png'
+# What the masks are written as: PNG alone, or with a file for an annotation tool beside them.
+FORMATS = (PNG, *EXPORTS)
 
 
 class ResultsZip:
     """A zip file that is being filled; see :func:`open_zip`."""
 
     def __init__(
-        self, file: zipfile.ZipFile, palette: Sequence[Sequence[int]], mask_format: str
+        self,
+        file: zipfile.ZipFile,
+        classes: Sequence[str],
+        palette: Sequence[Sequence[int]],
+        mask_format: str,
     ) -> None:
-        self._file, self._palette, self._files = file, palette, FORMATS[mask_format]
+        self._file, self._classes, self._palette = file, list(classes[1:]), palette
+        self._export, self._options = EXPORTS.get(mask_format), ExportOptions()
+        self._described: list[Any] = []
 
     def add(self, result: ImageResult) -> None:
-        """Add an image: its mask, and the mask laid on the picture as ``overlays/<name>.jpg``."""
+        """Add an image.
+
+        ``masks/<name>.png`` of class indices, ``overlays/<name>.jpg``, the mask laid on the
+        picture, and what the format says of it.
+        """
+        name = some([result.name])
+        mask = Image.fromarray(result.mask)
+        mask.putpalette(_colours(self._palette).tobytes())
+        self._file.writestr(f'masks/{name}.png', _encoded(mask, 'PNG'))
         picture = overlay_mask(result.image, result.mask, _colours(self._palette))
-        overlay = f'overlays/{result.name}.jpg', _encoded(Image.fromarray(picture), 'JPEG')
-        for name, content in (*self._files(result, self._palette), overlay):
-            self._file.writestr(some([name]), content)
+        self._file.writestr(f'overlays/{name}.jpg', _encoded(Image.fromarray(picture), 'JPEG'))
+        if self._export is None:
+            return
+        url = self._export.url(some([result.file_name or f'{result.name}.png']))
+        described = self._export.describe(
+            Picture(name, url, result.mask), self._classes, self._options
+        )
+        if self._export.join is None:
+            self._file.writestr(f'{self._export.folder}/{name}{self._export.file}', described)
+        else:
+            self._described.append(described)
+
+    def finish(self) -> None:
+        """Write what the format says of all images together."""
+        if self._export is None:
+            return
+        if self._export.join is not None:
+            text = self._export.join(self._described, self._classes, self._options)
+            self._file.writestr(self._export.file, text)
+        for name, make in self._export.beside.items():
+            self._file.writestr(name, make(self._classes))
 
 
 @contextmanager
@@ -52,7 +78,7 @@ def open_zip(
     path: str | os.PathLike,
     classes: Sequence[str],
     palette: Sequence[Sequence[int]],
-    mask_format: str = 'png',
+    mask_format: str = PNG,
 ) -> Iterator[ResultsZip]:
     """Write a zip file, which appears whole or not at all.
 
@@ -62,17 +88,28 @@ def open_zip(
         path: Of the file.
         classes: Names of the mask values.
         palette: Their RGB colours.
-        mask_format: One of :data:`FORMATS`.
+        mask_format: One of :data:`FORMATS`: ``'png'``, or what ``tools/export_masks.py`` writes,
+            beside the masks.
 
     Raises:
         ValueError: Unknown format.
+        ImportError: ``'coco'`` without pycocotools.
         OSError: The file cannot be written.
     """
-    check_choice('format', mask_format, FORMATS)
-    check_output_file(path)
+    check_zip(path, mask_format)
     with atomic_write(path) as tmp, zipfile.ZipFile(tmp, 'w') as file:
         file.writestr('classes.txt', ''.join(f'{name}\n' for name in classes))
-        yield ResultsZip(file, palette, mask_format)
+        results = ResultsZip(file, classes, palette, mask_format)
+        yield results
+        results.finish()
+
+
+def check_zip(path: str | os.PathLike | None, mask_format: str) -> None:
+    """Raise what :func:`open_zip` would raise; None: no file is wanted."""
+    check_choice('format', mask_format, FORMATS)
+    check_output_file(path)
+    if mask_format == 'coco':
+        load_pycocotools()
 
 
 def _colours(palette: Sequence[Sequence[int]]) -> np.ndarray:

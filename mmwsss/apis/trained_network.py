@@ -55,7 +55,8 @@ def load_network(
     except RuntimeError as error:
         raise ValueError(f'{weights} does not fit the model of the config: {error}') from error
     said = loaded.get('meta', {})
-    check_classes(weights, said, _metainfo(cfg).get('classes'), cfg.filename or '')
+    if not cfg.get('trained'):  # a folder of save_pretrained, whose config holds the classes
+        check_classes(weights, said, _metainfo(cfg).get('classes'), cfg.filename or '')
     meta = said.get('dataset_meta') or dataset_meta(cfg)
     return model.to(device).eval(), meta
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,41 +11,31 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
-from mmengine.structures import BaseDataElement, LabelData, PixelData
 from mmengine.utils import track_iter_progress
 from mmseg.structures import SegDataSample
 from PIL import Image
 from torch import Tensor, nn
 
-import mmwsss
-
-from ..models.backbones.clip_vit import CLIPRequest
 from ..models.text_encoders.attribute_bank import PLAIN
 from ..models.text_encoders.text_bank import check_templates
-from ..models.utils.clip_weights import find_clip_file
-from ..ops.multi_view import resize_to_multiple
-from ..ops.multi_view.windows import Box, merge_window_maps, window_boxes
+from ..ops.multi_view.windows import window_boxes
 from ..ops.resize import upsample
-from ..registry import DATASETS, MODELS
+from ..registry import MODELS
 from ..stages import MasksFromCAMs
-from ..stages.launch import load_config
 from ..stores.cam_store import save_cam
 from ..stores.palettes import voc_palette
 from ..utils.checks import (
-    check_apart,
     check_device,
-    check_output_folder,
     check_palette,
     check_range,
     check_unique,
     some,
 )
-from ..utils.images import ImageInput, fit_sides, list_images, read_rgb
+from ..utils.images import ImageInput, fit_sides, read_rgb
 from ..utils.io import atomic_write, write_mask
 from ..utils.provenance import digest_file
 from ..visualization import draw_panel
@@ -55,77 +45,22 @@ from .class_names import (
     class_prompts,
     encode_all,
 )
-from .class_names import read_class_arguments as read_class_arguments
-from .pretrained import find_folder, read_folder, write_folder
+from .clip_maps import CLIPMaps
+from .model_config import check_config, config_classes, find_clip, find_config, load_any_config
+from .pretrained import WEIGHTS, find_folder, read_folder, write_folder, write_network
+from .request import LABEL_THRESHOLD, check_request, is_folder
+from .results import Failure, ImageResult
 from .trained_network import READING, TrainedNetwork
+from .windows import MIN_SIDE, WINDOWS_MAX_SIDE, check_windows, window_maps
 
 LabelNames = Sequence[str] | Sequence[Sequence[str]] | Mapping[str, Sequence[str]]
 
 CRF = MasksFromCAMs(crf=dict(preset='deeplabv2'))  # CLIP-ES, stage 2
-LABEL_THRESHOLD = 0.1
 # CLIP-ES was tuned on VOC's images of at most 500 pixels; memory grows with the fourth power.
 MAX_SIDE = 512
 MIN_PATCHES = 4
-MIN_SIDE = 64  # four patches of ViT-B/16
 _ANY_SIDE = 2**31
-_NEEDED = ('model.backbone', 'model.text', 'test_pipeline')
-_SHIPPED = ('clip_es_*.py', 'excel_free_*.py')
 _SAVED = ('palette', 'max_side', 'original_size', 'crf')
-_RESULTS = ('vis', 'pred', 'cams')
-# With windows images keep their size up to this one, which bounds the memory.
-WINDOWS_MAX_SIDE = 4096
-# A window in which the presence of a class is below has no say in its map.
-MIN_PRESENCE = 0.05
-
-
-@dataclass
-class ImageResult:
-    """What is found in an image of ``(H, W)`` pixels.
-
-    Attributes:
-        name: File name without suffix, or the number of the image.
-        image: uint8 RGB ``(H, W, 3)``, upright.
-        classes: Names of the mask values, background first.
-        labels: int64 ``(K,)``, the image labels: 0-based indices of ``classes[1:]``.
-        cams: float32 ``(K, H, W)`` in [0, 1]; probabilities if a network makes no maps.
-        mask: uint8 ``(H, W)``: 0 background, label + 1, 255 unsure.
-        scores: float32 ``(C,)``, CLIP's probability of every class, if labels were predicted.
-    """
-
-    name: str
-    image: np.ndarray
-    classes: Sequence[str]
-    labels: np.ndarray
-    cams: np.ndarray
-    mask: np.ndarray
-    scores: np.ndarray | None = None
-
-    @property
-    def label_names(self) -> list[str]:
-        """The image labels as class names."""
-        return [self.classes[i + 1] for i in self.labels]
-
-    def to_data_sample(self) -> SegDataSample:
-        """The same as mmseg's data structure: ``pred_cam`` and ``pred_sem_seg``."""
-        size = self.mask.shape
-        sample = SegDataSample(metainfo=dict(img_path=self.name, ori_shape=size, img_shape=size))
-        cam, labels = torch.from_numpy(self.cams), torch.from_numpy(self.labels)
-        sample.pred_cam = BaseDataElement(cam=cam, labels=labels)
-        sample.pred_sem_seg = PixelData(data=torch.from_numpy(self.mask)[None])
-        return sample
-
-
-@dataclass
-class Failure:
-    """An image that could not be read.
-
-    Attributes:
-        name: Path or number.
-        message: What is wrong with it.
-    """
-
-    name: str
-    message: str
 
 
 @dataclass
@@ -137,19 +72,7 @@ class _Item:
     labels: np.ndarray | None
     view: np.ndarray = field(repr=False)
     scores: np.ndarray | None = None
-
-
-class _Views:
-    """Parts of an image, cut out and shrunk to the size of a window when they are needed."""
-
-    def __init__(
-        self, image: np.ndarray, boxes: Sequence[Box], min_side: int, max_side: int
-    ) -> None:
-        self.image, self.boxes, self.sides = image, boxes, (min_side, max_side)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        top, left, high, wide = self.boxes[index]
-        return fit_sides(self.image[top : top + high, left : left + wide], *self.sides)
+    file_name: str | None = None
 
 
 class WSSSInferencer:
@@ -232,7 +155,7 @@ class WSSSInferencer:
     ) -> None:
         check_range('max_side', max_side, MIN_SIDE, integer=True)
         check_device(device)
-        _check_windows(window, stride)
+        check_windows(window, stride)
         self.window, self.stride = window, stride or (window and max(1, window * 2 // 3))
         self.original_size = original_size
         self.network: TrainedNetwork | None = None
@@ -247,13 +170,13 @@ class WSSSInferencer:
             self._load_network(model, weights, device, palette, max_side)
             return
         self.cfg = (
-            deepcopy(model) if isinstance(model, Config) else load_any_config(_find_config(model))
+            deepcopy(model) if isinstance(model, Config) else load_any_config(find_config(model))
         )
-        _check_config(self.cfg)
+        check_config(self.cfg)
         init_default_scope(self.cfg.get('default_scope', 'mmseg'))
         if clip is not None:
             self.cfg.model.backbone.checkpoint = str(clip)
-        self._clip_file = _find_clip(self.cfg.model.backbone.get('checkpoint', 'openai'))
+        self._clip_file = find_clip(self.cfg.model.backbone.get('checkpoint', 'openai'))
         self.device = device or get_device()
         self.crf = crf
         self.max_side = max_side or (WINDOWS_MAX_SIDE if window else MAX_SIDE)
@@ -283,12 +206,15 @@ class WSSSInferencer:
             FileNotFoundError: No such folder, neither here nor on the hub, or a file is missing.
             ValueError: Pickles in place of safetensors, or a config that could run code.
         """
-        config = read_folder(find_folder(name, revision), trust_remote_code)
+        folder = find_folder(name, revision)
+        config = read_folder(folder, trust_remote_code)
         saved = config.pop('inferencer', {})
         if not isinstance(saved, dict) or set(saved) - set(_SAVED):
             raise ValueError(f'{name}: inferencer may hold {some(_SAVED)}, got {saved!r:.200}')
         if 'crf' in saved:
             saved['crf'] = CRF if saved['crf'] else None
+        if config.get('trained'):
+            saved['weights'] = folder / WEIGHTS
         if kwargs.get('classes') is not None:
             saved.pop('palette', None)
         return cls(Config(config), **{**saved, **kwargs})
@@ -304,14 +230,12 @@ class WSSSInferencer:
 
         Raises:
             OSError: Nothing can be written there.
-            ValueError: The folder is not empty, the weights are in no file, the CRF is not the
-                usual one, or it is a trained network.
+            ValueError: The folder is not empty, frozen weights are in no file, the CRF is not the
+                usual one, or the config of a trained network names a file that cannot come along.
         """
         if self.network is not None:
-            raise ValueError(
-                'a trained network is its config and its checkpoint, share these two files; '
-                'tools/export_onnx.py writes both into one'
-            )
+            self._save_network(folder, figures)
+            return
         if self._clip_file is None:
             raise ValueError('the weights of CLIP come from no file: name one with clip=')
         if self.crf not in (None, CRF):
@@ -328,6 +252,22 @@ class WSSSInferencer:
         )
         write_folder(folder, config, self._clip_file, classes, figures)
 
+    def _save_network(self, folder: str | os.PathLike, figures: Mapping[str, Any] | None) -> None:
+        saved = dict(palette=self.palette, original_size=self.original_size)
+        if self.max_side != _ANY_SIDE:
+            saved['max_side'] = self.max_side
+        meta = dict(classes=list(self.classes), palette=self.palette)
+        config = dict(
+            default_scope=self.cfg.get('default_scope', 'mmseg'),
+            model=self.cfg.model.to_dict(),
+            test_pipeline=[t for t in self.cfg.test_pipeline if t['type'] not in READING],
+            test_dataloader=dict(dataset=dict(type='mmwsss.ImageLabelDataset', metainfo=meta)),
+            inferencer=saved,
+        )
+        if 'custom_imports' in self.cfg:
+            config['custom_imports'] = self.cfg.custom_imports
+        write_network(folder, config, self.model, self.classes[1:], figures)
+
     def _load_network(
         self,
         model: str | os.PathLike | Config,
@@ -336,7 +276,7 @@ class WSSSInferencer:
         palette: Sequence[Sequence[int]] | None,
         max_side: int | None,
     ) -> None:
-        self.cfg = model if isinstance(model, Config) else load_any_config(_find_config(model))
+        self.cfg = model if isinstance(model, Config) else load_any_config(find_config(model))
         self.device = device or get_device()
         self.network = TrainedNetwork(self.cfg, weights, self.device)
         self.model, self.classes = self.network.model, self.network.classes
@@ -357,7 +297,7 @@ class WSSSInferencer:
             raise ValueError('the classes of a trained network are those that it was trained for')
         cfg = deepcopy(self._given_cfg)
         text = cfg.model.text
-        prompts = class_prompts(_config_classes(cfg) if classes is None else classes)
+        prompts = class_prompts(config_classes(cfg) if classes is None else classes)
         background = text.get('background_names', ()) if background is None else background
         palette = self._given_palette
         palette = voc_palette(1 + len(prompts)) if palette is None else palette
@@ -378,6 +318,7 @@ class WSSSInferencer:
             words = MODELS.build(text)
             words.encode(self.model.backbone)
             self.model.text = words.to(self.device)
+        self._maps = CLIPMaps(self.model, self.pipeline, len(prompts), self.device)
         self.cfg = cfg
         self.classes = ('background', *prompts)
         self.palette = [[int(value) for value in colour] for colour in palette]
@@ -439,7 +380,7 @@ class WSSSInferencer:
             ValueError: See there; the one image cannot be read; labels that are no classes or do
                 not fit the images.
         """
-        single = not isinstance(inputs, list | tuple) and not _is_folder(inputs)
+        single = not isinstance(inputs, list | tuple) and not is_folder(inputs)
         named = check_request(inputs, label_threshold, batch_size, out_dir)
         results = self._stream(named, image_labels, label_threshold, batch_size)
         if show_progress and not single:
@@ -564,14 +505,16 @@ class WSSSInferencer:
 
     def _read(self, named: tuple[str, ImageInput], labels: np.ndarray | None) -> _Item | Failure:
         name, source = named
+        path = isinstance(source, str | os.PathLike)
         try:
             image = read_rgb(source)
         except (OSError, ValueError) as error:
-            path = isinstance(source, str | os.PathLike)
             return Failure(os.fspath(source) if path else name, str(error))
         least = 1 if self.network else MIN_PATCHES * self.model.backbone.patch_size
         view = fit_sides(image, least, self.max_side)
-        return _Item(name, image if self.original_size else view, labels, view)
+        file_name = Path(source).name if path else None
+        shown = image if self.original_size else view
+        return _Item(name, shown, labels, view, file_name=file_name)
 
     # the model
 
@@ -583,91 +526,34 @@ class WSSSInferencer:
         if self.network is not None:
             found = (self.network(item.view, item.labels) for item in items)
             return [self._result(item, *one) for item, one in zip(items, found, strict=True)]
-        data = self._pack([item.view for item in items])
+        data = self._maps.pack([item.view for item in items])
         unknown = [i for i, item in enumerate(items) if item.labels is None]
-        scores = self._class_scores([data['inputs'][i] for i in unknown])
+        scores = self._maps.class_scores([data['inputs'][i] for i in unknown])
         for i, score in zip(unknown, scores, strict=True):
             self._choose_labels(items[i], score, threshold)
-        samples = self._predict(data, [item.labels for item in items])
+        samples = self._maps.predict(data, [item.labels for item in items])
         return [self._result(item, *_found(s)) for item, s in zip(items, samples, strict=True)]
 
     @torch.no_grad()
     def _run_windows(self, item: _Item, threshold: float, batch_size: int) -> ImageResult:
-        """The same of one image in views: the windows, and the whole image at their size."""
-        size, side = item.view.shape[:2], self.window
-        boxes = window_boxes(size, (side, side), (self.stride, self.stride))
+        """The same of one image, window by window."""
         if self.network is not None:
+            size, windows = item.view.shape[:2], (self.window, self.stride)
+            boxes = window_boxes(size, *((step, step) for step in windows))
             return self._result(item, *self.network(item.view, item.labels, boxes))
-        boxes = [(0, 0, *size), *boxes]
-        views = _Views(item.view, boxes, MIN_PATCHES * self.model.backbone.patch_size, side)
-        chunks = [
-            range(i, min(i + batch_size, len(boxes))) for i in range(0, len(boxes), batch_size)
-        ]
-        scores = torch.stack(
-            [
-                score
-                for chunk in chunks
-                for score in self._class_scores(self._pack([views[i] for i in chunk])['inputs'])
-            ]
+        sides = MIN_PATCHES * self.model.backbone.patch_size, self.window
+        windows = (self.window, self.stride)
+        labels, cams, scores = window_maps(
+            self._maps, item.view, item.labels, threshold, windows, sides, batch_size
         )
-        if item.labels is None:
-            self._choose_labels(item, scores.amax(dim=0), threshold)
-        labels = torch.from_numpy(item.labels)
-        presence = class_presence(scores.cpu()[:, labels])
-        parts = self._window_maps(views, item.labels, presence, batch_size)
-        cams = merge_window_maps(parts, len(labels), size) if len(labels) else torch.zeros(0, *size)
-        label = self.model.decide_label(cams[None], labels[None])[0]
-        return self._result(item, item.labels, cams, label.numpy().astype(np.uint8))
-
-    def _window_maps(
-        self, views: _Views, labels: np.ndarray, presence: Tensor, batch_size: int
-    ) -> Iterator[tuple[Box, Tensor, Tensor]]:
-        """Box, maps ``(K, h, w)`` and presence ``(K,)`` of the views that show some class."""
-        shown = presence.any(dim=1).nonzero().flatten().tolist()
-        for first in range(0, len(shown), batch_size):
-            chunk = shown[first : first + batch_size]
-            present = [(presence[i] > 0).nonzero().flatten() for i in chunk]
-            data = self._pack([views[i] for i in chunk])
-            samples = self._predict(data, [labels[p.numpy()] for p in present])
-            for i, known, sample in zip(chunk, present, samples, strict=True):
-                found = sample.pred_cam.cam.float().cpu()
-                cams = found.new_zeros(len(labels), *found.shape[1:])
-                cams[known] = found
-                yield views.boxes[i], cams, presence[i]
+        if scores is not None:
+            item.scores = scores.numpy()
+        mask = self.model.decide_label(cams[None], torch.from_numpy(labels)[None])[0]
+        return self._result(item, labels, cams, mask.numpy().astype(np.uint8))
 
     def _choose_labels(self, item: _Item, scores: Tensor, threshold: float) -> None:
         item.scores = scores.cpu().numpy()
         item.labels = np.flatnonzero(item.scores > threshold)
-
-    def _predict(self, data: dict, labels: Sequence[np.ndarray]) -> list[SegDataSample]:
-        for label, sample in zip(labels, data['data_samples'], strict=True):
-            hot = torch.zeros(len(self.classes) - 1, device=self.device)
-            hot[torch.as_tensor(label, device=self.device)] = 1
-            sample.gt_image_labels = LabelData(label=hot)
-        return self.model.predict(data['inputs'], data['data_samples'])
-
-    def _pack(self, views: Sequence[np.ndarray]) -> dict:
-        """A normalised batch."""
-        packed = []
-        for view in views:
-            size = view.shape[:2]
-            img = np.ascontiguousarray(view[..., ::-1])
-            packed.append(self.pipeline(dict(img=img, img_path='', ori_shape=size, img_shape=size)))
-        data = {key: [sample[key] for sample in packed] for key in packed[0]}
-        return self.model.data_preprocessor(data)
-
-    def _class_scores(self, images: Sequence[Tensor]) -> list[Tensor]:
-        """Probabilities ``(C,)`` of normalised images ``(3, H, W)``; those of one size at once."""
-        clip, norm = self.model.backbone, self.model.data_preprocessor
-        views = [resize_to_multiple(i, 1.0, clip.patch_size, norm.mean, norm.std) for i in images]
-        groups: dict[torch.Size, list[int]] = {}
-        for i, view in enumerate(views):
-            groups.setdefault(view.shape, []).append(i)
-        scores = {}
-        for members in groups.values():
-            batch = torch.stack([views[i] for i in members])
-            scores.update(zip(members, class_scores(clip, self.model.text, batch), strict=True))
-        return [scores[i] for i in range(len(images))]
 
     def _result(
         self, item: _Item, labels: np.ndarray, cams: Tensor, mask: np.ndarray
@@ -680,195 +566,11 @@ class WSSSInferencer:
             enlarged = Image.fromarray(mask).resize(size[::-1], Image.Resampling.NEAREST)
             mask = np.asarray(enlarged)
         cams = cams.clamp(0, 1).numpy()
-        return ImageResult(item.name, item.image, self.classes, labels, cams, mask, item.scores)
-
-
-@torch.no_grad()
-def class_scores(clip: nn.Module, text: nn.Module, inputs: Tensor) -> Tensor:
-    """CLIP's probability of every class: softmax over all class and background texts.
-
-    Args:
-        clip: :class:`mmwsss.models.backbones.FrozenCLIP`.
-        text: :class:`mmwsss.models.text_encoders.TextBank`, encoded.
-        inputs: Normalised images ``(B, 3, H, W)``.
-
-    Returns:
-        ``(B, C)``.
-    """
-    features = clip.encode(inputs, CLIPRequest(last=True, projected=True))
-    feature = F.normalize(features.projected[:, 0], dim=-1)
-    logits = clip.logit_scale * feature @ text.embeddings.T
-    return logits.softmax(dim=1)[:, : text.num_classes]
-
-
-def class_presence(scores: Tensor) -> Tensor:
-    """How surely each view of an image shows a class, for joining their maps.
-
-    1 if CLIP's probability reaches 0.1, the threshold of image labels, or, where no view
-    reaches it, that of the best view; in proportion below, and 0 below a twentieth. Probabilities
-    above the threshold are no measure: two objects of a class that are seen with 0.9 and 0.3 are
-    both there.
-
-    Args:
-        scores: Probabilities ``(V, K)`` of V views.
-
-    Returns:
-        ``(V, K)`` in [0, 1]; some view has 1.
-    """
-    enough = scores.amax(dim=0).clamp(max=LABEL_THRESHOLD)
-    presence = (scores / enough.clamp(min=torch.finfo(scores.dtype).tiny)).clamp(max=1)
-    return presence.masked_fill(presence < MIN_PRESENCE, 0)
+        about = item.name, item.image, self.classes
+        return ImageResult(*about, labels, cams, mask, item.scores, item.file_name)
 
 
 def _found(sample: SegDataSample) -> tuple[np.ndarray, Tensor, np.ndarray]:
     """Labels, maps and mask that a model has found."""
     mask = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
     return sample.pred_cam.labels.cpu().numpy(), sample.pred_cam.cam.float().cpu(), mask
-
-
-def _check_windows(window: int | None, stride: int | None) -> None:
-    check_range('window', window, MIN_SIDE, integer=True)
-    if window is None and stride is not None:
-        raise ValueError('stride is that of windows: give their side, window')
-    check_range('stride', stride, 1, window or 1, integer=True)
-
-
-def _find_config(model: str | os.PathLike) -> Path:
-    """A path, or the name of a config of ``configs/wsss``."""
-    path, package = Path(model), Path(mmwsss.__file__).parent
-    if path.suffix == '.py':
-        return path
-    folders = [root / 'configs' / 'wsss' for root in (package.parent, package / '.mim')]
-    for folder in folders:
-        if (folder / f'{path}.py').is_file():
-            return folder / f'{path}.py'
-    names = sorted(p.stem for folder in folders for kind in _SHIPPED for p in folder.glob(kind))
-    raise FileNotFoundError(
-        f'there is no shipped config {model!r}; there are {", ".join(names)}, or pass a path'
-    )
-
-
-def _config_classes(cfg: Config) -> ClassNames:
-    """The config's prompts by the class names of its data set, if they are those of one."""
-    prompts = cfg.model.text.class_names
-    dataset = cfg.get('test_dataloader', {}).get('dataset', {})
-    kind = DATASETS.get(dataset.get('type', '')) if dataset else None
-    meta = {**getattr(kind, 'METAINFO', {}), **dataset.get('metainfo', {})}
-    names = meta.get('classes', ())[1:]
-    return dict(zip(names, prompts, strict=True)) if len(names) == len(prompts) else prompts
-
-
-def load_any_config(path: str | os.PathLike) -> Config:
-    """Read a config file; whatever is wrong with it is an error that names it.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: It cannot be read.
-    """
-    try:
-        return load_config(path)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # the file is a program
-        raise ValueError(
-            f'{path} cannot be read as a config ({type(error).__name__}: {error})'
-        ) from error
-
-
-def _check_config(cfg: Config) -> None:
-    found = {*cfg.keys(), *(f'model.{part}' for part in cfg.get('model') or {})}
-    missing = [key for key in _NEEDED if key not in found]
-    if missing:
-        raise ValueError(
-            f'{cfg.filename or "the config"} is not a config of CLIP-ES or of ExCEL without '
-            'training, such as configs/wsss/clip_es_voc.py and excel_free_voc.py: it has no '
-            f'{", ".join(missing)}. A trained network needs its checkpoint (weights)'
-        )
-    if cfg.model.get('decode_head') is not None:
-        raise ValueError(
-            f'{cfg.filename or "the config"} has a decode_head, which is trained for certain '
-            'classes: take one of CLIP-ES or of ExCEL without training (excel_free_*), whose '
-            'classes are free, or give its checkpoint (weights)'
-        )
-
-
-def _find_clip(checkpoint: Any) -> Path | None:
-    """The file that ``model.backbone.checkpoint`` names; None for weights that are in no file."""
-    if isinstance(checkpoint, Mapping) or str(checkpoint) == 'random':
-        return None
-    return find_clip_file(checkpoint)
-
-
-def and_parents(folder: str | os.PathLike) -> list[Path]:
-    """A folder and all folders that it lies in."""
-    folder = Path(os.path.realpath(folder))
-    return [folder, *folder.parents]
-
-
-def check_request(
-    inputs: ImageInput | Sequence[ImageInput],
-    label_threshold: float = LABEL_THRESHOLD,
-    batch_size: int = 1,
-    out_dir: str | os.PathLike = '',
-) -> list[tuple[str, ImageInput]]:
-    """Check what :class:`WSSSInferencer` is called with, before a model is needed.
-
-    Returns:
-        Name and source of every image.
-
-    Raises:
-        FileNotFoundError: No picture in the folder.
-        ValueError: A number out of its range; if ``out_dir`` is given, two images of one name, or
-            one that a result would overwrite.
-        OSError: Nothing can be written into ``out_dir``.
-    """
-    check_range('label_threshold', label_threshold, 0, 1, open_high=True)
-    check_range('batch_size', batch_size, 1, integer=True)
-    named = _named(inputs, out_dir)
-    if out_dir:
-        _check_out(inputs, named, Path(out_dir))
-    return named
-
-
-def _check_out(
-    inputs: ImageInput | Sequence[ImageInput], named: list[tuple[str, ImageInput]], out_dir: Path
-) -> None:
-    folders = {'the output folder': out_dir}
-    folders |= {f"the output folder's {kind}": out_dir / kind for kind in _RESULTS}
-    if _is_folder(inputs):
-        check_apart(folders, {'the image folder': inputs})
-    names = [name for name, _ in named]
-    check_unique('image name', names)
-    sources = [source for _, source in named if isinstance(source, str | os.PathLike)]
-    targets = [out_dir / kind / f'{name}.png' for kind in ('vis', 'pred') for name in names]
-    check_not_overwritten(sources, targets)
-    for folder in folders.values():
-        check_output_folder(folder)
-
-
-def _named(
-    inputs: ImageInput | Sequence[ImageInput], out_dir: str | os.PathLike
-) -> list[tuple[str, ImageInput]]:
-    if _is_folder(inputs):
-        inputs = list_images(inputs, and_parents(out_dir) if out_dir else ())
-    elif not isinstance(inputs, list | tuple):
-        inputs = [inputs]
-    return [
-        (Path(source).stem if isinstance(source, str | os.PathLike) else f'{i:08d}', source)
-        for i, source in enumerate(inputs)
-    ]
-
-
-def check_not_overwritten(sources: Iterable[str | os.PathLike], targets: Iterable[Path]) -> None:
-    """Raise ValueError if one of the ``targets``, to be written, is one of the ``sources``."""
-    read = {os.path.realpath(source) for source in sources}
-    lost = [target for target in targets if os.path.realpath(target) in read]
-    if lost:
-        raise ValueError(
-            f'{len(lost)} images would be overwritten by results: {some(lost)}. Choose another '
-            'output folder.'
-        )
-
-
-def _is_folder(inputs: object) -> bool:
-    return isinstance(inputs, str | os.PathLike) and os.path.isdir(inputs)

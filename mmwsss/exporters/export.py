@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from ..datasets.converters.common import check_class_names, scan_files, warn_left_out
 from ..utils.checks import check_apart, check_choice, check_output_folder, check_range
@@ -139,8 +138,7 @@ def export_masks(
     )
     sources = {key: [scanned.found[key], *_maybe(pictures, key)] for key in ids}
     urls = {
-        key: _url(form, prefix, pictures[key].name if pictures else key + image_suffix)
-        for key in ids
+        key: form.url(pictures[key].name if pictures else key + image_suffix, prefix) for key in ids
     }
     tasks = _claim_tasks(form, out / form.folder, settings, sources, urls, restart)
     run = partial(_export_one, form=form, classes=list(classes), options=options)
@@ -232,11 +230,6 @@ def _check_options(to: str, form: Format, options: ExportOptions) -> None:
 
 def _maybe(pictures: dict[str, Path], key: str) -> list[Path]:
     return [pictures[key]] if pictures else []
-
-
-def _url(form: Format, prefix: str, name: str) -> str:
-    """What annotations call an image; an address on the web has no blanks and marks in names."""
-    return prefix + (quote(name) if '?' in prefix or '://' in prefix else name)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -70,3 +71,13 @@ class Format:
     beside: Mapping[str, Callable[[Sequence[str]], str]] = field(default_factory=dict)
     prefix: str = ''
     options: tuple[str, ...] = ('prefix',)
+
+    def url(self, name: str, prefix: str | None = None) -> str:
+        """What annotations call an image; an address on the web has no blanks and marks in names.
+
+        Args:
+            name: File name.
+            prefix: What stands before it; None: the format's.
+        """
+        prefix = self.prefix if prefix is None else prefix
+        return prefix + (quote(name) if '?' in prefix or '://' in prefix else name)

@@ -211,8 +211,9 @@ def _write_checked(
         reference = Deployed(deployed.model)(example)
     if reference.shape[1] != num_classes:
         raise ValueError(
-            f'the network scores {reference.shape[1]} classes, the data set of the config has '
-            f'{num_classes}'
+            f'{type(deployed.model).__name__} scores {reference.shape[1]} classes, the data set of '
+            f'the config has {num_classes} with the background: if it is a classifier, train a '
+            'network on its masks and export that'
         )
     others = [(2, 3, size[0] + 32, size[1]), (1, 3, size[0], size[1] + 48)]
     try:

@@ -123,10 +123,9 @@ def find_sources(
         return scan_images(folder).found if ids is None else find_images(folder, ids)
     sources = list_files(folder, suffix)
     if not sources:
-        there = os.path.isdir(folder)
-        raise FileNotFoundError(
-            f'{folder} holds no {suffix} file' if there else f'the folder {folder} does not exist'
-        )
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(f'the folder {folder} does not exist')
+        raise FileNotFoundError(f'{folder} holds no {suffix} file: name the folder they lie in')
     if ids is None:
         return sources
     check_unique('image ids', ids)

@@ -187,7 +187,8 @@ def scan_images(folder: str | os.PathLike, skip: Iterable[str | os.PathLike] = (
     check_look_different(f'{folder}', result.found)
     if not result.found:
         rest = f'; {result.describe_left_out()}' if result.left_out else ''
-        raise FileNotFoundError(f'{folder} holds no image ({", ".join(IMAGE_SUFFIXES)}){rest}')
+        known = ', '.join(IMAGE_SUFFIXES)
+        raise FileNotFoundError(f'{folder} holds no image ({known}){rest}: name another folder')
     return result
 
 

@@ -1,15 +1,22 @@
 """An inferencer saved, loaded again, and folders that must not be trusted."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from mmwsss.apis import WSSSInferencer
-from mmwsss.apis.pretrained import find_folder
+from mmwsss.apis.pretrained import find_folder, write_network
 from mmwsss.datasets.mini_render import render_mini
+from mmwsss.registry import MODELS
+
+ROOT = Path(__file__).parents[2]
 
 CLASSES = {'ship': 'boat', 'cow': 'cow'}
 GROUNDS = ['water', 'grass']
@@ -162,3 +169,85 @@ def test_the_hub(saved, monkeypatch):
         find_folder('owner/pets')
     with pytest.raises(FileNotFoundError, match='neither a folder nor owner/name'):
         find_folder('some/deep/folder')
+
+
+# trained networks
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """``{config: (folder, the inferencer that wrote it)}`` of networks with random weights."""
+    init_default_scope('mmseg')
+    root, found = tmp_path_factory.mktemp('trained'), {}
+    for name in ('segmentation/deeplabv3plus_r18_pseudo_mini', 'wsss/weclip_plus_mini'):
+        cfg = Config.fromfile(ROOT / f'configs/{name}.py')
+        checkpoint = root / f'{Path(name).name}.pth'
+        torch.manual_seed(0)
+        torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta={}), checkpoint)
+        inferencer = WSSSInferencer(cfg, weights=checkpoint, device='cpu', original_size=False)
+        folder = root / Path(name).name
+        inferencer.save_pretrained(folder, {'mIoU, mini val': 44.1})
+        found[Path(name).name] = folder, inferencer
+        checkpoint.unlink()
+    return found
+
+
+@pytest.mark.parametrize(
+    ('name', 'frozen'),
+    [
+        ('deeplabv3plus_r18_pseudo_mini', []),
+        ('weclip_plus_mini', ['clip.safetensors', 'dino.safetensors']),
+    ],
+)
+def test_a_trained_network_predicts_the_same(trained, name, frozen):
+    folder, ours = trained[name]
+    there = ['README.md', 'config.json', 'model.safetensors', *frozen]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(there)
+    theirs = WSSSInferencer.from_pretrained(folder, device='cpu')
+    assert (theirs.classes, theirs.palette) == (ours.classes, ours.palette)
+    assert not theirs.original_size
+    image = render_mini('val', 0)[0][..., ::-1]
+    a, b = (inferencer(image)['predictions'] for inferencer in (ours, theirs))
+    assert np.ptp(a.cams) > 0
+    assert np.array_equal(a.mask, b.mask) and np.array_equal(a.cams, b.cams)
+
+
+def test_the_card_of_a_trained_network(trained):
+    card = (trained['weclip_plus_mini'][0] / 'README.md').read_text()
+    assert '# WeCLIPPlus' in card and '| mIoU, mini val | 44.1 |' in card and '\n- boat\n' in card
+
+
+@pytest.mark.parametrize(
+    ('edit', 'message'),
+    [
+        (lambda c: c['model']['backbone'].update(checkpoint='/etc/x'), 'outside of the folder'),
+        (lambda c: c['model']['backbone'].update(pretrained='x.pth'), 'outside of the folder'),
+        (lambda c: c['model']['backbone'].update(type='os.system'), 'could run any code'),
+        (lambda c: c['model']['decode_head'].update(num_classes=4), 'does not fit the model'),
+        (lambda c: c.pop('test_pipeline'), 'is no config of an inferencer'),
+    ],
+)
+def test_broken_folders_of_trained_networks(trained, tmp_path, edit, message):
+    copy = shutil.copytree(trained['deeplabv3plus_r18_pseudo_mini'][0], tmp_path / 'copy')
+    change(copy, edit)
+    with pytest.raises(ValueError, match=message):
+        WSSSInferencer.from_pretrained(copy, device='cpu')
+
+
+def test_pickles_and_missing_frozen_weights_of_a_trained_network(trained, tmp_path):
+    copy = shutil.copytree(trained['weclip_plus_mini'][0], tmp_path / 'copy')
+    (copy / 'clip.safetensors').unlink()
+    with pytest.raises(FileNotFoundError, match=r'has no clip\.safetensors'):
+        WSSSInferencer.from_pretrained(copy, device='cpu')
+    (copy / 'model.safetensors').rename(copy / 'iter_1000.pth')
+    with pytest.raises(ValueError, match=r'iter_1000\.pth in place of model\.safetensors'):
+        WSSSInferencer.from_pretrained(copy, device='cpu')
+
+
+def test_files_that_cannot_come_along(trained, tmp_path):
+    ours = trained['deeplabv3plus_r18_pseudo_mini'][1]
+    (tmp_path / 'list.txt').write_text('')
+    config = dict(model=dict(names=str(tmp_path / 'list.txt')), test_pipeline=[])
+    with pytest.raises(ValueError, match=r'model\.names of the config names the file .*list\.txt'):
+        write_network(tmp_path / 'new', config, ours.model, ours.classes[1:])
+    assert not (tmp_path / 'new').exists()

@@ -218,9 +218,3 @@ def test_a_classifier_follows_labels_or_its_own(make):
     assert inferencer(noise(64, 48))['predictions'].mask.shape == (64, 48)
     again = inferencer(noise(64, 48), ['boat'])['predictions']
     assert np.array_equal(again.cams, result.cams)
-
-
-def test_a_trained_network_is_not_saved_as_a_folder(make, tmp_path):
-    with pytest.raises(ValueError, match=r'share these two files; tools/export_onnx\.py'):
-        make().save_pretrained(tmp_path / 'folder')
-    assert not (tmp_path / 'folder').exists()

@@ -7,8 +7,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmwsss.apis import wsss_inferencer
-from mmwsss.apis.wsss_inferencer import WSSSInferencer, class_presence
+from mmwsss.apis import WSSSInferencer
+from mmwsss.apis import windows as api
+from mmwsss.apis.windows import class_presence
 from mmwsss.datasets.mini import MiniDataset
 from mmwsss.testing.tiny_clip import tiny_clip_state
 from mmwsss.utils.images import fit_sides
@@ -75,7 +76,7 @@ def test_merging_by_a_plain_formula(windows, batch_size, monkeypatch):
         for k, cam in zip(np.flatnonzero(share), maps, strict=True):
             up[k, y : y + h, x : x + w] += share[k] ** 2 * cam
             down[k, y : y + h, x : x + w] += share[k]
-    monkeypatch.setattr(wsss_inferencer, 'class_presence', lambda scores: PRESENCE)
+    monkeypatch.setattr(api, 'class_presence', lambda scores: PRESENCE)
     got = windows([image], [names], batch_size=batch_size)['predictions'][0]
     assert got.cams.shape == (2, 70, 100)
     # products of batches are rounded otherwise, and the maps of random weights are stretched

@@ -13,10 +13,12 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
+from mmwsss.apis import results_zip
 from mmwsss.apis.class_names import read_class_arguments
 from mmwsss.apis.wsss_inferencer import WSSSInferencer
 from mmwsss.datasets.mini import MiniDataset
 from mmwsss.datasets.mini_render import render_mini
+from mmwsss.exporters import FORMATS, export_masks
 from mmwsss.ops.confusion import confusion_matrix, segmentation_scores
 from mmwsss.registry import MODELS
 from mmwsss.stores.cam_store import load_cam
@@ -491,6 +493,31 @@ def test_demo_packs_masks_and_overlays(photos, demo):
         overlay = np.asarray(Image.open(file.open('overlays/1.jpg')))
     assert np.array_equal(mask, read_mask('result/pred/1.png'))
     assert overlay.shape == (*mask.shape, 3)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'names'),
+    [
+        ('coco', ['instances_default.json']),
+        ('yolo', ['data.yaml', 'labels/0.txt', 'labels/1.txt']),
+        ('label-studio', ['label_config.xml', 'label_studio_tasks.json']),
+        ('cvat', ['cvat_annotations.xml']),
+    ],
+)
+def test_demo_packs_what_the_export_tool_writes(photos, demo, kind, names):
+    assert demo('photos', '--labels', 'cow', '--zip', 'all.zip', '--format', kind) == 0
+    export_masks('result/pred', kind, CLASSES, 'exported', images='photos')
+    with zipfile.ZipFile('all.zip') as file:
+        packed = {name for name in file.namelist() if not name.startswith(('masks/', 'overlays/'))}
+        assert packed == {'classes.txt', *names}
+        for name in names:
+            assert file.read(name) == (Path('exported') / name).read_bytes()
+
+
+def test_formats_of_the_zip_are_those_of_the_export_tool():
+    assert ('png', *FORMATS) == results_zip.FORMATS
+    with pytest.raises(ValueError, match="cvat, got 'ccoo'; did you mean 'coco'"):
+        results_zip.check_zip('a.zip', 'ccoo')
 
 
 @pytest.mark.parametrize(

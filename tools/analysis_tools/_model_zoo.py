@@ -7,6 +7,8 @@ from _benchmark import STAR, Results
 from _metafiles import COMPARED, figures
 from _page_tables import line, rule
 
+# Read by tests/test_pages.py: the commands are parsed, not run.
+NEEDS = '<!-- needs: trainings of minutes -->'
 HEAD = f"""# Model zoo
 
 <!-- Written by tools/analysis_tools/tables.py from metafiles and benchmark; do not edit. -->
@@ -52,7 +54,7 @@ def section(item: dict, results: Results) -> str:
         if 'Command' in result
     }
     if commands:
-        lines += ['', 'Measured with:', '', '```bash', *commands, '```']
+        lines += ['', 'Measured with:', '', NEEDS, '```bash', *commands, '```']
     return '\n'.join([*lines, ''])
 
 

@@ -46,7 +46,9 @@ def scan_files(folder: str | os.PathLike, suffix: str, what: str) -> ImageFolder
             result.left_out.setdefault(kind, []).append(path)
     if not result.found:
         rest = f'; {result.describe_left_out()}' if result.left_out else ''
-        raise ValueError(f'{what} folder {folder} holds no {suffix} file{rest}.')
+        raise ValueError(
+            f'{what} folder {folder} holds no {suffix} file{rest}: name the folder they lie in'
+        )
     return result
 
 
