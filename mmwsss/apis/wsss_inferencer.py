@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.device import get_device
@@ -24,9 +23,9 @@ from torch import Tensor, nn
 
 import mmwsss
 
-from ..models.backbones.clip_vit import CLIPRequest
 from ..models.text_encoders.attribute_bank import PLAIN
 from ..models.text_encoders.text_bank import check_templates
+from ..models.utils.clip_cam import class_scores
 from ..models.utils.clip_weights import find_clip_file
 from ..ops.multi_view import resize_to_multiple
 from ..ops.multi_view.windows import Box, merge_window_maps, window_boxes
@@ -681,24 +680,6 @@ class WSSSInferencer:
             mask = np.asarray(enlarged)
         cams = cams.clamp(0, 1).numpy()
         return ImageResult(item.name, item.image, self.classes, labels, cams, mask, item.scores)
-
-
-@torch.no_grad()
-def class_scores(clip: nn.Module, text: nn.Module, inputs: Tensor) -> Tensor:
-    """CLIP's probability of every class: softmax over all class and background texts.
-
-    Args:
-        clip: :class:`mmwsss.models.backbones.FrozenCLIP`.
-        text: :class:`mmwsss.models.text_encoders.TextBank`, encoded.
-        inputs: Normalised images ``(B, 3, H, W)``.
-
-    Returns:
-        ``(B, C)``.
-    """
-    features = clip.encode(inputs, CLIPRequest(last=True, projected=True))
-    feature = F.normalize(features.projected[:, 0], dim=-1)
-    logits = clip.logit_scale * feature @ text.embeddings.T
-    return logits.softmax(dim=1)[:, : text.num_classes]
 
 
 def class_presence(scores: Tensor) -> Tensor:

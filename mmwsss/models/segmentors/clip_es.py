@@ -9,7 +9,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmwsss.models.backbones.clip_vit import CLIPRequest
-from mmwsss.models.utils.clip_cam import clip_cams
+from mmwsss.models.utils.clip_cam import class_scores, clip_cams
 from mmwsss.ops.affinity import mean_attention
 from mmwsss.ops.affinity.caa import class_aware_affinity
 from mmwsss.ops.cam import minmax_normalize
@@ -28,13 +28,15 @@ _CAA = {'attn_last': 8, 'box_threshold': 0.4}
 
 @dataclass(frozen=True)
 class CLIPESSettings(TestSettings):
-    """Maps averaged over ``scales`` and ``flip`` (official: one view); image labels are needed.
+    """Maps averaged over ``scales`` and ``flip`` (official: one view).
 
     Attributes:
         caa: Of the class-aware affinity, which makes the refined maps: ``attn_last``, how many
             blocks' attention is averaged (all, if there are fewer), and ``box_threshold``, 0.4
             (VOC) or 0.7 (COCO).
         power: The background score is ``(1 - max cam) ** power``.
+        label_threshold: CLIP itself chooses the labels of an image, whatever the data set says:
+            the classes whose probability is above, in [0, 1). None: image labels are needed.
     """
 
     predict_choices: ClassVar = ('cam',)
@@ -44,6 +46,7 @@ class CLIPESSettings(TestSettings):
     predict: str = 'cam'
     caa: Mapping = field(default_factory=dict)
     power: float = 1.0
+    label_threshold: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,6 +60,7 @@ class CLIPESSettings(TestSettings):
         check_range('test_cfg.caa.attn_last', self.caa['attn_last'], 1, integer=True)
         check_range('test_cfg.caa.box_threshold', self.caa['box_threshold'], 0, 1)
         check_range('test_cfg.power', self.power, 0, open_low=True)
+        check_range('test_cfg.label_threshold', self.label_threshold, 0, 1, open_high=True)
 
 
 @MODELS.register_module()
@@ -116,7 +120,10 @@ class CLIPES(WSSSSegmentor):
         self, inputs: Tensor | Sequence[Tensor], data_samples: list[SegDataSample]
     ) -> None:
         """Average the maps of all views at the size of each image, and fill them in."""
-        image_labels = stack_image_labels(data_samples, self.num_foreground)
+        if self.settings.label_threshold is None:
+            image_labels = stack_image_labels(data_samples, self.num_foreground)
+        else:
+            image_labels = self.predict_labels(inputs)
         sizes = [tuple(sample.metainfo['ori_shape'][:2]) for sample in data_samples]
         cams = [
             image.new_zeros(int(hot.sum()), *size)
@@ -128,6 +135,16 @@ class CLIPES(WSSSSegmentor):
                 cams[i] += upsample(maps, sizes[i]).mean(0) / len(scales)
         for image, sample, hot, cam in zip(inputs, data_samples, image_labels, cams, strict=True):
             self.set_maps(sample, cam, hot.nonzero().flatten(), None, image.shape[-2:])
+
+    def predict_labels(self, inputs: Tensor | Sequence[Tensor]) -> Tensor:
+        """Multi-hot labels ``(B, C_fg)`` of the classes that CLIP finds in each image."""
+        norm, patch = self.data_preprocessor, self.backbone.patch_size
+        views = [resize_to_multiple(image, 1.0, patch, norm.mean, norm.std) for image in inputs]
+        found = inputs[0].new_zeros(len(views), self.num_foreground)
+        for batch, members in same_size_batches(views):
+            scores = class_scores(self.backbone, self.text, batch)
+            found[members] = (scores > self.settings.label_threshold).to(found)
+        return found
 
     def maps_at_scale(
         self, inputs: Tensor | Sequence[Tensor], image_labels: Tensor, scale: float

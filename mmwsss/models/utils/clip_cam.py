@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmwsss.models.backbones.clip_vit import CLIPFeatures, FrozenCLIP
+from mmwsss.models.backbones.clip_vit import CLIPFeatures, CLIPRequest, FrozenCLIP
 from mmwsss.models.text_encoders import TextBank
 from mmwsss.ops.cam import minmax_normalize
 from mmwsss.ops.pairs import pack_pairs
@@ -85,3 +86,21 @@ def label_of_pairs(
         cams = upsample(minmax_normalize(maps), size)
         cams, classes = pack_pairs(cams, labels, image_index, len(image))
         return Maps(cams, classes, decide(par(image, add_background(cams)), classes))
+
+
+@torch.no_grad()
+def class_scores(clip: FrozenCLIP, text: TextBank, inputs: Tensor) -> Tensor:
+    """CLIP's probability of every class: softmax over all class and background texts.
+
+    Args:
+        clip: Frozen CLIP.
+        text: Encoded texts.
+        inputs: Normalised images ``(B, 3, H, W)``.
+
+    Returns:
+        ``(B, C)``.
+    """
+    features = clip.encode(inputs, CLIPRequest(last=True, projected=True))
+    feature = F.normalize(features.projected[:, 0], dim=-1)
+    logits = clip.logit_scale * feature @ text.embeddings.T
+    return logits.softmax(dim=1)[:, : text.num_classes]
