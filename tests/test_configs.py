@@ -17,7 +17,8 @@ from mmwsss.testing import labelled_samples
 
 ROOT = Path(__file__).parents[1] / 'configs'
 PIPELINES = sorted((ROOT / 'pipelines').glob('*.py'))
-CONFIGS = sorted(p for p in ROOT.rglob('*.py') if '_base_' not in p.parts and p not in PIPELINES)
+LISTS = (ROOT / '_base_', ROOT / 'benchmarks', ROOT / 'pipelines')
+CONFIGS = sorted(p for p in ROOT.rglob('*.py') if not any(map(p.is_relative_to, LISTS)))
 WSSS = [p for p in CONFIGS if p.parent.name == 'wsss']
 # configs that train on masks by intent: upper bounds and retraining
 SUPERVISED = {p.stem for p in CONFIGS if p.parent.name == 'segmentation'}

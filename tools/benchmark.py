@@ -38,6 +38,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--gpus', type=int, default=1, help='processes with a launcher (default: 1)'
     )
+    parser.add_argument(
+        '--restart',
+        action='store_true',
+        help='do stages whose settings or files have changed, and those after them, anew; what '
+        'they had made is thrown away',
+    )
     return parser.parse_args()
 
 
@@ -46,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     from mmwsss.stages.benchmark import read_benchmark, run_benchmark
 
     launch = Launch(args.launcher, args.gpus, Path(__file__).resolve().parent)
-    benchmark = read_benchmark(args.config, args.work_dir, args.rows, args.seeds, launch)
+    chosen = (args.rows, args.seeds, launch, args.restart)
+    benchmark = read_benchmark(args.config, args.work_dir, *chosen)
     failures = run_benchmark(benchmark, args.jobs, args.collect)
     print(f'{benchmark.folder}: results.csv, index.html')
     for cell, reason in failures.items():

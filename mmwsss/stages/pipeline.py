@@ -223,7 +223,9 @@ class Pipeline:
                 used.update(dict.fromkeys(read, stage.name))
         for old, new in self.context.roots.items():
             place = os.path.realpath(new)
-            if old != DEFAULT_ROOT and not any(f'{path}/'.startswith(f'{place}/') for path in used):
+            if old == DEFAULT_ROOT or place == os.path.realpath(old):
+                continue
+            if not any(f'{path}/'.startswith(f'{place}/') for path in used):
                 raise ValueError(
                     f'--data-root {new} changes nothing: no stage reads from a path that begins '
                     f'with the data_root of {self.path}, {old}'

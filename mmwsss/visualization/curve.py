@@ -52,7 +52,7 @@ def draw_training(
     figure = Figure(figsize=(4.2, 2.8), layout='constrained')
     axes = figure.subplots()
     for number, (name, values) in enumerate(losses.items()):
-        axes.plot(list(values), list(values.values()), color=f'C{number}', label=f'{name}: loss')
+        axes.plot(list(values), list(values.values()), color=f'C{number}', label=name)
     if any(value > 0 for values in losses.values() for value in values.values()):
         axes.set_yscale('log')
     axes.set_xlabel('iteration', fontsize=8)
@@ -60,18 +60,13 @@ def draw_training(
     axes.set_title(title, fontsize=9)
     axes.tick_params(labelsize=7, which='both')
     axes.grid(alpha=0.3)
-    handles = axes.get_legend_handles_labels()[0]
+    axes.legend(fontsize=6)
     if any(miou.values()):
         right = axes.twinx()
         for number, name in enumerate(losses):
-            values = miou.get(name, {})
-            if values:
-                handles += right.plot(
-                    list(values), list(values.values()), 'o--', color=f'C{number}', markersize=4,
-                    label=f'{name}: mIoU',
-                )  # fmt: skip
+            points = miou.get(name, {})
+            right.plot(list(points), list(points.values()), 'o--', color=f'C{number}', markersize=4)
         right.set_ylim(0, 100)
         right.set_ylabel('mIoU (%)', fontsize=8)
         right.tick_params(labelsize=7)
-    axes.legend(handles=handles, fontsize=6)
     return figure

@@ -19,6 +19,7 @@ td{white-space:nowrap}
 th:first-child,td:first-child{text-align:left;white-space:normal}
 th{background:var(--head)}tr.marked td{background:var(--best)}
 img{max-width:100%;height:auto}.grid{display:flex;flex-wrap:wrap;gap:1rem}.grid img{max-width:21rem}
+.grid img.plot{max-width:23.5rem}
 .note{background:var(--note);border-left:4px solid #e69f00;padding:.5rem 1rem;margin:1rem 0}
 .note ul{margin:0;padding-left:1.2rem}
 .strip{display:grid;grid-template-columns:11rem 1fr;gap:.3rem .8rem;align-items:center}

@@ -158,10 +158,10 @@ def _start(benchmark: Benchmark, cell: Cell, threads: int) -> BaseProcess:
 def _run(benchmark: Benchmark, cell: Cell, threads: int, parent: int) -> None:
     """For the process of a cell: all that it prints goes to its log."""
     root = benchmark.root(cell.path, cell.seed)
-    log = os.open(root / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
-        stream.flush()
-        os.dup2(log, number)
+    log = open(root / LOG, 'a', buffering=1, encoding='utf-8')  # noqa: SIM115 (until the end)
+    for number in (1, 2):  # of the processes that it starts
+        os.dup2(log.fileno(), number)
+    sys.stdout = sys.stderr = log
     die_with_parent(parent)
     os.environ.setdefault('OMP_NUM_THREADS', str(threads))
     torch.set_num_threads(threads)
@@ -174,10 +174,11 @@ def _run(benchmark: Benchmark, cell: Cell, threads: int, parent: int) -> None:
 
 
 def _run_pipeline(pipeline: Pipeline, cell: Cell, root: Path) -> None:
-    fresh = not pipeline.records.is_dir()
+    earlier = [] if not pipeline.records.is_dir() else [peak_memory_in(root)]
     pipeline.run()
-    if fresh:  # else this process has only seen a part
-        _write_json(root / USAGE, dict(peak_memory_mb=_peak_memory()))
+    peaks = [*earlier, _peak_memory()]
+    if None not in peaks:  # else a part of the stages was run unseen
+        _write_json(root / USAGE, dict(peak_memory_mb=max(peaks)))
     for name in cell.pictures:
         try:
             write_pictures(pipeline, name, root)

@@ -108,22 +108,28 @@ def write_page(path: str | os.PathLike, benchmark: Benchmark, cells: Sequence[Ce
         tmp.write_text(page.text(), encoding='utf-8')
 
 
+def _title(row: Row) -> str:
+    return f'{row.title} {TRUE_MASKS}' if row.true_masks else row.title
+
+
 def _add_state(page: Page, table: Table) -> None:
     """What has failed, is unfinished, was not run, or was run with various settings."""
     failed, other = [], []
     for name, row in table.benchmark.rows.items():
         cells = table.cells[name]
         for cell in cells:
-            who = f'{row.title}, seed {cell.seed}'
+            who = f'{_title(row)}, seed {cell.seed}'
             if cell.failed:
                 failed.append(f'{who}: {cell.failed}')
             elif cell.missing:
-                other.append(f'{who} is not finished: {", ".join(cell.missing)} missing.')
+                count = len(cell.missing) + len(cell.stages)
+                done = f'{len(cell.stages)} of {count} stages'
+                other.append(f'{who} is not finished: {done}, next {cell.missing[0]}.')
         if len({cell.digest for cell in cells if not cell.missing}) > 1:
-            other.append(f'{row.title}: its seeds were run with different settings.')
-    not_run = [row.title for name, row in table.benchmark.rows.items() if not table.cells[name]]
+            other.append(f'{_title(row)}: its seeds were run with different settings.')
+    not_run = [_title(row) for name, row in table.benchmark.rows.items() if not table.cells[name]]
     if not_run:
-        other.append(f'Not run: {", ".join(not_run)}.')
+        other.append(f'Not run: {"; ".join(not_run)}.')
     for title, lines in (('Failed', failed), ('Unfinished', other)):
         if lines:
             page.heading(title)
@@ -137,12 +143,11 @@ def _add_methods(page: Page, table: Table) -> None:
     for row in table.rows:
         if row.true_masks:
             marked.append(len(lines))
-        title = f'{row.title} {TRUE_MASKS}' if row.true_masks else row.title
         bound, val = table.bound(row), table.scores(row, 'val')
         share = f'{100 * np.mean(val) / np.mean(bound):.0f} %' if bound and val else ''
         scores = [_score(table, row, column) for column in COLUMNS]
-        seeds = str(len(table.cells[row.name]))
-        lines.append([title, seeds, *scores, mean_text(bound), share, *_costs(table, row)])
+        seeds = str(sum(not cell.missing for cell in table.cells[row.name]))
+        lines.append([_title(row), seeds, *scores, mean_text(bound), share, *_costs(table, row)])
     page.table(lines, marked)
 
 
@@ -187,7 +192,7 @@ def _add_classes(page: Page, table: Table) -> None:
     lines = [['', *(key.removeprefix('IoU/') for key in metrics)]]
     for row in rows:
         values = (_mean(table.scores(row, 'val', key), 1) for key in metrics)
-        lines.append([row.title, *values])
+        lines.append([_title(row), *values])
     page.heading('Classes')
     page.paragraph('IoU on val, without CRF, mean of the seeds.')
     page.table(lines, [number for number, row in enumerate(rows, 1) if row.true_masks])
@@ -195,11 +200,11 @@ def _add_classes(page: Page, table: Table) -> None:
 
 def _add_pictures(page: Page, table: Table) -> None:
     """Val images as all methods segment them."""
-    found = {row.title: masks for row in table.rows if (masks := _masks(table, row))}
+    found = {_title(row): masks for row in table.rows if (masks := _masks(table, row))}
     if not found:
         return
     page.heading('Pictures')
-    row = next(row for row in table.rows if row.title in found)
+    row = next(row for row in table.rows if _title(row) in found)
     cell, name = table.cells[row.name][0], table.benchmark.columns[row.name]['val']
     try:
         shown = samples(cell.pipeline, name)
@@ -207,7 +212,7 @@ def _add_pictures(page: Page, table: Table) -> None:
         page.notes([f'The val images are not here: {error}'])
         return
     images = [read_rgb(path) for path in shown.images.values()]
-    masks = {'truth': shown.truths, **found}
+    masks = {'truth': shown.truths, **found} if shown.truths else found
     strips = {'image': as_address(draw_strip(images, None, shown.colours))}
     lacking = []
     for title, files in masks.items():
@@ -246,4 +251,5 @@ def _add_curves(page: Page, table: Table) -> None:
             figures[stem] = len(losses), image
     if figures:
         page.heading('Training')
+        page.paragraph('Losses; dots are the mIoU of validations. First seed.')
         page.figures(image for _, image in figures.values())

@@ -32,7 +32,7 @@ class Samples:
 
     Attributes:
         images: ``{image id: file}``.
-        truths: True masks, likewise.
+        truths: True masks, likewise, as far as there are some.
         classes: Names of the mask values, background first; may be empty.
         colours: ``(256, 3)`` uint8 RGB of the mask values.
     """
@@ -96,7 +96,7 @@ def samples(pipeline: Pipeline, name: str) -> Samples:
         infos = {image_id(info['img_path']): info for info in infos}
         ids = spread(list(infos))
         images = {key: Path(infos[key]['img_path']) for key in ids}
-        truths = {key: Path(infos[key]['seg_map_path']) for key in ids}
+        truths = {k: Path(infos[k]['seg_map_path']) for k in ids if 'seg_map_path' in infos[k]}
         return Samples(images, truths, *_look(dataset))
     ids = spread(read_ids(stage.spec['split']))
     truths = {key: Path(stage.spec['truth'], f'{key}.png') for key in ids}

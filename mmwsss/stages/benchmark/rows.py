@@ -72,6 +72,7 @@ class Benchmark:
         seeds: To be run.
         data_root: Of all pipelines; None: as each says.
         launch: How the processes of a stage are started.
+        restart: Do anew what was made with other settings or files.
     """
 
     path: Path
@@ -81,6 +82,7 @@ class Benchmark:
     seeds: Sequence[int]
     data_root: str | None
     launch: Launch
+    restart: bool = False
 
     @property
     def folder(self) -> Path:
@@ -98,6 +100,7 @@ class Benchmark:
             self.root(path, seed),
             {'randomness.seed': seed},
             self.launch,
+            self.restart,
             data_root=self.data_root,
             until=until,
         )
@@ -122,6 +125,7 @@ def read_benchmark(
     rows: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     launch: Launch | None = None,
+    restart: bool = False,
 ) -> Benchmark:
     """Read a config of ``configs/benchmarks``.
 
@@ -134,6 +138,7 @@ def read_benchmark(
         work_dir: Folder of everything that is written.
         rows, seeds: Those that are wanted; None: all.
         launch: How processes are started.
+        restart: Throw away what was made with other settings or files instead of refusing.
 
     Raises:
         FileNotFoundError: No such config or pipeline.
@@ -160,6 +165,7 @@ def read_benchmark(
         seeds=seeds,
         data_root=config.get('data_root'),
         launch=launch or Launch(),
+        restart=restart,
     )
 
 
