@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
@@ -60,16 +60,18 @@ def cells_of(benchmark: Benchmark) -> list[Cell]:
         for path, sharing in rows.items():
             columns = [benchmark.columns[row.name] for row in sharing]
             shown = [one['val'] for one in columns if 'val' in one and seed == benchmark.seeds[0]]
-            until = _last(benchmark.pipeline(path, seed), [row.until for row in sharing])
+            until = _last(benchmark, path, {row.until for row in sharing})
             found.append(Cell(path, seed, until, tuple(dict.fromkeys(shown))))
     return found
 
 
-def _last(pipeline: Pipeline, names: Sequence[str | None]) -> str | None:
-    """The latest of some stages; None is the end."""
+def _last(benchmark: Benchmark, path: Path, names: set[str | None]) -> str | None:
+    """The latest of some stages of a pipeline; None is the end."""
     if None in names:
         return None
-    order = [stage.name for stage in pipeline.stages]
+    if len(names) == 1:
+        return next(iter(names))
+    order = [stage.name for stage in benchmark.pipeline(path, benchmark.seeds[0]).stages]
     return max(names, key=order.index)
 
 

@@ -24,7 +24,7 @@ ON_TRUTH, TRUE_MASKS = '†', '‡'
 _HEAD = {'seed': 'seed', 'mask': 'mask', 'val': 'val', 'val_crf': 'val + CRF'}
 _FACTS = (
     'mIoU in percent, background included; mean ± sample standard deviation over the seeds, one '
-    'run where there is no deviation. Always the last checkpoint.',
+    'run where there is no deviation.',
     'seed and mask are activation maps and pseudo masks of the training images: methods make them '
     'from the image labels. val and val + CRF are segmentations of the val images, for which no '
     'method sees a label.',
