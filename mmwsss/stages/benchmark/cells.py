@@ -176,7 +176,8 @@ def _run(benchmark: Benchmark, cell: Cell, threads: int, parent: int) -> None:
 
 
 def _run_pipeline(pipeline: Pipeline, cell: Cell, root: Path) -> None:
-    earlier = [] if not pipeline.records.is_dir() else [peak_memory_in(root)]
+    begun = any(pipeline.records.glob('*.json'))
+    earlier = [peak_memory_in(root)] if begun else []
     pipeline.run()
     peaks = [*earlier, _peak_memory()]
     if None not in peaks:  # else a part of the stages was run unseen
