@@ -24,7 +24,8 @@ from mmwsss.stages.options import READ, merge_options, walk
 from mmwsss.stages.stage import ConfigStage
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = {path.name: path for path in (ROOT / 'configs').rglob('*.py')}
+FOLDERS = ('_base_', 'wsss', 'segmentation', 'pipelines')
+CONFIGS = {path.name: path for f in FOLDERS for path in (ROOT / 'configs' / f).rglob('*.py')}
 LEAVES = [path for path in CONFIGS.values() if path.parent.name in ('wsss', 'segmentation')]
 PIPELINES = sorted((ROOT / 'configs/pipelines').glob('*.py'))
 PAGES = [ROOT / 'README.md', ROOT / 'configs/README.md', *sorted((ROOT / 'docs').glob('*.md'))]

@@ -2,4 +2,8 @@
 
 _base_ = '../_base_/stages/retrain_voc12.py'
 # masks of several views, as in the published test
-stages = dict(method=dict(config='../wsss/one_stage_voc.py'), pseudo=dict(tta=True))
+stages = dict(
+    method=dict(config='../wsss/one_stage_voc.py'),
+    pseudo=dict(tta=True),
+    method_val_crf=dict(crf='psa'),
+)

@@ -6,13 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.structures import LabelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from ..models.backbones.clip_vit import CLIPRequest
-from ..ops.multi_view import resize_to_multiple
+from ..models.segmentors.clip_es import class_scores
 
 
 class CLIPMaps:
@@ -49,35 +47,6 @@ class CLIPMaps:
         data = {key: [sample[key] for sample in packed] for key in packed[0]}
         return self.model.data_preprocessor(data)
 
-    def class_scores(self, images: Sequence[Tensor]) -> list[Tensor]:
-        """Probabilities ``(C,)`` of normalised images ``(3, H, W)``; those of one size at once."""
-        clip, norm = self.model.backbone, self.model.data_preprocessor
-        views = [resize_to_multiple(i, 1.0, clip.patch_size, norm.mean, norm.std) for i in images]
-        groups: dict[torch.Size, list[int]] = {}
-        for i, view in enumerate(views):
-            groups.setdefault(view.shape, []).append(i)
-        scores = {}
-        for members in groups.values():
-            batch = torch.stack([views[i] for i in members])
-            scores.update(
-                zip(members, class_probabilities(clip, self.model.text, batch), strict=True)
-            )
-        return [scores[i] for i in range(len(images))]
-
-
-@torch.no_grad()
-def class_probabilities(clip: nn.Module, text: nn.Module, inputs: Tensor) -> Tensor:
-    """CLIP's probability of every class: softmax over all class and background texts.
-
-    Args:
-        clip: :class:`mmwsss.models.backbones.FrozenCLIP`.
-        text: :class:`mmwsss.models.text_encoders.TextBank`, encoded.
-        inputs: Normalised images ``(B, 3, H, W)``.
-
-    Returns:
-        ``(B, C)``.
-    """
-    features = clip.encode(inputs, CLIPRequest(last=True, projected=True))
-    feature = F.normalize(features.projected[:, 0], dim=-1)
-    logits = clip.logit_scale * feature @ text.embeddings.T
-    return logits.softmax(dim=1)[:, : text.num_classes]
+    def class_scores(self, images: Sequence[Tensor]) -> Tensor:
+        """Probabilities ``(B, C)`` of normalised images ``(3, H, W)``."""
+        return class_scores(self.model, images)

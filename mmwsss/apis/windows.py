@@ -57,12 +57,8 @@ def window_maps(
     boxes = [(0, 0, *size), *window_boxes(size, (side, side), (stride, stride))]
     views = _Views(image, boxes, *sides)
     chunks = [range(i, min(i + batch_size, len(boxes))) for i in range(0, len(boxes), batch_size)]
-    scores = torch.stack(
-        [
-            score
-            for chunk in chunks
-            for score in maps.class_scores(maps.pack([views[i] for i in chunk])['inputs'])
-        ]
+    scores = torch.cat(
+        [maps.class_scores(maps.pack([views[i] for i in chunk])['inputs']) for chunk in chunks]
     )
     if labels is None:
         found = scores.amax(dim=0).cpu()

@@ -528,9 +528,10 @@ class WSSSInferencer:
             return [self._result(item, *one) for item, one in zip(items, found, strict=True)]
         data = self._maps.pack([item.view for item in items])
         unknown = [i for i, item in enumerate(items) if item.labels is None]
-        scores = self._maps.class_scores([data['inputs'][i] for i in unknown])
-        for i, score in zip(unknown, scores, strict=True):
-            self._choose_labels(items[i], score, threshold)
+        if unknown:
+            scores = self._maps.class_scores([data['inputs'][i] for i in unknown])
+            for i, score in zip(unknown, scores, strict=True):
+                self._choose_labels(items[i], score, threshold)
         samples = self._maps.predict(data, [item.labels for item in items])
         return [self._result(item, *_found(s)) for item, s in zip(items, samples, strict=True)]
 

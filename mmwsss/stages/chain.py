@@ -60,13 +60,21 @@ def _before(config: Config, path: Path, seen: tuple[str, ...]) -> Iterator[dict]
             f'{path}: after={name!r} lies on other data ({earlier.get("data_root")}, not '
             f'{config.get("data_root")})'
         )
-    specs = list(chained(earlier, other, seen))
-    if 'until' in after:
-        names = [str(spec.get('name')) for spec in specs]
-        check_choice(f'{path}: until', after['until'], names)
-        specs = specs[: names.index(after['until']) + 1]
-    for spec in specs:
+    for spec in up_to(list(chained(earlier, other, seen)), after.get('until'), path):
         yield _renamed(spec, f'{name}-')
+
+
+def up_to(specs: list[dict], until: str | None, path: Path) -> list[dict]:
+    """The stages of a pipeline up to one of them; None: all.
+
+    Raises:
+        ValueError: It has no such stage.
+    """
+    if until is None:
+        return specs
+    names = [str(spec.get('name')) for spec in specs]
+    check_choice(f'{path}: until', until, names)
+    return specs[: names.index(until) + 1]
 
 
 def _renamed(spec: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ..utils.checks import check_choice, check_output_folder, some
 from ..utils.io import atomic_write
 from ..utils.provenance import as_json, compare_settings, only_one
 from ..utils.text import read_json
-from .chain import chained, start_from
+from .chain import chained, start_from, up_to
 from .config_stages import TrainStage
 from .folder_stages import BEST_OF
 from .launch import Launch
@@ -68,6 +68,7 @@ class Pipeline:
             their configs: for data that lie elsewhere.
         restart: Throw away what stages have made with other settings or files, and do them anew.
         mask_dir: Finished masks that the pipeline starts from, in place of its ``after``.
+        until: The last stage that is done; None: all of them.
 
     Raises:
         FileNotFoundError: A config is missing.
@@ -83,6 +84,7 @@ class Pipeline:
         restart: bool = False,
         data_root: str | os.PathLike | None = None,
         mask_dir: str | os.PathLike | None = None,
+        until: str | None = None,
     ) -> None:
         self.path, self.root = Path(path), Path(root)
         if not self.path.is_file():
@@ -103,7 +105,7 @@ class Pipeline:
         )
         self.stages: list[Stage] = []
         self._specs: dict[str, dict] = {}
-        for spec in chained(config, self.path):
+        for spec in up_to(list(chained(config, self.path)), until, self.path):
             self._add(spec)
 
     def _add(self, spec: dict) -> None:
@@ -221,7 +223,9 @@ class Pipeline:
                 used.update(dict.fromkeys(read, stage.name))
         for old, new in self.context.roots.items():
             place = os.path.realpath(new)
-            if old != DEFAULT_ROOT and not any(f'{path}/'.startswith(f'{place}/') for path in used):
+            if old == DEFAULT_ROOT or place == os.path.realpath(old):
+                continue
+            if not any(f'{path}/'.startswith(f'{place}/') for path in used):
                 raise ValueError(
                     f'--data-root {new} changes nothing: no stage reads from a path that begins '
                     f'with the data_root of {self.path}, {old}'

@@ -136,10 +136,11 @@ def as_png(figure: Any) -> bytes:
     return _saved(figure, 'png', dict(Software=None))
 
 
-def as_image(figure: Any, alternative: str) -> str:
-    """The figure as an element of HTML that needs no other file: SVG in a data URL."""
+def as_image(figure: Any, alternative: str, css: str = '') -> str:
+    """The figure as an element of HTML, of a class ``css``, that needs no other file."""
     data = base64.b64encode(_saved(figure, 'svg', dict(Date=None))).decode()
-    return f'<img alt="{alternative}" src="data:image/svg+xml;base64,{data}">'
+    kind = f' class="{css}"' if css else ''
+    return f'<img{kind} alt="{alternative}" src="data:image/svg+xml;base64,{data}">'
 
 
 def _saved(figure: Any, kind: str, metadata: dict) -> bytes:

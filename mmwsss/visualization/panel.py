@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 IGNORE = 255
 MIN_SIDE, MAX_SIDE = 256, 384
 MAX_CAMS = 4
+GAP = 3
 MARGIN, HEADER, LEGEND_ROW, FONT_SIZE = 6, 26, 24, 15
 PAPER, INK, IGNORE_COLOUR = (255, 255, 255), (30, 30, 30), (200, 200, 200)
 
@@ -94,6 +95,33 @@ def overlay_mask(image: np.ndarray, mask: np.ndarray, colours: np.ndarray) -> np
     grown = cv2.dilate(mask, np.ones((3, 3), np.uint8))
     blend[(grown != mask) & (mask != IGNORE) & (grown != IGNORE)] = 255
     return blend
+
+
+def draw_strip(
+    images: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray] | None,
+    colours: np.ndarray,
+    height: int = 96,
+) -> np.ndarray:
+    """Images beside each other at one height, with label maps laid on them; None: without.
+
+    Args:
+        images: uint8 RGB ``(H, W, 3)``.
+        masks: ``(H, W)`` of each.
+        colours: ``(256, 3)`` uint8 RGB of their values.
+        height: Of the strip.
+
+    Returns:
+        uint8 RGB picture.
+    """
+    tiles = []
+    for number, image in enumerate(images):
+        width = max(1, round(image.shape[1] * height / image.shape[0]))
+        tile = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        tiles.append(tile if masks is None else overlay_mask(tile, masks[number], colours))
+    gap = np.full((height, GAP, 3), 128, np.uint8)  # neither white nor black paper
+    joined = [part for tile in tiles for part in (gap, tile)][1:]
+    return np.concatenate(joined, axis=1)
 
 
 def _cam_columns(

@@ -138,7 +138,7 @@ def draw_sheet(
 def _card(place: int, row: SheetRow, columns: Sequence[str], titles: Sequence[str]) -> str:
     figures = ''.join(
         f'<figure><figcaption>{_text(name)}</figcaption><img alt="{_text(name)}" '
-        f'src="{_data_uri(picture)}"></figure>'
+        f'src="{as_address(picture)}"></figure>'
         for name, picture in zip(titles, row.pictures, strict=bool(row.pictures))
     )
     problem = f'<div class="problem">{_text(row.problem)}</div>' if row.problem else ''
@@ -183,7 +183,8 @@ def _css(colour: Sequence[int]) -> str:
     return '#{:02x}{:02x}{:02x}'.format(*(int(value) for value in colour))
 
 
-def _data_uri(picture: np.ndarray) -> str:
+def as_address(picture: np.ndarray) -> str:
+    """A uint8 RGB picture as an address that needs no other file: JPEG in a data URL."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, 'JPEG', quality=85, subsampling=0)
     return 'data:image/jpeg;base64,' + base64.b64encode(file.getvalue()).decode()

@@ -121,6 +121,24 @@ def test_without_labels_everything_is_background():
     assert result.pred_cam.cam.shape == (0, 40, 56) and not result.pred_sem_seg.data.any()
 
 
+def test_labels_that_clip_predicts_take_the_place_of_those_given():
+    model, images = clip_es(), [smooth_pixels(40, 56), smooth_pixels(56, 40), smooth_pixels(40, 56)]
+    found = []
+    for image in images:  # the definition, one image at a time
+        data = model.data_preprocessor(dict(inputs=[image]))['inputs']
+        encoded = model.backbone.encode(data, CLIPRequest(last=True, projected=True))
+        feature = F.normalize(encoded.projected[0, 0], dim=-1)
+        logits = model.backbone.logit_scale * model.text.embeddings @ feature
+        found.append(logits.softmax(dim=0)[: len(CLASSES)])
+    ordered = torch.stack(found).flatten().sort().values
+    threshold = float(ordered[-3:-1].mean())  # between the second and the third of all
+    model.test_cfg = dict(label_threshold=threshold)
+    results = run(model, images, [(), (0, 1), ()])
+    expected = [(scores > threshold).nonzero().flatten().tolist() for scores in found]
+    assert [result.pred_cam.labels.tolist() for result in results] == expected
+    assert 0 < sum(map(len, expected)) < len(images) * len(CLASSES)
+
+
 @pytest.mark.parametrize('size', [(3, 5), (1, 1), (7, 80), (8, 8)])
 def test_images_smaller_than_a_patch(size):
     result = run(clip_es(), [smooth_pixels(*size)], [(0, 1)])[0]
@@ -150,6 +168,7 @@ def test_class_aware_affinity_starts_inside_the_boxes():
         (dict(test_cfg=dict(caa=None)), "now test_cfg.maps='plain'"),
         (dict(test_cfg=dict(caa=dict(attn_last=0))), 'attn_last'),
         (dict(test_cfg=dict(caa=dict(box_treshold=0.4))), "did you mean 'box_threshold'"),
+        (dict(test_cfg=dict(label_threshold=1)), 'label_threshold must be a number'),
         (dict(test_cfg=dict(scale=2)), 'scale'),
         (dict(test_cfg=dict(scales=())), 'scales'),
         (dict(test_cfg=dict(caa=dict(last=3))), 'caa'),

@@ -19,7 +19,8 @@ TOOLS = {
             time.sleep(float(os.environ.get('PAUSE', 0)))
             with open(work_dir / 'log', 'a') as log:
                 log.write(f'{i} ')
-            last.write_text(str(work_dir / f'iter_{i + 1}.pth'))
+            (work_dir / 'part').write_text(str(work_dir / f'iter_{i + 1}.pth'))
+            (work_dir / 'part').replace(last)  # whole, whenever the process is killed
             (work_dir / f'iter_{i + 1}.pth').write_text(str(i + 1))
     """,
     'test.py': """

@@ -13,4 +13,5 @@ stages = dict(
     network=dict(run='train', options={'train_dataloader.dataset.mask_dir': masks}),
     val=dict(run='test', checkpoint='network'),
     val_crf=dict(run='test', checkpoint='network', crf='deeplabv2'),
+    method_val_crf=dict(run='test', checkpoint='method', crf='afa'),
 )

@@ -7,4 +7,5 @@ stages = dict(
     method_val=dict(tta=True),
     mask=None,
     network=dict(config='../segmentation/deeplabv2_r101_coco.py'),
+    method_val_crf=dict(tta=True),
 )

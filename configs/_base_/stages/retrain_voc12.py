@@ -11,4 +11,5 @@ stages = dict(
         classes='voc12',
     ),
     network=dict(config='../segmentation/deeplabv2_r101_voc.py'),
+    method_val_crf=dict(tta=True),
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
@@ -28,13 +29,15 @@ _CAA = {'attn_last': 8, 'box_threshold': 0.4}
 
 @dataclass(frozen=True)
 class CLIPESSettings(TestSettings):
-    """Maps averaged over ``scales`` and ``flip`` (official: one view); image labels are needed.
+    """Maps averaged over ``scales`` and ``flip`` (official: one view).
 
     Attributes:
         caa: Of the class-aware affinity, which makes the refined maps: ``attn_last``, how many
             blocks' attention is averaged (all, if there are fewer), and ``box_threshold``, 0.4
             (VOC) or 0.7 (COCO).
         power: The background score is ``(1 - max cam) ** power``.
+        label_threshold: CLIP itself chooses the labels of an image, whatever the data set says:
+            the classes whose probability is above, in [0, 1). None: image labels are needed.
     """
 
     predict_choices: ClassVar = ('cam',)
@@ -44,6 +47,7 @@ class CLIPESSettings(TestSettings):
     predict: str = 'cam'
     caa: Mapping = field(default_factory=dict)
     power: float = 1.0
+    label_threshold: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,6 +61,7 @@ class CLIPESSettings(TestSettings):
         check_range('test_cfg.caa.attn_last', self.caa['attn_last'], 1, integer=True)
         check_range('test_cfg.caa.box_threshold', self.caa['box_threshold'], 0, 1)
         check_range('test_cfg.power', self.power, 0, open_low=True)
+        check_range('test_cfg.label_threshold', self.label_threshold, 0, 1, open_high=True)
 
 
 @MODELS.register_module()
@@ -116,7 +121,11 @@ class CLIPES(WSSSSegmentor):
         self, inputs: Tensor | Sequence[Tensor], data_samples: list[SegDataSample]
     ) -> None:
         """Average the maps of all views at the size of each image, and fill them in."""
-        image_labels = stack_image_labels(data_samples, self.num_foreground)
+        if self.settings.label_threshold is None:
+            image_labels = stack_image_labels(data_samples, self.num_foreground)
+        else:
+            found = class_scores(self, inputs) > self.settings.label_threshold
+            image_labels = found.to(torch.float32)
         sizes = [tuple(sample.metainfo['ori_shape'][:2]) for sample in data_samples]
         cams = [
             image.new_zeros(int(hot.sum()), *size)
@@ -181,3 +190,25 @@ class CLIPES(WSSSSegmentor):
     def decide_label(self, cams: Tensor, classes: Tensor) -> Tensor:
         """Maps ``(B, K, H, W)`` of classes ``(B, K)`` -> pseudo mask ``(B, H, W)``."""
         return decide(add_background(cams, self.settings.power), classes)
+
+
+@torch.no_grad()
+def class_scores(model: WSSSSegmentor, inputs: Tensor | Sequence[Tensor]) -> Tensor:
+    """CLIP's probability of every class: softmax over all class and background texts.
+
+    Args:
+        model: Has a frozen CLIP as ``backbone`` and a :class:`TextBank` as ``text``.
+        inputs: Normalised images ``(B, 3, H, W)``, or B images ``(3, H, W)``.
+
+    Returns:
+        ``(B, C_fg)``.
+    """
+    clip, text, norm = model.backbone, model.text, model.data_preprocessor
+    views = [resize_to_multiple(i, 1.0, clip.patch_size, norm.mean, norm.std) for i in inputs]
+    scores = inputs[0].new_zeros(len(views), text.num_classes)
+    for batch, members in same_size_batches(views):
+        features = clip.encode(batch, CLIPRequest(last=True, projected=True))
+        tokens = F.normalize(features.projected[:, 0], dim=-1)
+        logits = clip.logit_scale * tokens @ text.embeddings.T
+        scores[members] = logits.softmax(dim=1)[:, : text.num_classes]
+    return scores

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,61 +10,13 @@ import numpy as np
 
 from ...utils.io import atomic_write
 from ...visualization.bed import as_image, as_png, draw_bars, draw_curves, draw_heat
+from ...visualization.page import Page, mean_text
 from .published import published_tables
 from .run import Bed, Cell
 from .scores import Scores, best_row, result_rows, score, write_confusions, write_csv
 
 MAX_HEATS = 48
 Retrained = Mapping[str, Sequence[float]]
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}
-table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}
-th,td{border:1px solid #ccc;padding:.25rem .6rem;text-align:right;white-space:nowrap}
-th:first-child,td:first-child,td.text{text-align:left}
-th{background:#f3f3f3}td.best{background:#e3f1ff;font-weight:600}
-img{max-width:100%;height:auto}.grid{display:flex;flex-wrap:wrap;gap:1rem}.grid img{max-width:21rem}
-.note{background:#fff6e0;border-left:4px solid #e69f00;padding:.5rem 1rem;margin:1rem 0}
-code{background:#f3f3f3;padding:0 .2rem}
-"""
-
-
-@dataclass
-class Page:
-    """Parts of a page in HTML that needs nothing but itself."""
-
-    title: str
-    parts: list[str] = field(default_factory=list)
-
-    def heading(self, text: str) -> None:
-        """A heading of the second order."""
-        self.parts.append(f'<h2>{html.escape(text)}</h2>')
-
-    def notes(self, lines: Sequence[str]) -> None:
-        """Lines that must be seen."""
-        if lines:
-            items = ''.join(f'<li>{html.escape(line)}</li>' for line in lines)
-            self.parts.append(f'<div class="note"><ul>{items}</ul></div>')
-
-    def table(self, rows: Sequence[Sequence[str]]) -> None:
-        """Cells with the names of columns in the first row and of rows in the first column."""
-        head, *body = rows
-        lines = [''.join(f'<th>{html.escape(cell)}</th>' for cell in head)]
-        lines += [''.join(f'<td>{html.escape(cell)}</td>' for cell in row) for row in body]
-        self.parts.append('<table>' + ''.join(f'<tr>{line}</tr>' for line in lines) + '</table>')
-
-    def figures(self, images: Sequence[str]) -> None:
-        """Small figures beside each other."""
-        self.parts.append(f'<div class="grid">{"".join(images)}</div>')
-
-    def text(self) -> str:
-        """The page."""
-        title = html.escape(self.title)
-        return (
-            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-            f'<style>{_STYLE}</style></head><body><h1>{title}</h1>\n'
-            + '\n'.join(self.parts)
-            + '\n</body></html>\n'
-        )
 
 
 def write_reports(bed: Bed, cells: Sequence[Cell], retrained: Retrained | None = None) -> None:
@@ -126,7 +76,7 @@ def _tables(
         )
     if retrained:
         tables['Networks trained on the labels, val (mean ± deviation of the seeds)'] = _matrix(
-            scores, lambda one: _mean(retrained.get(one.cell.name))
+            scores, lambda one: mean_text(retrained.get(one.cell.name))
         )
     published = published_tables().miou.get(bed.dataset)
     if published:
@@ -156,13 +106,6 @@ def _matrix(scores: Sequence[Scores], value: Any) -> list[list[str]]:
             for name, saliency in saliencies.items()
         ),
     ]
-
-
-def _mean(values: Sequence[float] | None) -> str:
-    if not values:
-        return ''
-    deviation = f' ± {np.std(values, ddof=1):.1f}' if len(values) > 1 else ''
-    return f'{np.mean(values):.1f}{deviation}'
 
 
 def _markdown(bed: Bed, tables: Mapping[str, Sequence[Sequence[str]]]) -> str:

@@ -1,0 +1,5 @@
+"""CLIP-ES' last network on the embedded mini data set, trained on true masks: a bound."""
+
+_base_ = '../_base_/stages/bound.py'
+data_root = 'data/mini'
+stages = dict(network=dict(config='../segmentation/deeplabv3plus_r18_mini-full.py'), val_crf=None)

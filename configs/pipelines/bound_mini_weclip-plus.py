@@ -1,0 +1,5 @@
+"""WeCLIP+ on the embedded mini data set, trained on true masks: a bound."""
+
+_base_ = '../_base_/stages/bound.py'
+data_root = 'data/mini'
+stages = dict(network=dict(config='../segmentation/weclip_plus_mini-full.py'))
