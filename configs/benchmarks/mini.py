@@ -4,10 +4,10 @@ A row is a title and a pipeline. ``columns`` names the stages of the columns see
 val_crf where they are not called so, ``bound`` the row of the same network trained on true masks,
 ``until`` the last stage that is done.
 
-Left out, to save time: the last networks of MCTformer V1 and + (that of V2 is there), of AVC and of
-WeakCLIP behind CLIP-ES, and the cycle of PMM, whose first network stands for it. Methods without a
-network of their own (CLIP-ES, ExCEL without training, APC) have no val, since their maps need image
-labels; only CLIP-ES has a row with one trained on its masks.
+Left out, to save time: the last networks of MCTformer V1 and + (that of V2 is there) and of AVC,
+and the cycle of PMM, whose first network stands for it. Methods without a network of their own
+(CLIP-ES, ExCEL without training, APC) have no val, since their maps need image labels; only CLIP-ES
+has a row with one trained on its masks.
 """
 
 data_root = 'data/mini'
@@ -16,6 +16,7 @@ seeds = [0, 1, 2]
 # A single-stage method segments by itself; the network on its masks is a row of its own.
 itself = dict(val='method_val', val_crf='method_val_crf')
 refined = dict(seed='psa_mini-seed', mask='after_crf')
+refined_clip_es = dict(seed='clip_es_mini_deeplab-seed', mask='after_crf')
 
 rows = dict(
     no_labels=dict(title='no labels: CLIP-ES', pipeline='../pipelines/no_labels_mini.py'),
@@ -149,9 +150,14 @@ rows = dict(
     weakclip_clip_es=dict(
         title='WeakCLIP behind CLIP-ES',
         pipeline='../pipelines/weakclip_mini_clip-es.py',
-        columns=dict(seed='clip_es_mini_deeplab-seed', mask='after_crf', val='refine_val'),
-        until='after_crf',
+        columns=dict(refined_clip_es, val='refine_val', val_crf=None),
         bound='bound_weakclip',
+    ),
+    weakclip_clip_es_deeplab=dict(
+        title='WeakCLIP behind CLIP-ES, then DeepLabV1',
+        pipeline='../pipelines/weakclip_mini_clip-es.py',
+        columns=refined_clip_es,
+        bound='bound_deeplabv1',
     ),
     # trained on the true masks
     bound_weclip=dict(
