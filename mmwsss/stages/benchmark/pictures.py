@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
 from ...datasets.converters.common import read_ids
@@ -66,7 +67,7 @@ def write_pictures(pipeline: Pipeline, name: str, root: Path) -> None:
     narrow(cfg.test_dataloader.dataset, dataset, chosen, work / 'images.txt')
     settings = as_json(dict(stage=stage.depends()['stage'], weights=stage.files()['weights']))
 
-    def run(narrowed) -> None:
+    def run(narrowed: Config) -> None:
         arguments = (stage.weights(), '--work-dir', str(work))
         tool = ('test.py', narrowed, work / 'predict.py', *arguments)
         pipeline.context.launch.run('predicting pictures', *tool)
