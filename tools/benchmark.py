@@ -30,6 +30,13 @@ def parse_args() -> argparse.Namespace:
         '--collect', action='store_true', help='run nothing: table and page of what is there'
     )
     parser.add_argument(
+        '--add',
+        nargs='+',
+        default=[],
+        metavar='CSV',
+        help='results.csv of other machines: what was not run here is taken from them',
+    )
+    parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm'],
         default='none',
@@ -54,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     launch = Launch(args.launcher, args.gpus, Path(__file__).resolve().parent)
     chosen = (args.rows, args.seeds, launch, args.restart)
     benchmark = read_benchmark(args.config, args.work_dir, *chosen)
-    failures = run_benchmark(benchmark, args.jobs, args.collect)
+    failures = run_benchmark(benchmark, args.jobs, args.collect, args.add)
     print(f'{benchmark.folder}: results.csv, index.html')
     for cell, reason in failures.items():
         print(f'FAILED: {cell.name}: {reason}')

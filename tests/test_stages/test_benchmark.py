@@ -220,6 +220,24 @@ def test_collecting_runs_nothing_and_joins_what_several_machines_did(folder):
     assert 'Not run: A &lt;net&gt;; Its start.' in page()
 
 
+def test_tables_of_other_machines_join(folder):
+    """What lies here counts; of the others, what does not."""
+    run(folder, work_dir='there', rows=['judge'], seeds=[0, 4])
+    text = Path('there/benchmark_bench/results.csv').read_text()
+    other = Path('other.csv')
+    other.write_text(re.sub('mask,mIoU,.*', 'mask,mIoU,12.5', text))
+    run(folder, rows=['judge'], seeds=[0], others=[other])
+    scores = scores_of('work_dirs/benchmark_bench/results.csv')
+    found = [scores['judge', seed, 'mask']['mIoU'] for seed in (0, 4)]
+    assert found == [
+        scores_of('there/benchmark_bench/results.csv')['judge', 0, 'mask']['mIoU'],
+        12.5,
+    ]
+    other.write_text(text.replace('mask,mIoU,', 'mask,mIoU,high'))
+    with pytest.raises(ValueError, match=r'other.csv, line \d+: could not convert.*high'):
+        run(folder, rows=['judge'], seeds=[0], others=[other])
+
+
 def test_what_is_not_finished_is_said(folder):
     run(folder, rows=['start'], seeds=[0])
     assert 'A &lt;net&gt;, seed 0 is not finished: 2 of 5 stages, next write.' in page()

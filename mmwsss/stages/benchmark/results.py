@@ -20,9 +20,14 @@ _DECIMALS = {
     'trained_parameters': 0,
 }
 Key = tuple[str, int, str]
+Line = tuple[str, str, int, str, str, str, str]
 
 
-def write_results(path: str | os.PathLike, cells: Sequence[CellResult]) -> None:
+def write_results(
+    path: str | os.PathLike,
+    cells: Sequence[CellResult],
+    others: Sequence[str | os.PathLike] = (),
+) -> None:
     """Write ``results.csv``: scores first, then failures, then times and other costs.
 
     Columns are ``row, pipeline, seed, digest, stage, metric, value``. Lines are sorted and
@@ -32,32 +37,65 @@ def write_results(path: str | os.PathLike, cells: Sequence[CellResult]) -> None:
     Args:
         path: The file.
         cells: What was run.
+        others: Files of other machines; what they have of cells that are not here is kept, of a
+            cell that several have that of the first.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: One is no such file; names it and the line.
     """
-    lines = sorted(line for cell in cells for line in _lines(cell))
+    lines = [line for cell in cells for line in _lines(cell)]
+    for other in others:
+        known = {_cell(line) for line in lines}
+        lines += [line for line in _read(other) if _cell(line) not in known]
+    lines.sort(key=lambda line: (_order(line[5]), line))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow(FIELDS)
-    writer.writerows(line[1:] for line in lines)
+    writer.writerows(lines)
     with atomic_write(path) as tmp:
         tmp.write_text(text.getvalue(), encoding='utf-8')
 
 
-def _lines(cell: CellResult) -> Iterator[tuple]:
-    """Lines of a cell, behind a number that sorts scores before the rest."""
-
-    def line(order: int, stage: str, metric: str, value: str) -> tuple:
-        head = (cell.row.name, cell.row.pipeline.stem, cell.seed, cell.digest)
-        return (order, *head, stage, metric, value)
-
+def _lines(cell: CellResult) -> Iterator[Line]:
+    head = (cell.row.name, cell.row.pipeline.stem, cell.seed, cell.digest)
     for stage in cell.stages.values():
         for metric, value in stage.scores.items():
-            yield line(0, stage.name, metric, f'{value:.4f}')
+            yield (*head, stage.name, metric, f'{value:.4f}')
         for metric, value in dict(stage.costs, seconds=stage.seconds).items():
-            yield line(2, stage.name, metric, f'{value:.{_DECIMALS[metric]}f}')
+            yield (*head, stage.name, metric, f'{value:.{_DECIMALS[metric]}f}')
     if cell.failed:
-        yield line(1, '', 'failed', cell.failed)
+        yield (*head, '', 'failed', cell.failed)
     if cell.peak_memory_mb is not None:
-        yield line(2, '', 'peak_memory_mb', f'{cell.peak_memory_mb:.0f}')
+        yield (*head, '', 'peak_memory_mb', f'{cell.peak_memory_mb:.0f}')
+
+
+def _is_score(metric: str) -> bool:
+    return metric == 'mIoU' or metric.startswith('IoU/')
+
+
+def _order(metric: str) -> int:
+    return 0 if _is_score(metric) else 1 if metric == 'failed' else 2
+
+
+def _cell(line: Line) -> tuple[str, int]:
+    """Row and seed."""
+    return line[0], line[2]
+
+
+def _read(path: str | os.PathLike) -> Iterator[Line]:
+    """Lines of a ``results.csv``, each with a number where one has to be."""
+    reader = csv.reader(io.StringIO(read_text(path, 'Results')))
+    if tuple(next(reader, ())) != FIELDS:
+        raise ValueError(f'{path}: the columns must be {",".join(FIELDS)}')
+    for cells in reader:
+        try:
+            row, pipeline, seed, digest, stage, metric, value = cells
+            if metric != 'failed':
+                float(value)
+            yield row, pipeline, int(seed), digest, stage, metric, value
+        except ValueError as error:
+            raise ValueError(f'{path}, line {reader.line_num}: {error}') from None
 
 
 def scores_of(path: str | os.PathLike) -> dict[Key, dict[str, float]]:
@@ -75,15 +113,8 @@ def scores_of(path: str | os.PathLike) -> dict[Key, dict[str, float]]:
         ValueError: Its columns are others, a line has too many or too few, or a score is no number;
             names the line.
     """
-    reader = csv.reader(io.StringIO(read_text(path, 'Results')))
-    if tuple(next(reader, ())) != FIELDS:
-        raise ValueError(f'{path}: the columns must be {",".join(FIELDS)}')
     found: dict[Key, dict[str, float]] = {}
-    for cells in reader:
-        try:
-            row, _, seed, _, stage, metric, value = cells
-            if metric == 'mIoU' or metric.startswith('IoU/'):
-                found.setdefault((row, int(seed), stage), {})[metric] = float(value)
-        except ValueError as error:
-            raise ValueError(f'{path}, line {reader.line_num}: {error}') from None
+    for row, _, seed, _, stage, metric, value in _read(path):
+        if _is_score(metric):
+            found.setdefault((row, seed, stage), {})[metric] = float(value)
     return found

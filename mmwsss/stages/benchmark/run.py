@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+
 from ...utils.checks import check_output_folder
 from .cells import Cell, run_cells
 from .collect import collect
 from .page import write_page
-from .results import write_results
+from .results import scores_of, write_results
 from .rows import Benchmark
 
 
 def run_benchmark(
-    benchmark: Benchmark, jobs: int = 1, only_collect: bool = False
+    benchmark: Benchmark,
+    jobs: int = 1,
+    only_collect: bool = False,
+    others: Sequence[str | os.PathLike] = (),
 ) -> dict[Cell, str]:
     """Run the rows that are wanted, and write ``results.csv`` and ``index.html`` of all there are.
 
@@ -19,18 +25,22 @@ def run_benchmark(
         benchmark: What :func:`read_benchmark` gives.
         jobs: Pipelines at a time.
         only_collect: Run nothing.
+        others: ``results.csv`` of other machines, whose figures join those of this one.
 
     Returns:
         Why those cells failed that did.
 
     Raises:
-        FileNotFoundError: With ``only_collect``: nothing has been run.
+        FileNotFoundError: With ``only_collect``: nothing has been run; or a file of others is
+            missing.
         OSError: Nothing can be written to the folder; like the following before any work.
         RuntimeError: It holds another benchmark.
         ValueError: A row is not as it should be.
     """
     check_output_folder(benchmark.folder)
     _ = benchmark.columns  # mistakes in any row
+    for other in others:
+        scores_of(other)
     failures = {} if only_collect else run_cells(benchmark, jobs)
     cells = collect(benchmark)
     if only_collect and not cells:
@@ -38,6 +48,6 @@ def run_benchmark(
             f'{benchmark.folder} holds nothing of the rows of {benchmark.path}: run them without '
             '--collect, or name the right --work-dir'
         )
-    write_results(benchmark.folder / 'results.csv', cells)
+    write_results(benchmark.folder / 'results.csv', cells, others)
     write_page(benchmark.folder / 'index.html', benchmark, cells)
     return failures
