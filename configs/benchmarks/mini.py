@@ -19,110 +19,142 @@ refined = dict(seed='psa_mini-seed', mask='after_crf')
 refined_clip_es = dict(seed='clip_es_mini_deeplab-seed', mask='after_crf')
 
 rows = dict(
-    no_labels=dict(title='no labels: CLIP-ES', pipeline='../pipelines/no_labels_mini.py'),
+    no_labels=dict(
+        page='clip_es', title='no labels: CLIP-ES', pipeline='../pipelines/no_labels_mini.py'
+    ),
     # the maps that others begin with
     gradcam=dict(
+        page='cam',
         title='Grad-CAM of CLIP',
         pipeline='../pipelines/clip_es_mini_deeplab.py',
         columns=dict(seed='gradcam_seed'),
         until='gradcam_seed',
     ),
     cam=dict(
+        page='cam',
         title='CAM of ResNet-38',
         pipeline='../pipelines/psa_mini.py',
         until='seed',
     ),
     # without training, and one stage
     clip_es=dict(
+        page='clip_es',
         title='CLIP-ES',
         pipeline='../pipelines/clip_es_mini_deeplab.py',
         until='mask',
     ),
     clip_es_deeplab=dict(
+        page='clip_es',
         title='CLIP-ES, then DeepLabV3+',
         pipeline='../pipelines/clip_es_mini_deeplab.py',
         bound='bound_deeplabv3plus',
     ),
     excel_free=dict(
-        title='ExCEL without training', pipeline='../pipelines/excel_free_mini_mask.py'
+        page='excel',
+        title='ExCEL without training',
+        pipeline='../pipelines/excel_free_mini_mask.py',
     ),
     weclip=dict(
+        page='weclip',
         title='WeCLIP',
         pipeline='../pipelines/weclip_mini_deeplab.py',
         columns=itself,
         bound='bound_weclip',
     ),
     weclip_deeplab=dict(
+        page='weclip',
         title='WeCLIP, then DeepLabV1',
         pipeline='../pipelines/weclip_mini_deeplab.py',
         bound='bound_deeplabv1',
     ),
     weclip_plus=dict(
+        page='weclip_plus',
         title='WeCLIP+',
         pipeline='../pipelines/weclip_plus_mini_deeplab.py',
         columns=itself,
         bound='bound_weclip_plus',
     ),
     weclip_plus_deeplab=dict(
+        page='weclip_plus',
         title='WeCLIP+, then DeepLabV1',
         pipeline='../pipelines/weclip_plus_mini_deeplab.py',
         bound='bound_deeplabv1',
     ),
     excel=dict(
+        page='excel',
         title='ExCEL',
         pipeline='../pipelines/excel_mini_deeplab.py',
         columns=itself,
         bound='bound_excel',
     ),
     excel_deeplab=dict(
+        page='excel',
         title='ExCEL, then DeepLabV1',
         pipeline='../pipelines/excel_mini_deeplab.py',
         bound='bound_deeplabv1',
     ),
     afa=dict(
+        page='afa',
         title='AFA',
         pipeline='../pipelines/afa_mini_deeplab.py',
         columns=itself,
         bound='bound_afa',
     ),
     afa_deeplab=dict(
+        page='afa',
         title='AFA, then DeepLabV1',
         pipeline='../pipelines/afa_mini_deeplab.py',
         bound='bound_deeplabv1',
     ),
     one_stage=dict(
+        page='one_stage',
         title='1-Stage',
         pipeline='../pipelines/one_stage_mini_deeplab.py',
         columns=itself,
         bound='bound_one_stage',
     ),
     one_stage_deeplab=dict(
+        page='one_stage',
         title='1-Stage, then DeepLabV1',
         pipeline='../pipelines/one_stage_mini_deeplab.py',
         bound='bound_deeplabv1',
     ),
     # several stages
-    psa=dict(title='PSA', pipeline='../pipelines/psa_mini.py', bound='bound_deeplabv1'),
+    psa=dict(page='psa', title='PSA', pipeline='../pipelines/psa_mini.py', bound='bound_deeplabv1'),
     mctformer_v1=dict(
-        title='MCTformer V1', pipeline='../pipelines/mctformer-v1_mini.py', until='mask'
+        page='mctformer',
+        title='MCTformer V1',
+        pipeline='../pipelines/mctformer-v1_mini.py',
+        until='mask',
     ),
     mctformer=dict(
-        title='MCTformer V2', pipeline='../pipelines/mctformer_mini.py', bound='bound_fov2'
+        page='mctformer',
+        title='MCTformer V2',
+        pipeline='../pipelines/mctformer_mini.py',
+        bound='bound_fov2',
     ),
     mctformer_plus=dict(
-        title='MCTformer+', pipeline='../pipelines/mctformer-plus_mini.py', until='mask'
+        page='mctformer',
+        title='MCTformer+',
+        pipeline='../pipelines/mctformer-plus_mini.py',
+        until='mask',
     ),
-    acr=dict(title='ACR', pipeline='../pipelines/acr_mini.py', bound='bound_deeplabv1'),
+    acr=dict(page='acr', title='ACR', pipeline='../pipelines/acr_mini.py', bound='bound_deeplabv1'),
     transcam=dict(
-        title='TransCAM', pipeline='../pipelines/transcam_mini.py', bound='bound_deeplabv1'
+        page='transcam',
+        title='TransCAM',
+        pipeline='../pipelines/transcam_mini.py',
+        bound='bound_deeplabv1',
     ),
     avc=dict(
+        page='avc',
         title='AVC (reconstruction)',
         pipeline='../pipelines/avc_mini.py',
         until='mask',
     ),
-    apc=dict(title='APC', pipeline='../pipelines/apc_mini_seed.py'),
+    apc=dict(page='apc', title='APC', pipeline='../pipelines/apc_mini_seed.py'),
     pmm=dict(
+        page='pmm',
         title='PMM',
         pipeline='../pipelines/pmm_mini_resnet38.py',
         columns=dict(val='val_0'),
@@ -130,30 +162,35 @@ rows = dict(
         bound='bound_pspnet',
     ),
     wsss_bed=dict(
+        page='wsss_bed',
         title="PSA's CAM and saliency (WSSS-BED)",
         pipeline='../pipelines/wsss_bed_mini.py',
         bound='bound_deeplabv1',
     ),
     # behind the masks of another one
     weakclip=dict(
+        page='weakclip',
         title='WeakCLIP behind PSA',
         pipeline='../pipelines/weakclip_mini.py',
         columns=dict(refined, val='refine_val', val_crf=None),
         bound='bound_weakclip',
     ),
     weakclip_deeplab=dict(
+        page='weakclip',
         title='WeakCLIP behind PSA, then DeepLabV1',
         pipeline='../pipelines/weakclip_mini.py',
         columns=refined,
         bound='bound_deeplabv1',
     ),
     weakclip_clip_es=dict(
+        page='weakclip',
         title='WeakCLIP behind CLIP-ES',
         pipeline='../pipelines/weakclip_mini_clip-es.py',
         columns=dict(refined_clip_es, val='refine_val', val_crf=None),
         bound='bound_weakclip',
     ),
     weakclip_clip_es_deeplab=dict(
+        page='weakclip',
         title='WeakCLIP behind CLIP-ES, then DeepLabV1',
         pipeline='../pipelines/weakclip_mini_clip-es.py',
         columns=refined_clip_es,

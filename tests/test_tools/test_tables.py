@@ -184,7 +184,7 @@ def test_links_of_metafiles_lead_to_stages(tmp_path, figures):
 
 
 def test_summary_has_every_method_and_its_share_of_the_bound(table):
-    assert table('summary').splitlines()[2:] == [
+    assert table('summary', 'README.md').splitlines()[2:] == [
         # 30.5 is 50 % of 61; the result of the bound goes before its typed 99.9
         r'| Method A | 40.1 ± 0.1 |  | 30.5 ± 0.5\* |  | 61.0 ± 1.0 | 50 %\* |',
         '| Method B |  |  |  |  |  |  |',
@@ -194,9 +194,18 @@ def test_summary_has_every_method_and_its_share_of_the_bound(table):
     ]
 
 
+def test_summary_of_some_rows_leads_to_their_pages(tmp_path, table):
+    rows = (tmp_path / 'rows.py').read_text()
+    (tmp_path / 'rows.py').write_text(rows + "rows['b']['page'] = 'b_page'\n")
+    tops = [table('summary b', where).splitlines()[2:] for where in ('README.md', 'docs/x.md')]
+    assert tops == [
+        [f'| [Method B]({page}) |  |  |  |  |  |  |'] for page in ('docs/b_page.md', 'b_page.md')
+    ]
+
+
 def test_what_failed_has_no_typed_figure_and_no_share(tmp_path, table):
     table.figures.results = results(tmp_path, FAILED + 'b,b,0,x,,failed,why\n')
-    assert table('summary').splitlines()[2:] == [
+    assert table('summary', 'README.md').splitlines()[2:] == [
         '| Method A | 40.1 ± 0.1 (2 of 3 seeds) | failed | failed | failed | 61.0 ± 1.0 |  |',
         '| Method B | failed |  | failed |  |  |  |',
         '| Seeds |  |  |  |  |  |  |',
@@ -204,12 +213,12 @@ def test_what_failed_has_no_typed_figure_and_no_share(tmp_path, table):
 
 
 def test_stages_of_one_pipeline_and_of_several(table):
-    assert table('stages full: val = On val, seed=Seeds + CRF').splitlines() == [
+    assert table('stages full: val = On val, seed=Seeds + CRF', 'README.md').splitlines() == [
         '| On val | Seeds + CRF |',
         '|---|---|',
         '| 61.0 ± 1.0 |  |',
     ]
-    assert table('stages full b: val=mIoU').splitlines() == [
+    assert table('stages full b: val=mIoU', 'README.md').splitlines() == [
         '| pipeline | mIoU |',
         '|---|---|',
         '| `full` | 61.0 ± 1.0 |',
@@ -224,7 +233,7 @@ def test_published_figures_say_what_was_judged_and_by_whom(table):
     table = _page_tables.Tables(
         table.rows, table.figures, [dict(Name='A', models=[MODEL, other], Paper=paper)]
     )
-    assert table('published b a_voc').splitlines()[2:] == [
+    assert table('published b a_voc', 'README.md').splitlines()[2:] == [
         '| `b` | COCO train | seeds | 50.0 | README |',
         '| `a_voc` | VOC val | network + TTA + CRF, masks of B | 70.5 '
         '| [paper or its authors](https://a.org) |',
@@ -259,7 +268,8 @@ def test_a_table_is_written_between_its_markers(table):
         (PAGE.format('stages a: val=A, val=B'), 'page.md:3: write stages PIPELINE'),
         (PAGE.format('stages a: val'), 'page.md:3: write stages PIPELINE'),
         (PAGE.format('published b'), 'page.md:3: no metafile has an official figure of a model b'),
-        (PAGE.format('all'), "page.md:3: no table 'all': write summary, "),
+        (PAGE.format('all'), "page.md:3: no table 'all': write summary [ROW ...], "),
+        (PAGE.format('summary c'), 'page.md:3: row must be one of'),
         (PAGE.replace('{}', ''), 'page.md:3: not <!-- table: NAME --> nor <!-- end -->'),
         ('<!--table: summary-->\n<!-- end -->', 'page.md:1: not <!-- table'),
         (PAGE.format('summary').replace('-- end', '-- End'), 'page.md:5: not <!-- table'),

@@ -3,7 +3,7 @@
 import csv
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -144,16 +144,18 @@ class Row(NamedTuple):
     """A method in the summary: ``columns`` holds the figure of each of :data:`COLUMNS`."""
 
     title: str
+    page: str | None
     columns: dict[str, Figure | None]
     bound: Figure | None
 
 
-def read_rows(path: Path, figures: Figures) -> list[Row]:
-    """The methods of a benchmark, without the networks trained on true masks.
+def read_rows(path: Path, figures: Figures, names: Sequence[str] = ()) -> list[Row]:
+    """The methods of a benchmark.
 
     Args:
         path: Config of the benchmark (tools/benchmark.py).
         figures: Of its pipelines.
+        names: Rows that are wanted; none: all but the networks trained on true masks.
 
     Raises:
         ValueError: There is no such config, a row has no title or pipeline, or names a bound or
@@ -165,16 +167,18 @@ def read_rows(path: Path, figures: Figures) -> list[Row]:
         raise ValueError(f'there are no rows to sum up: no {path}')
     rows = Config.fromfile(path).to_dict().get('rows', {})
     rows = {name: row for name, row in rows.items() if row is not None}
+    for name in names:
+        check_choice('row', name, rows)
     found = []
     for name, row in rows.items():
         if not {'title', 'pipeline'} <= set(row):
             raise ValueError(f'{path}: the row {name} needs a title and a pipeline')
         if row.get('bound') not in (None, *rows):
             raise ValueError(f'{path}: bound={row["bound"]!r} of the row {name} is no row')
-        if not row.get('true_masks'):
+        if name in names if names else not row.get('true_masks'):
             columns = {column: _column(row, column, figures) for column in COLUMNS}
             bound = _column(rows[row['bound']], 'val', figures) if row.get('bound') else None
-            found.append(Row(row['title'], columns, bound))
+            found.append(Row(row['title'], row.get('page'), columns, bound))
     return found
 
 

@@ -24,13 +24,14 @@ def rule(columns: int) -> str:
     return '|---' * columns + '|'
 
 
-def filled(text: str, where: str, table: Callable[[str], str]) -> str:
+def filled(text: str, where: str, table: Callable[[str, str], str]) -> str:
     """A page with its tables written anew.
 
     Args:
         text: The page.
         where: Its name, for messages.
-        table: Makes the table that a marker asks for; raises ValueError if it cannot.
+        table: Makes the table that a marker asks for on the page ``where``; raises ValueError if
+            it cannot.
 
     Raises:
         ValueError: A marker is misspelt, has no end or asks for what there is not (file and line
@@ -41,7 +42,7 @@ def filled(text: str, where: str, table: Callable[[str], str]) -> str:
     begin = 0
     for marker, end, wanted in _markers(lines, where):
         try:
-            made = table(wanted)
+            made = table(wanted, where)
         except ValueError as error:
             raise ValueError(f'{where}:{marker + 1}: {error}') from error
         done += [*lines[begin : marker + 1], '', made, '']
@@ -74,7 +75,7 @@ def _markers(lines: list[str], where: str) -> Iterator[tuple[int, int, str]]:
 
 
 class Tables:
-    """The tables that a page may ask for; called with the text of a marker.
+    """The tables that a page may ask for; called with the text of a marker and the page's name.
 
     Args:
         rows: Config of the benchmark, for the summary.
@@ -93,24 +94,25 @@ class Tables:
             for model in item['models']
         }
 
-    def __call__(self, text: str) -> str:
+    def __call__(self, text: str, where: str) -> str:
         kind, _, rest = text.partition(' ')
-        if kind == 'summary' and not rest:
-            lines = self._summary()
+        if kind == 'summary':
+            lines = self._summary(rest.split(), '' if where.startswith('docs/') else 'docs/')
         elif kind == 'stages':
             lines = self._stages(*_names_and_columns(rest))
         elif kind == 'published':
             lines = self._published(rest.split())
         else:
             raise ValueError(
-                f'no table {text!r}: write summary, stages PIPELINE: STAGE=LABEL, ... or '
+                f'no table {text!r}: write summary [ROW ...], stages PIPELINE: STAGE=LABEL, ... or '
                 'published MODEL ...'
             )
         return '\n'.join([*lines, *(['', NOTE] if STAR in ''.join(lines) else [])])
 
-    def _summary(self) -> list[str]:
+    def _summary(self, names: list[str], folder: str) -> list[str]:
         lines = [line(*HEADS), rule(len(HEADS))]
-        for title, columns, bound in read_rows(self.rows, self.figures):
+        for title, page, columns, bound in read_rows(self.rows, self.figures, names):
+            title = f'[{title}]({folder}{page}.md)' if page else title
             cells = map(_text, (*columns.values(), bound))
             lines.append(line(title, *cells, _share(columns['val'], bound)))
         return lines

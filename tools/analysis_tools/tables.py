@@ -5,7 +5,7 @@
 Results of the benchmark (benchmarks/mini.csv) go into the metafiles of configs/, metafiles and
 results into docs/model_zoo.md and into README.md and docs/*.md, there between
 
-    <!-- table: summary -->
+    <!-- table: summary [ROW ...] -->
     <!-- end -->
 
 with the rows of configs/benchmarks/mini.py, or

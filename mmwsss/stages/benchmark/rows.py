@@ -18,7 +18,7 @@ from ..launch import Launch
 from ..pipeline import Pipeline
 
 COLUMNS = ('seed', 'mask', 'val', 'val_crf')
-_KEYS = ('title', 'pipeline', 'columns', 'bound', 'until', 'true_masks')
+_KEYS = ('title', 'pipeline', 'columns', 'bound', 'until', 'true_masks', 'page')
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Row:
         bound: The row of the same network trained on true masks.
         until: The last stage of the pipeline that is done; None: all are.
         true_masks: It is such a bound itself.
+        page: Page of the method in ``docs``, without suffix; tables of figures link to it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Row:
     bound: str | None = None
     until: str | None = None
     true_masks: bool = False
+    page: str | None = None
 
     def columns(self, pipeline: Pipeline) -> dict[str, str]:
         """``{column: stage}`` of those that it has.
@@ -130,7 +132,8 @@ def read_benchmark(
     """Read a config of ``configs/benchmarks``.
 
     ``rows`` is a dict ``{name: row}``, and a row a dict of ``title`` and ``pipeline`` (a path,
-    relative to the config). It may have ``columns``, ``bound``, ``until`` and ``true_masks``, see
+    relative to the config). It may have ``columns``, ``bound``, ``until``, ``true_masks`` and
+    ``page``, see
     :class:`Row`. ``seeds`` is a list, ``data_root`` where the data lie.
 
     Args:
@@ -188,6 +191,7 @@ def _row(name: str, spec: Any, path: Path) -> Row:
         spec.get('bound'),
         spec.get('until'),
         spec.get('true_masks', False),
+        spec.get('page'),
     )
 
 
