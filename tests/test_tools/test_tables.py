@@ -269,7 +269,7 @@ def test_a_table_is_written_between_its_markers(table):
         (PAGE.format('stages a: val'), 'page.md:3: write stages PIPELINE'),
         (PAGE.format('published b'), 'page.md:3: no metafile has an official figure of a model b'),
         (PAGE.format('all'), "page.md:3: no table 'all': write summary [ROW ...], "),
-        (PAGE.format('summary c'), 'page.md:3: row must be one of'),
+        (PAGE.format('summary nobody'), 'page.md:3: row must be one of'),
         (PAGE.replace('{}', ''), 'page.md:3: not <!-- table: NAME --> nor <!-- end -->'),
         ('<!--table: summary-->\n<!-- end -->', 'page.md:1: not <!-- table'),
         (PAGE.format('summary').replace('-- end', '-- End'), 'page.md:5: not <!-- table'),
