@@ -16,7 +16,7 @@ body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:76rem;padding
 table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto;font-size:.9rem}
 th,td{border:1px solid var(--line);padding:.2rem .5rem;text-align:right}
 td{white-space:nowrap}
-th:first-child,td:first-child{text-align:left;white-space:normal}
+th:first-child,td:first-child{text-align:left;white-space:normal}.words{text-align:left}
 th{background:var(--head)}tr.marked td{background:var(--best)}
 img{max-width:100%;height:auto}.grid{display:flex;flex-wrap:wrap;gap:1rem}.grid img{max-width:21rem}
 .grid img.plot{max-width:23.5rem}
@@ -58,11 +58,13 @@ class Page:
             rows: Texts.
             marked: Numbers of rows, the head being 0, that are tinted.
         """
-        head, *body = rows
-        lines = ['<tr>' + ''.join(f'<th>{html.escape(cell)}</th>' for cell in head) + '</tr>']
-        for number, row in enumerate(body, 1):
-            cells = ''.join(f'<td>{html.escape(cell)}</td>' for cell in row)
-            lines.append(f'<tr{" class=marked" if number in marked else ""}>{cells}</tr>')
+        lines = []
+        words = [' class=words' * _of_words(column[1:]) for column in zip(*rows, strict=True)]
+        for number, row in enumerate(rows):
+            tag = 'td' if number else 'th'
+            pairs = zip(row, words, strict=True)
+            cells = (f'<{tag}{style}>{html.escape(cell)}</{tag}>' for cell, style in pairs)
+            lines.append(f'<tr{" class=marked" if number in marked else ""}>{"".join(cells)}</tr>')
         self.parts.append(f'<table>{"".join(lines)}</table>')
 
     def figures(self, images: Iterable[str]) -> None:
@@ -99,6 +101,11 @@ class Page:
             + '\n'.join(self.parts)
             + '\n</body></html>\n'
         )
+
+
+def _of_words(cells: Iterable[str]) -> bool:
+    """No cell of a column begins as a number does."""
+    return not any(cell[0] in '-+.0123456789' for cell in cells if cell)
 
 
 def mean_text(values: Sequence[float] | None, decimals: int = 1) -> str:

@@ -87,7 +87,7 @@ def _tables(
                 for name in next(iter(published.values()))
             ),
         ]
-    tables['All cells'] = [
+    tables['Figures of all cells'] = [
         [key.replace('_', ' ') for key in keep],
         *([row[key] for key in keep] for row in best),
     ]

@@ -176,17 +176,24 @@ def _run(benchmark: Benchmark, cell: Cell, threads: int, parent: int) -> None:
 
 
 def _run_pipeline(pipeline: Pipeline, cell: Cell, root: Path) -> None:
-    begun = any(pipeline.records.glob('*.json'))
+    begun = _written(pipeline)
     earlier = [peak_memory_in(root)] if begun else []
     pipeline.run()
     peaks = [*earlier, _peak_memory()]
-    if None not in peaks:  # else a part of the stages was run unseen
+    # None: a part of the stages was run unseen
+    if None not in peaks and _written(pipeline) != begun:
         _write_json(root / USAGE, dict(peak_memory_mb=max(peaks)))
     for name in cell.pictures:
         try:
             write_pictures(pipeline, name, root)
         except (OSError, RuntimeError, ValueError) as error:
             print(f'no pictures of stage {name}: {error}', flush=True)
+
+
+def _written(pipeline: Pipeline) -> dict[Path, int]:
+    """When the records of stages were written."""
+    records = (pipeline.records / f'{stage.name}.json' for stage in pipeline.stages)
+    return {path: path.stat().st_mtime_ns for path in records if path.is_file()}
 
 
 def _peak_memory() -> float | None:
