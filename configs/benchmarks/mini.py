@@ -59,6 +59,7 @@ rows = dict(
         title='WeCLIP',
         pipeline='../pipelines/weclip_mini_deeplab.py',
         columns=itself,
+        until='mask',
         bound='bound_weclip',
     ),
     weclip_deeplab=dict(
@@ -72,6 +73,7 @@ rows = dict(
         title='WeCLIP+',
         pipeline='../pipelines/weclip_plus_mini_deeplab.py',
         columns=itself,
+        until='mask',
         bound='bound_weclip_plus',
     ),
     weclip_plus_deeplab=dict(
@@ -85,6 +87,7 @@ rows = dict(
         title='ExCEL',
         pipeline='../pipelines/excel_mini_deeplab.py',
         columns=itself,
+        until='mask',
         bound='bound_excel',
     ),
     excel_deeplab=dict(
@@ -98,6 +101,7 @@ rows = dict(
         title='AFA',
         pipeline='../pipelines/afa_mini_deeplab.py',
         columns=itself,
+        until='mask',
         bound='bound_afa',
     ),
     afa_deeplab=dict(
@@ -111,6 +115,7 @@ rows = dict(
         title='1-Stage',
         pipeline='../pipelines/one_stage_mini_deeplab.py',
         columns=itself,
+        until='mask',
         bound='bound_one_stage',
     ),
     one_stage_deeplab=dict(
@@ -173,6 +178,7 @@ rows = dict(
         title='WeakCLIP behind PSA',
         pipeline='../pipelines/weakclip_mini.py',
         columns=dict(refined, val='refine_val', val_crf=None),
+        until='after_crf',
         bound='bound_weakclip',
     ),
     weakclip_deeplab=dict(
@@ -187,6 +193,7 @@ rows = dict(
         title='WeakCLIP behind CLIP-ES',
         pipeline='../pipelines/weakclip_mini_clip-es.py',
         columns=dict(refined_clip_es, val='refine_val', val_crf=None),
+        until='after_crf',
         bound='bound_weakclip',
     ),
     weakclip_clip_es_deeplab=dict(

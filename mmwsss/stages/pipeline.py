@@ -173,6 +173,7 @@ class Pipeline:
         with only_one(self.records, 'this pipeline'):
             self._check_data()
             results, before = {}, ''
+            self._write_json('report', results)  # of the stages that this run has looked at
             for number, stage in enumerate(self.stages, 1):
                 title = f'[{number}/{len(self.stages)}] {stage.name}'
                 with self._naming(stage.name):

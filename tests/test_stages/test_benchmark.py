@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -238,6 +239,53 @@ def test_tables_of_other_machines_join(folder):
         run(folder, rows=['judge'], seeds=[0], others=[other])
 
 
+def test_a_cell_that_is_not_finished_here_is_taken_from_elsewhere(folder):
+    run(folder, work_dir='there', rows=['net'], seeds=[0])
+    other = 'there/benchmark_bench/results.csv'
+    run(folder, rows=['start'], seeds=[0], others=[other])
+    scores = scores_of('work_dirs/benchmark_bench/results.csv')
+    assert {key[2] for key in scores if key[0] == 'net'} == {'method_val', 'mask', 'val_crf'}
+    run(folder, work_dir='third', only_collect=True, others=[other])
+    assert scores_of('third/benchmark_bench/results.csv') == scores_of(other)
+
+
+def test_figures_of_other_settings_are_none(folder):
+    run(folder, rows=['full'], seeds=[0])
+    options = folder / 'full.py'
+    options.write_text(options.read_text().replace('two.py', 'one.py'))
+    assert len(run(folder, rows=['full'], seeds=[0])) == 1
+    assert scores_of('work_dirs/benchmark_bench/results.csv') == {}
+    assert {line[5] for line in lines()[1:]} <= {'failed', 'peak_memory_mb'}
+    assert 'full/seed0/benchmark.log' in page()
+
+
+def test_pipelines_of_one_name_are_refused(folder):
+    Path('own').mkdir()
+    Path('own/judge.py').write_text(Path('judge.py').read_text())
+    text = (
+        Path('bench.py')
+        .read_text()
+        .replace(
+            "start=dict(title='Its start', pipeline='net.py'",
+            "start=dict(title='Its start', pipeline='own/judge.py'",
+        )
+    )
+    Path('bench.py').write_text(text)
+    with pytest.raises(ValueError, match=r'judge.py \(row start\) have one name'):
+        read_benchmark('bench.py', 'work_dirs')
+
+
+def test_the_row_of_the_page_is_one(tmp_path):
+    """That of docs/benchmark.md, in a folder beside that of its pipeline."""
+    configs = tmp_path / 'configs'
+    shutil.copytree(CONFIGS, configs)
+    (configs / 'pipelines/mine_mini.py').write_text("_base_ = './psa_mini.py'")
+    text = (CONFIGS.parent / 'docs/benchmark.md').read_text(encoding='utf-8')
+    (block,) = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
+    (configs / 'benchmarks/mine.py').write_text(block)
+    assert read_benchmark(configs / 'benchmarks/mine.py', 'w').rows['mine'].title == 'Mine'
+
+
 def test_what_is_not_finished_is_said(folder):
     run(folder, rows=['start'], seeds=[0])
     assert 'A &lt;net&gt;, seed 0 is not finished: 2 of 5 stages, next write.' in page()
@@ -258,7 +306,7 @@ def test_what_is_not_finished_is_said(folder):
         ("title='Bound', ", '', 'the row full must be a dict with title and pipeline'),
         ("title='Bound'", "titel='Bound', title=''", 'a key of the row full must be one of'),
         ("pipeline='full.py'", "pipeline='fulll.py'", 'row full: there is no pipeline fulll.py'),
-        ('seeds = [0, 1]', 'seeds = []', 'there are no seeds'),
+        ('seeds = [0, 1]', 'seeds = []', 'seeds must be a list of whole numbers, got'),
         ('seeds = [0, 1]', 'seeds = [0, 0.5]', 'a seed must be a whole number'),
         ('rows = dict(', 'lines = dict(', 'bench.py has no rows'),
     ],

@@ -38,10 +38,10 @@ stages = dict(
 """
 ROWS = """
 rows = dict(
-    a=dict(title='Method A', pipeline='../a.py', columns=dict(mask='mask_cls'), bound='all'),
-    b=dict(title='Method B', pipeline='../b.py', columns=dict(val_crf=None)),
-    c=dict(title='Seeds', pipeline='../full.py', until='seed'),
-    all=dict(title='True masks', pipeline='../full.py', true_masks=True),
+    a=dict(title='Method A', pipeline='a.py', columns=dict(mask='mask_cls'), bound='all'),
+    b=dict(title='Method B', pipeline='b.py', columns=dict(val_crf=None)),
+    c=dict(title='Seeds', pipeline='full.py', until='seed'),
+    all=dict(title='True masks', pipeline='full.py', true_masks=True),
     gone=None,
 )
 """
@@ -131,6 +131,8 @@ def test_figures_are_mean_and_deviation_of_the_seeds(tmp_path):
     assert found.figure('full', 'seed') is None
     one = results(tmp_path, CSV.split('a,a,1')[0])
     assert one.figure('a', 'seed').text == '40.0'
+    of_three = Results(one.path, seeds=3)
+    assert of_three.figure('a', 'seed').text == '40.0 (1 of 3 seeds)'
 
 
 def test_seeds_that_failed_are_counted(tmp_path):
@@ -148,13 +150,13 @@ def test_without_results_there_are_typed_figures_only(tmp_path):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('', ':1: the columns must be row,'),
-        ('row,seed\n', ':1: the columns must be row,'),
-        (CSV + 'a,a,0\n', ':10: 3 cells in the place of 7'),
-        (FAILED + 'a,a,0\n', ':12: 3 cells in the place of 7'),
-        (CSV + 'a,a,0,y,seed,mIoU,41\n', ':10: a, seed 0, seed: a second mIoU'),
-        (CSV + 'a,a,0,x,val,mIoU,good\n', ":10: an mIoU must be a number from 0 to 100, got 'good"),
-        (CSV + 'a,a,0,x,val,mIoU,nan\n', ':10: an mIoU must be'),
+        ('', ': the columns must be row,'),
+        ('row,seed\n', ': the columns must be row,'),
+        (CSV + 'a,a,0\n', ', line 10: not enough values'),
+        (FAILED + 'a,a,0\n', ', line 12: not enough values'),
+        (CSV + 'a,a,0,y,seed,mIoU,41\n', ': a, seed 0, seed: a second mIoU'),
+        (CSV + 'a,a,0,x,val,mIoU,good\n', ', line 10: could not convert'),
+        (CSV + 'a,a,0,x,val,mIoU,nan\n', ': a, seed 0, val: mIoU must be'),
     ],
 )
 def test_what_is_wrong_with_results_is_named(tmp_path, text, message):
@@ -165,16 +167,16 @@ def test_what_is_wrong_with_results_is_named(tmp_path, text, message):
 @pytest.mark.parametrize(
     ('rows', 'message'),
     [
-        ("rows = dict(a=dict(title='A'))", 'rows.py: the row a needs a title and a pipeline'),
-        (ROWS.replace("bound='all'", "bound='no'"), "rows.py: bound='no' of the row a is no row"),
+        ("rows = dict(a=dict(title='A'))", 'rows.py: the row a must be a dict with title'),
+        (ROWS.replace("bound='all'", "bound='no'"), 'rows.py: bound of the row a must be one of'),
         (ROWS.replace("'mask_cls'", "'maps'"), 'a has no stage maps with an mIoU; seed, mask_cls'),
         (ROWS.replace("until='seed'", "until='sed'"), 'full: until must be one of'),
-        (ROWS.replace('../b.py', '../c.py'), 'there is no pipeline c in'),
+        (ROWS.replace("'b.py'", "'c.py'"), 'the row b: there is no pipeline'),
     ],
 )
 def test_what_is_wrong_with_rows_is_named(tmp_path, figures, rows, message):
     (tmp_path / 'rows.py').write_text(rows)
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises((FileNotFoundError, ValueError), match=re.escape(message)):
         read_rows(tmp_path / 'rows.py', figures)
 
 
@@ -269,7 +271,7 @@ def test_a_table_is_written_between_its_markers(table):
         (PAGE.format('stages a: val'), 'page.md:3: write stages PIPELINE'),
         (PAGE.format('published b'), 'page.md:3: no metafile has an official figure of a model b'),
         (PAGE.format('all'), "page.md:3: no table 'all': write summary [ROW ...], "),
-        (PAGE.format('summary nobody'), 'page.md:3: row must be one of'),
+        (PAGE.format('summary nobody'), 'page.md:3: row of '),
         (PAGE.replace('{}', ''), 'page.md:3: not <!-- table: NAME --> nor <!-- end -->'),
         ('<!--table: summary-->\n<!-- end -->', 'page.md:1: not <!-- table'),
         (PAGE.format('summary').replace('-- end', '-- End'), 'page.md:5: not <!-- table'),

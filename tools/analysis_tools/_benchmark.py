@@ -1,16 +1,16 @@
 """What the benchmark measured, stage by stage of its pipelines, and what it shows."""
 
-import csv
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mmwsss.utils.checks import check_choice
+from mmwsss.stages.benchmark import Row, read_benchmark
+from mmwsss.stages.benchmark.results import read_results
+from mmwsss.stages.benchmark.rows import COLUMNS
+from mmwsss.utils.checks import check_choice, check_range
 
-FIELDS = ('row', 'pipeline', 'seed', 'digest', 'stage', 'metric', 'value')
-COLUMNS = ('seed', 'mask', 'val', 'val_crf')  # stages of these names, if a row says no others
 STAR = '\\*'
 
 
@@ -31,33 +31,31 @@ class Results:
 
     Args:
         path: As tools/benchmark.py writes it. Rows that share a pipeline have the same results.
+        seeds: How many the benchmark wants; figures of fewer say so.
 
     Raises:
         ValueError: The file is not like that (file and line are named).
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._miou: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
-        self._failed: dict[str, set[str]] = defaultdict(set)
-        if path.is_file():
-            with path.open(encoding='utf-8', newline='') as file:
-                for where, line in _lines(csv.reader(file), path):
-                    self._add(line, where)
-
-    def _add(self, line: dict[str, str], where: str) -> None:
-        pipeline, seed, stage = line['pipeline'], line['seed'], line['stage']
-        if line['metric'] == 'failed':
-            self._failed[pipeline].add(seed)
-        elif line['metric'] == 'mIoU':
-            value = _per_cent(line['value'], where)
-            if self._miou[pipeline, stage].setdefault(seed, value) != value:
-                raise ValueError(f'{where}: {pipeline}, seed {seed}, {stage}: a second mIoU')
+    def __init__(self, path: Path, seeds: int = 1) -> None:
+        self.path, self.seeds = path, seeds
+        self._miou: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+        self._failed: dict[str, set[int]] = defaultdict(set)
+        for _, pipeline, seed, _, stage, metric, value in (
+            read_results(path) if path.is_file() else ()
+        ):
+            if metric == 'failed':
+                self._failed[pipeline].add(seed)
+            elif metric == 'mIoU':
+                who = f'{path}: {pipeline}, seed {seed}, {stage}'
+                check_range(f'{who}: mIoU', float(value), 0, 100)
+                if self._miou[pipeline, stage].setdefault(seed, float(value)) != float(value):
+                    raise ValueError(f'{who}: a second mIoU')
 
     def figure(self, pipeline: str, stage: str) -> Figure | None:
         """Mean ± sample standard deviation over the seeds, or None if none was run.
 
-        Seeds that failed are counted: ``60.1 ± 0.2 (2 of 3 seeds)``, ``failed``.
+        Seeds that lack are counted: ``60.1 ± 0.2 (2 of 3 seeds)``, ``failed``.
         """
         seeds = self._miou.get((pipeline, stage), {})
         failed = self._failed.get(pipeline, set()) - set(seeds)
@@ -67,29 +65,10 @@ class Results:
         text = f'{mean:.1f}'
         if len(seeds) > 1:
             text += f' ± {statistics.stdev(seeds.values()):.1f}'
-        if failed:
-            text += f' ({len(seeds)} of {len(seeds) + len(failed)} seeds)'
+        wanted = max(self.seeds, len(seeds) + len(failed))
+        if len(seeds) < wanted:
+            text += f' ({len(seeds)} of {wanted} seeds)'
         return Figure(text, mean)
-
-
-def _lines(reader, path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    if tuple(next(reader, ())) != FIELDS:
-        raise ValueError(f'{path}:1: the columns must be {",".join(FIELDS)}')
-    for cells in reader:
-        where = f'{path}:{reader.line_num}'
-        if len(cells) != len(FIELDS):
-            raise ValueError(f'{where}: {len(cells)} cells in the place of {len(FIELDS)}')
-        yield where, dict(zip(FIELDS, cells, strict=True))
-
-
-def _per_cent(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 100:
-        raise ValueError(f'{where}: an mIoU must be a number from 0 to 100, got {text!r}')
-    return value
 
 
 class Figures:
@@ -140,7 +119,7 @@ def _specs(path: Path) -> list[dict]:
     return list(chained(Config.fromfile(path), path))
 
 
-class Row(NamedTuple):
+class Line(NamedTuple):
     """A method in the summary: ``columns`` holds the figure of each of :data:`COLUMNS`."""
 
     title: str
@@ -149,7 +128,7 @@ class Row(NamedTuple):
     bound: Figure | None
 
 
-def read_rows(path: Path, figures: Figures, names: Sequence[str] = ()) -> list[Row]:
+def read_rows(path: Path, figures: Figures, names: Sequence[str] = ()) -> list[Line]:
     """The methods of a benchmark.
 
     Args:
@@ -158,32 +137,21 @@ def read_rows(path: Path, figures: Figures, names: Sequence[str] = ()) -> list[R
         names: Rows that are wanted; none: all but the networks trained on true masks.
 
     Raises:
-        ValueError: There is no such config, a row has no title or pipeline, or names a bound or
-            stage that there is not.
+        FileNotFoundError, ValueError: See :func:`mmwsss.stages.benchmark.read_benchmark`; or a row
+            names a stage that there is not.
     """
-    from mmengine.config import Config
-
-    if not path.is_file():
-        raise ValueError(f'there are no rows to sum up: no {path}')
-    rows = Config.fromfile(path).to_dict().get('rows', {})
-    rows = {name: row for name, row in rows.items() if row is not None}
-    for name in names:
-        check_choice('row', name, rows)
+    rows = read_benchmark(path, 'work_dirs', names or None).rows
     found = []
     for name, row in rows.items():
-        if not {'title', 'pipeline'} <= set(row):
-            raise ValueError(f'{path}: the row {name} needs a title and a pipeline')
-        if row.get('bound') not in (None, *rows):
-            raise ValueError(f'{path}: bound={row["bound"]!r} of the row {name} is no row')
-        if name in names if names else not row.get('true_masks'):
+        if name in names if names else not row.true_masks:
             columns = {column: _column(row, column, figures) for column in COLUMNS}
-            bound = _column(rows[row['bound']], 'val', figures) if row.get('bound') else None
-            found.append(Row(row['title'], row.get('page'), columns, bound))
+            bound = _column(rows[row.bound], 'val', figures) if row.bound else None
+            found.append(Line(row.title, row.page, columns, bound))
     return found
 
 
-def _column(row: dict, column: str, figures: Figures) -> Figure | None:
-    pipeline = Path(row['pipeline']).stem
-    default = column if column in figures.stages(pipeline, row.get('until')) else None
-    stage = row.get('columns', {}).get(column, default)
+def _column(row: Row, column: str, figures: Figures) -> Figure | None:
+    pipeline = row.pipeline.stem
+    default = column if column in figures.stages(pipeline, row.until) else None
+    stage = row.given.get(column, default)
     return stage and figures(pipeline, stage)

@@ -32,6 +32,7 @@ import _model_zoo
 import _page_tables
 from _benchmark import Figures, Results
 
+from mmwsss.stages.benchmark import read_benchmark
 from mmwsss.utils.io import atomic_write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +46,7 @@ def check(root: Path = ROOT) -> list[str]:
     Raises:
         ValueError: An artefact or a marker is wrong itself.
     """
-    results = Results(root / RESULTS)
+    results = _results(root)
     found = []
     for path in _metafiles.metafiles(root):
         for change in _metafiles.changes(path.read_text(encoding='utf-8'), results):
@@ -67,12 +68,17 @@ def write(root: Path = ROOT) -> None:
     Raises:
         ValueError: As :func:`check`.
     """
-    results = Results(root / RESULTS)
+    results = _results(root)
     for path in _metafiles.metafiles(root):
         text = path.read_text(encoding='utf-8')
         _write(path, _metafiles.applied(text, _metafiles.changes(text, results)))
     for path, text in list(pages(root, results)):
         _write(path, text)
+
+
+def _results(root: Path) -> Results:
+    rows = root / ROWS
+    return Results(root / RESULTS, len(read_benchmark(rows, '').seeds) if rows.is_file() else 1)
 
 
 def pages(root: Path, results: Results) -> Iterator[tuple[Path, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def _seeds(folder: Path) -> list[int]:
 def _cell(benchmark: Benchmark, row: Row, seed: int) -> CellResult:
     pipeline = benchmark.pipeline(row.pipeline, seed, row.until)
     root = benchmark.root(row.pipeline, seed)
-    records = dict(_records(pipeline))
+    records = _records(pipeline)
     stages = {
         stage.name: _result(stage, records[stage.name])
         for stage in pipeline.stages
@@ -112,13 +112,12 @@ def _cell(benchmark: Benchmark, row: Row, seed: int) -> CellResult:
     )
 
 
-def _records(pipeline: Pipeline) -> Iterator[tuple[str, dict]]:
-    """Names and records of the stages that are finished."""
-    for stage in pipeline.stages:
-        path = pipeline.records / f'{stage.name}.json'
-        record = read_json(path) if path.is_file() else {}
-        if 'metrics' in record:
-            yield stage.name, record
+def _records(pipeline: Pipeline) -> dict[str, dict]:
+    """Records of the stages that the latest run has found finished, or has finished."""
+    path = pipeline.records / 'report.json'
+    report = read_json(path) if path.is_file() else {}
+    names = [stage.name for stage in pipeline.stages]
+    return {name: report[name] for name in names if name in report}
 
 
 def _result(stage: Stage, record: Mapping[str, Any]) -> StageResult:

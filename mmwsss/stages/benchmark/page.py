@@ -16,6 +16,7 @@ from ...visualization.page import Page, mean_text
 from ...visualization.panel import draw_strip
 from ...visualization.review_sheet import as_address
 from ..config_stages import CheckpointStage
+from .cells import LOG
 from .collect import CellResult, StageResult
 from .pictures import predicted, samples
 from .rows import COLUMNS, Benchmark, Row
@@ -120,7 +121,8 @@ def _add_state(page: Page, table: Table) -> None:
         for cell in cells:
             who = f'{_title(row)}, seed {cell.seed}'
             if cell.failed:
-                failed.append(f'{who}: {cell.failed}')
+                log = cell.root.relative_to(table.benchmark.folder) / LOG
+                failed.append(f'{who}: {cell.failed} Log: {log.as_posix()}')
             elif cell.missing:
                 count = len(cell.missing) + len(cell.stages)
                 done = f'{len(cell.stages)} of {count} stages'

@@ -37,17 +37,25 @@ def write_results(
     Args:
         path: The file.
         cells: What was run.
-        others: Files of other machines; what they have of cells that are not here is kept, of a
-            cell that several have that of the first.
+        others: Files of other machines; each cell is taken from the first that has it, this one
+            only if it is finished here.
 
     Raises:
         FileNotFoundError: A file is missing.
         ValueError: One is no such file; names it and the line.
     """
-    lines = [line for cell in cells for line in _lines(cell)]
+    found: dict[tuple[str, int], list[Line]] = {}
+    unfinished = [cell for cell in cells if cell.missing or cell.failed]
+    for cell in (cell for cell in cells if cell not in unfinished):
+        found[cell.row.name, cell.seed] = list(_lines(cell))
     for other in others:
-        known = {_cell(line) for line in lines}
-        lines += [line for line in _read(other) if _cell(line) not in known]
+        theirs: dict[tuple[str, int], list[Line]] = {}
+        for line in read_results(other):
+            theirs.setdefault((line[0], line[2]), []).append(line)
+        found = {**theirs, **found}
+    for cell in unfinished:
+        found.setdefault((cell.row.name, cell.seed), list(_lines(cell)))
+    lines = [line for cell in found.values() for line in cell]
     lines.sort(key=lambda line: (_order(line[5]), line))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
@@ -78,13 +86,19 @@ def _order(metric: str) -> int:
     return 0 if _is_score(metric) else 1 if metric == 'failed' else 2
 
 
-def _cell(line: Line) -> tuple[str, int]:
-    """Row and seed."""
-    return line[0], line[2]
+def read_results(path: str | os.PathLike) -> Iterator[Line]:
+    """Lines of a ``results.csv``, each with a number where one has to be.
 
+    Args:
+        path: The file.
 
-def _read(path: str | os.PathLike) -> Iterator[Line]:
-    """Lines of a ``results.csv``, each with a number where one has to be."""
+    Yields:
+        Values of :data:`FIELDS`.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It is no such file; names the line.
+    """
     reader = csv.reader(io.StringIO(read_text(path, 'Results')))
     if tuple(next(reader, ())) != FIELDS:
         raise ValueError(f'{path}: the columns must be {",".join(FIELDS)}')
@@ -114,7 +128,7 @@ def scores_of(path: str | os.PathLike) -> dict[Key, dict[str, float]]:
             names the line.
     """
     found: dict[Key, dict[str, float]] = {}
-    for row, _, seed, _, stage, metric, value in _read(path):
+    for row, _, seed, _, stage, metric, value in read_results(path):
         if _is_score(metric):
             found.setdefault((row, seed, stage), {})[metric] = float(value)
     return found

@@ -157,15 +157,16 @@ def read_benchmark(
     found = {name: _row(name, spec, path) for name, spec in known.items()}
     for row in found.values():
         _check_bound(row, found, path)
+    _check_folders(found, path)
     _check_wanted(found, rows, path)
-    seeds = list(config.get('seeds', [0]) if seeds is None else seeds)
+    seeds = config.get('seeds', [0]) if seeds is None else seeds
     _check_seeds(seeds, path)
     return Benchmark(
         path=path,
         work_dir=Path(work_dir),
         rows=found,
         wanted=list(found) if rows is None else list(rows),
-        seeds=seeds,
+        seeds=list(seeds),
         data_root=config.get('data_root'),
         launch=launch or Launch(),
         restart=restart,
@@ -178,6 +179,10 @@ def _row(name: str, spec: Any, path: Path) -> Row:
     for key in spec:
         check_choice(f'{path}: a key of the row {name}', key, _KEYS)
     columns = spec.get('columns', {})
+    if not isinstance(columns, Mapping):
+        raise ValueError(
+            f'{path}: columns of the row {name} must be a dict {{column: stage}}, got {columns!r}'
+        )
     for key in columns:
         check_choice(f'{path}: a column of the row {name}', key, COLUMNS)
     pipeline = Path(os.path.normpath(path.parent / spec['pipeline']))
@@ -195,6 +200,18 @@ def _row(name: str, spec: Any, path: Path) -> Row:
     )
 
 
+def _check_folders(rows: Mapping[str, Row], path: Path) -> None:
+    """Pipelines of one name would share a folder."""
+    known: dict[str, Path] = {}
+    for row in rows.values():
+        other = known.setdefault(row.pipeline.stem.casefold(), row.pipeline)
+        if other != row.pipeline:
+            raise ValueError(
+                f'{path}: {other} and {row.pipeline} (row {row.name}) have one name, which is that '
+                'of their folder: rename one'
+            )
+
+
 def _check_bound(row: Row, known: Mapping[str, Row], path: Path) -> None:
     if row.bound is None:
         return
@@ -206,9 +223,9 @@ def _check_bound(row: Row, known: Mapping[str, Row], path: Path) -> None:
         )
 
 
-def _check_seeds(seeds: Sequence[int], path: Path) -> None:
-    if not seeds:
-        raise ValueError(f'{path}: there are no seeds')
+def _check_seeds(seeds: Any, path: Path) -> None:
+    if not isinstance(seeds, Sequence) or isinstance(seeds, str) or not seeds:
+        raise ValueError(f'{path}: seeds must be a list of whole numbers, got {seeds!r}')
     for seed in seeds:
         check_range(f'{path}: a seed', seed, 0, integer=True)
     check_unique('seeds', map(str, seeds))

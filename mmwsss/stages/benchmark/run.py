@@ -43,7 +43,7 @@ def run_benchmark(
         scores_of(other)
     failures = {} if only_collect else run_cells(benchmark, jobs)
     cells = collect(benchmark)
-    if only_collect and not cells:
+    if only_collect and not cells and not others:
         raise FileNotFoundError(
             f'{benchmark.folder} holds nothing of the rows of {benchmark.path}: run them without '
             '--collect, or name the right --work-dir'
