@@ -95,6 +95,16 @@ def test_threshold_of_predicted_labels(inferencer, scenes):
     assert not nothing.mask.any()
 
 
+def test_a_threshold_of_the_config_does_not_hold_against_the_call(scenes):
+    cfg = Config.fromfile(CONFIG)
+    cfg.model.test_cfg = dict(label_threshold=0.9999)
+    inferencer, image = WSSSInferencer(cfg, device='cpu'), bgr(scenes[0][0])
+    given = inferencer(image, image_labels=['plane', 'person'])['predictions']
+    assert given.label_names == ['plane', 'person'] and len(given.cams) == 2
+    assert inferencer(image, label_threshold=0)['predictions'].label_names == CLASSES
+    assert cfg.model.test_cfg.label_threshold == 0.9999
+
+
 def test_a_batch_gives_what_single_images_give(inferencer, scenes):
     images = [bgr(image) for image, _, _ in scenes[:5]]
     names = [names for _, _, names in scenes[:5]]
