@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -548,3 +549,34 @@ def test_demo_tells_mistakes_before_a_model_is_built(photos, demo, monkeypatch, 
     monkeypatch.setattr(MODELS, 'build', lambda cfg: pytest.fail('built'))
     assert message in demo(*args)
     assert not Path('result').exists()
+
+
+def test_requests_of_the_page_wait_for_each_other(tmp_path, scenes, monkeypatch):
+    """Another request, which sets other classes, comes while several images are segmented."""
+    spec = importlib.util.spec_from_file_location('webui', ROOT / 'demo/webui.py')
+    webui = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(webui)
+    page = webui.Page(WSSSInferencer(CONFIG, device='cpu'))
+    stream, seen, shares = page.inferencer.stream, [], []
+    paths = [tmp_path / 'a.png', tmp_path / 'b.png']
+    for path in paths:
+        Image.fromarray(scenes[0][0]).save(path)
+
+    def other() -> None:
+        shares.append(page.segment(paths[0], 'tree', '', '', 0.1)[1])
+
+    thread = threading.Thread(target=other)
+
+    def interrupted(*args):
+        for result in stream(*args):
+            if not seen:
+                thread.start()
+                thread.join(0.5)
+            seen.append(page.inferencer.classes)
+            yield result
+
+    monkeypatch.setattr(page.inferencer, 'stream', interrupted)
+    page.segment_all(paths, 'cow, fish', '', '', 0.1, 'png')
+    thread.join()
+    assert seen == [('background', 'cow', 'fish')] * 2
+    assert set(shares[0]) == {'tree'}
