@@ -14,8 +14,10 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
+import mmwsss
 from mmwsss.apis import results_zip
 from mmwsss.apis.class_names import read_class_arguments
+from mmwsss.apis.model_config import find_config
 from mmwsss.apis.wsss_inferencer import WSSSInferencer
 from mmwsss.datasets.mini import MiniDataset
 from mmwsss.datasets.mini_render import render_mini
@@ -55,6 +57,15 @@ def test_a_shipped_config_by_its_name():
     assert WSSSInferencer('clip_es_mini', device='cpu').classes == ('background', *CLASSES)
     with pytest.raises(FileNotFoundError, match=r"'clip_es_cifar'.*clip_es_mini"):
         WSSSInferencer('clip_es_cifar')
+
+
+@pytest.mark.parametrize('place', ['configs', 'mmwsss/.mim/configs'])
+def test_shipped_networks_are_found_with_and_without_a_checkout(tmp_path, monkeypatch, place):
+    network = tmp_path / place / 'segmentation/some_network.py'
+    network.parent.mkdir(parents=True)
+    network.write_text('')
+    monkeypatch.setattr(mmwsss, '__file__', str(tmp_path / 'mmwsss/__init__.py'))
+    assert find_config('some_network') == network
 
 
 def test_masks_of_given_labels_are_good(inferencer, scenes):
