@@ -25,6 +25,7 @@ from mmwsss.exporters import FORMATS, export_masks
 from mmwsss.ops.confusion import confusion_matrix, segmentation_scores
 from mmwsss.registry import MODELS
 from mmwsss.stores.cam_store import load_cam
+from mmwsss.stores.palettes import IGNORE_COLOUR
 from mmwsss.utils.io import read_mask
 
 ROOT = Path(__file__).parents[2]
@@ -534,6 +535,18 @@ def test_demo_packs_what_the_export_tool_writes(photos, demo, kind, names):
         assert packed == {'classes.txt', *names}
         for name in names:
             assert file.read(name) == (Path('exported') / name).read_bytes()
+
+
+def test_masks_in_the_zip_are_coloured_as_those_in_the_folder(inferencer, scenes, tmp_path):
+    result = inferencer(bgr(scenes[0][0]), ['boat'])['predictions']
+    result.mask = np.full_like(result.mask, 255)
+    inferencer.write(tmp_path, result)
+    with results_zip.open_zip(tmp_path / 'a.zip', inferencer.classes, inferencer.palette) as file:
+        file.add(result)
+    with zipfile.ZipFile(tmp_path / 'a.zip') as file:
+        zipped = Image.open(file.open(f'masks/{result.name}.png')).convert('RGB')
+    written = Image.open(tmp_path / f'pred/{result.name}.png').convert('RGB')
+    assert zipped.getpixel((0, 0)) == written.getpixel((0, 0)) == IGNORE_COLOUR
 
 
 def test_formats_of_the_zip_are_those_of_the_export_tool():
