@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,8 +52,17 @@ def split_names(text: str) -> list[str]:
     return [name.strip() for line in names for name in line if name.strip()]
 
 
+def mistake(message: str) -> gradio.Error:
+    """What the page shows as an error of its user."""
+    import gradio as gr
+
+    return gr.Error(message)
+
+
 class Page:
-    """What the page does when a button is pressed.
+    """What the page does when a button is pressed, one request after the other.
+
+    All requests share the inferencer, whose classes each of them sets.
 
     Raises:
         OSError: There is no folder for temporary files that can be written to.
@@ -64,6 +74,7 @@ class Page:
         text = inferencer.cfg.model.text if self.free else None
         self.background = list(text.background_names) if self.free else []
         self.out_dir = Path(tempfile.mkdtemp(prefix='mmwsss_webui_'))
+        self._alone = threading.Lock()
 
     def segment(
         self, path: str | None, classes: str, background: str, labels: str, threshold: float
@@ -73,19 +84,23 @@ class Page:
         Raises:
             gradio.Error: What the user can put right.
         """
-        import gradio as gr
+        if not path:
+            raise mistake('Choose an image first.')
+        try:
+            with self._alone:
+                given = self._choose(classes, background, labels)
+                return self._show(path, given, threshold)
+        except (OSError, ValueError) as error:
+            raise mistake(str(error)) from error
 
+    def _show(
+        self, path: str, labels: list[str] | None, threshold: float
+    ) -> tuple[np.ndarray, dict[str, float] | None, str]:
         from mmwsss.utils.io import write_mask
 
-        if not path:
-            raise gr.Error('Choose an image first.')
-        try:
-            given = self._choose(classes, background, labels)
-            result = self.inferencer(path, given, label_threshold=threshold)['predictions']
-            mask = self.out_dir / f'{result.name}_mask.png'
-            write_mask(mask, result.mask, self.inferencer.palette)
-        except (OSError, ValueError) as error:
-            raise gr.Error(str(error)) from error
+        result = self.inferencer(path, labels, label_threshold=threshold)['predictions']
+        mask = self.out_dir / f'{result.name}_mask.png'
+        write_mask(mask, result.mask, self.inferencer.palette)
         names = self.inferencer.classes[1:]
         if result.scores is None:
             shares = {name: float(name in result.label_names) for name in names}
@@ -107,15 +122,14 @@ class Page:
         Raises:
             gradio.Error: What the user can put right.
         """
-        import gradio as gr
-
         if not paths:
-            raise gr.Error('Choose images first.')
+            raise mistake('Choose images first.')
         try:
-            given = self._choose(classes, background, labels)
-            return self._pack(paths, given, threshold, mask_format)
+            with self._alone:
+                given = self._choose(classes, background, labels)
+                return self._pack(paths, given, threshold, mask_format)
         except (ImportError, OSError, ValueError) as error:
-            raise gr.Error(str(error)) from error
+            raise mistake(str(error)) from error
 
     def _pack(
         self, paths: list[str], labels: list[str] | None, threshold: float, mask_format: str

@@ -21,7 +21,7 @@ _SHIPPED = ('clip_es_*.py', 'excel_free_*.py')
 
 
 def find_config(model: str | os.PathLike) -> Path:
-    """A path, or the name of a config of ``configs/wsss``.
+    """A path, or the name of a config of ``configs/wsss`` or ``configs/segmentation``.
 
     Raises:
         FileNotFoundError: There is none of this name.
@@ -29,7 +29,8 @@ def find_config(model: str | os.PathLike) -> Path:
     path, package = Path(model), Path(mmwsss.__file__).parent
     if path.suffix == '.py':
         return path
-    folders = [root / 'configs' / 'wsss' for root in (package.parent, package / '.mim')]
+    roots = [root / 'configs' for root in (package.parent, package / '.mim')]
+    folders = [root / group for root in roots for group in ('wsss', 'segmentation')]
     for folder in folders:
         if (folder / f'{path}.py').is_file():
             return folder / f'{path}.py'

@@ -44,6 +44,8 @@ BANKS = ('bank.json', 'bank.npz')
 _PICKLES = ('.bin', '.pt', '.pth', '.ckpt', '.pkl', '.pickle')
 _HUB_ID = re.compile(r'[\w.-]+/[\w.-]+')
 _OURS = ('mmwsss', 'mmseg', 'mmcv', 'mmengine', 'torch')
+# Keys of models and pipelines whose texts name files or addresses.
+_SOURCES = re.compile(r'(.*_)?(checkpoint|pretrained|bank|class_weight|file|filename|path)')
 
 
 def write_folder(
@@ -67,6 +69,7 @@ def write_folder(
         ValueError: The folder is not empty; an attribute bank that is a pickle.
     """
     folder, config = _new_folder(folder), as_json(config)
+    _drop_sources(config['model'])
     _write_bank(folder, config['model']['text'])
     backbone = config['model']['backbone']
     _write_clip(folder / WEIGHTS, clip, backbone)
@@ -96,14 +99,11 @@ def write_network(
             frozen weights that are in no file.
     """
     folder, config = _new_folder(folder), dict(as_json(config), trained=True)
-    for part in _dicts(config['model']):
-        part.pop('init_cfg', None)  # the weights come from the file
-        if part.get('pretrained'):
-            part['pretrained'] = False if part['pretrained'] is True else None
+    _drop_sources(config['model'])
     frozen = _take_frozen(config['model'])
     text = config['model'].get('text') or {}
-    for key, value in walk(dict(model=config['model'], test_pipeline=config['test_pipeline'])):
-        ours = isinstance(value, str) and value in (text.get('bank'), *frozen)
+    for key, value in _sources(config):
+        ours = value in (text.get('bank'), *frozen)
         if isinstance(value, str) and os.path.isfile(value) and not ours:
             raise ValueError(f'{key} of the config names the file {value}, which cannot come along')
     _write_bank(folder, text)
@@ -115,6 +115,21 @@ def write_network(
     _save(folder / WEIGHTS, model.state_dict())
     names = {name: name for name in classes}
     _write_texts(folder, config, names, figures or {}, 'A segmentation network, trained')
+
+
+def _drop_sources(model: dict) -> None:
+    """Forget where weights came from: they will come from the folder."""
+    for part in _dicts(model):
+        part.pop('init_cfg', None)
+        if part.get('pretrained'):
+            part['pretrained'] = False if part['pretrained'] is True else None
+
+
+def _sources(config: Mapping) -> Iterator[tuple[str, Any]]:
+    """Keys of model and pipeline that name files or addresses, with their values."""
+    for key, value in walk({part: config[part] for part in ('model', 'test_pipeline')}):
+        if _SOURCES.fullmatch(key.rpartition('.')[2]):
+            yield key, value
 
 
 def _take_frozen(model: dict) -> dict[str, tuple[dict, Path]]:
@@ -241,16 +256,8 @@ def read_folder(folder: Path, trust_remote_code: bool = False) -> dict[str, Any]
             'written'
         )
     config = read_json(folder / CONFIG, 'Config')
-    parts = config if isinstance(config, dict) else {}
-    model = parts.get('model')
-    shaped = isinstance(model, dict) and isinstance(parts.get('test_pipeline'), list)
-    shaped = shaped and 'type' in model
-    needed = () if parts.get('trained') else ('backbone', 'text')
-    if not shaped or not all(isinstance(model.get(key), dict) for key in needed):
-        raise ValueError(
-            f'{folder / CONFIG} is no config of an inferencer: it has no model of some type '
-            'with backbone and text, or no test_pipeline'
-        )
+    _check_shape(config, folder / CONFIG)
+    model = config['model']
     imports = config.pop('custom_imports', None)
     if imports and not trust_remote_code:
         raise ValueError(
@@ -272,22 +279,67 @@ def read_folder(folder: Path, trust_remote_code: bool = False) -> dict[str, Any]
         text['bank'] = str(folder / bank)
     elif bank is not None and bank != PLAIN and bank not in SHIPPED:
         raise ValueError(f'{folder / CONFIG}: text.bank must be one of {some(BANKS)}, got {bank!r}')
+    _check_sources(config, folder)
     return config
 
 
+def _check_shape(config: Any, path: Path) -> None:
+    """Raise ValueError unless a config has the parts that an inferencer is made of."""
+    wrong = [
+        f'{key} must be an object with a type'
+        for key, part in _typed_parts(config)
+        if not isinstance(_get(part, 'type'), str)
+    ]
+    if not isinstance(_get(config, 'test_pipeline'), list):
+        wrong.append('test_pipeline must be a list')
+    free = not wrong and not config.get('trained')
+    if free and not _is_names(config['model']['text'].get('class_names')):
+        wrong.append('model.text.class_names must be a list of texts')
+    if wrong:
+        raise ValueError(f'{path} is no config of an inferencer: {"; ".join(wrong)}')
+
+
+def _typed_parts(config: Any) -> Iterator[tuple[str, Any]]:
+    """Keys at which there must be an object with a type, and what is there."""
+    model, trained = _get(config, 'model'), _get(config, 'trained')
+    yield 'model', model
+    for key in ('backbone', 'text'):
+        if not trained or _get(model, key):
+            yield f'model.{key}', _get(model, key)
+    loader = _get(config, 'test_dataloader')
+    if trained or loader:
+        yield 'test_dataloader.dataset', _get(loader, 'dataset')
+    steps = _get(config, 'test_pipeline')
+    for number, step in enumerate(steps if isinstance(steps, list) else ()):
+        yield f'test_pipeline.{number}', step
+
+
+def _get(value: Any, key: str) -> Any:
+    return value.get(key) if isinstance(value, dict) else None
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _check_sources(config: dict, folder: Path) -> None:
+    """Raise ValueError if a config names a file or an address outside of its folder."""
+    files = (WEIGHTS, *BANKS, *(name for _, name, _ in FROZEN))
+    own = [PLAIN, *SHIPPED, *(str(folder / name) for name in files)]
+    for key, value in _sources(config):
+        names = isinstance(value, str) or key.endswith(('.checkpoint', '.pretrained'))
+        if names and value and value not in own:
+            raise ValueError(
+                f'{folder / CONFIG} names weights outside of the folder: {key}={value!r:.200}'
+            )
+
+
 def _find_frozen(model: dict, folder: Path) -> None:
-    """Paths of frozen weights; no other file is read than those of the folder."""
+    """Fill in the paths of frozen weights."""
     for part, name, _ in _frozen(model):
         if not (folder / name).is_file():
             raise FileNotFoundError(f'{folder} has no {name}')
         part['checkpoint'] = str(folder / name)
-    own = [str(folder / name) for _, name, _ in FROZEN]
-    for part in _dicts(model):
-        for key in ('checkpoint', 'pretrained'):
-            if part.get(key) and part[key] not in own:
-                raise ValueError(
-                    f'{folder / CONFIG} names weights outside of the folder: {key}={part[key]!r}'
-                )
 
 
 def _check_types(config: dict, path: Path) -> None:

@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from ..datasets.converters.coco_shapes import load_pycocotools
 from ..exporters import FORMATS as EXPORTS
 from ..exporters import ExportOptions, Picture
+from ..stores.palettes import colour_table
 from ..utils.checks import check_choice, check_output_file, some
-from ..utils.io import IGNORE, atomic_write
-from ..visualization.panel import IGNORE_COLOUR, overlay_mask
+from ..utils.io import atomic_write
+from ..visualization.panel import overlay_mask
 from .results import ImageResult
 
 PNG = 'png'
@@ -35,7 +35,7 @@ class ResultsZip:
         palette: Sequence[Sequence[int]],
         mask_format: str,
     ) -> None:
-        self._file, self._classes, self._palette = file, list(classes[1:]), palette
+        self._file, self._classes, self._colours = file, list(classes[1:]), colour_table(palette)
         self._export, self._options = EXPORTS.get(mask_format), ExportOptions()
         self._described: list[Any] = []
 
@@ -47,9 +47,9 @@ class ResultsZip:
         """
         name = some([result.name])
         mask = Image.fromarray(result.mask)
-        mask.putpalette(_colours(self._palette).tobytes())
+        mask.putpalette(self._colours.tobytes())
         self._file.writestr(f'masks/{name}.png', _encoded(mask, 'PNG'))
-        picture = overlay_mask(result.image, result.mask, _colours(self._palette))
+        picture = overlay_mask(result.image, result.mask, self._colours)
         self._file.writestr(f'overlays/{name}.jpg', _encoded(Image.fromarray(picture), 'JPEG'))
         if self._export is None:
             return
@@ -110,13 +110,6 @@ def check_zip(path: str | os.PathLike | None, mask_format: str) -> None:
     check_output_file(path)
     if mask_format == 'coco':
         load_pycocotools()
-
-
-def _colours(palette: Sequence[Sequence[int]]) -> np.ndarray:
-    colours = np.zeros((256, 3), np.uint8)
-    colours[IGNORE] = IGNORE_COLOUR
-    colours[: len(palette)] = np.asarray(palette, np.uint8)
-    return colours
 
 
 def _encoded(image: Image.Image, kind: str) -> bytes:

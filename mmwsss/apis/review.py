@@ -21,12 +21,11 @@ from ..stages import Pipeline
 from ..stages.folder import find_sources
 from ..stages.stage import ConfigStage, Stage
 from ..stores.cam_store import load_cam, read_store
-from ..stores.palettes import voc_palette
+from ..stores.palettes import colour_table, voc_palette
 from ..utils.checks import check_choice, check_output_file, check_range, some
 from ..utils.images import find_images, picture_size, read_rgb
 from ..utils.io import IGNORE, atomic_write, list_files, read_mask
 from ..utils.parallel import map_parallel
-from ..visualization.panel import IGNORE_COLOUR
 from ..visualization.review_sheet import SheetRow, draw_sheet, thumbnails
 
 TOP = 50
@@ -339,8 +338,7 @@ def _colours(path: Path) -> np.ndarray:
     if own:
         own = np.array(own, np.uint8).reshape(-1, 3)
         colours[: len(own)] = own
-    colours[IGNORE] = IGNORE_COLOUR
-    return colours
+    return colour_table(colours[:IGNORE])
 
 
 def _address(path: Path, sheet: Path) -> str:

@@ -174,6 +174,8 @@ class WSSSInferencer:
         )
         check_config(self.cfg)
         init_default_scope(self.cfg.get('default_scope', 'mmseg'))
+        # each call says whether CLIP chooses the labels, and at which threshold
+        (self.cfg.model.get('test_cfg') or {}).pop('label_threshold', None)
         if clip is not None:
             self.cfg.model.backbone.checkpoint = str(clip)
         self._clip_file = find_clip(self.cfg.model.backbone.get('checkpoint', 'openai'))
@@ -362,7 +364,8 @@ class WSSSInferencer:
                 (:func:`mmwsss.utils.images.read_rgb`; BGR, as mmcv gives it).
             image_labels: Class names of the image; for several, a list of lists, or
                 ``{file name without suffix: names}``. None: CLIP predicts them.
-            label_threshold: A class is predicted if its probability is above it, in [0, 1).
+            label_threshold: A class is predicted if its probability is above it, in [0, 1);
+                ``test_cfg.label_threshold`` of the config is not looked at.
             return_datasamples: Give ``predictions`` as :class:`mmseg.structures.SegDataSample`.
             batch_size: Images per pass.
             return_vis: Draw a picture for every image: maps, mask and legend.

@@ -1,5 +1,13 @@
 """Colours of label maps."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+IGNORE_COLOUR = (200, 200, 200)
+
 
 def voc_palette(num_classes: int) -> list[list[int]]:
     """The colour map of PASCAL VOC continued to ``num_classes`` colours.
@@ -14,3 +22,17 @@ def voc_palette(num_classes: int) -> list[list[int]]:
         ]
         for index in range(num_classes)
     ]
+
+
+def colour_table(palette: Sequence[Sequence[int]]) -> np.ndarray:
+    """Colours of all values of a label map: those of the classes, and grey for all others.
+
+    Args:
+        palette: At most 256 RGB colours. All 256 colour the value 255 (ignore), too.
+
+    Returns:
+        uint8 ``(256, 3)``.
+    """
+    colours = np.full((256, 3), IGNORE_COLOUR, np.uint8)
+    colours[: len(palette)] = np.asarray(palette, np.uint8).reshape(-1, 3)
+    return colours

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from ..stores.palettes import colour_table
 from .checks import check_palette
 
 IGNORE = 255
@@ -178,8 +179,8 @@ def write_mask(
     Args:
         path: Target file.
         mask: uint8 ``(H, W)``.
-        palette: ``[[r, g, b], ...]`` of the classes: stored as a paletted PNG. Value 255
-            (ignore) is shown in light grey unless the palette has 256 entries. None: grey PNG.
+        palette: ``[[r, g, b], ...]`` of the classes: stored as a paletted PNG. Values
+            without a colour, such as 255 (ignore), are shown in light grey. None: grey PNG.
     """
     if mask.dtype != np.uint8 or mask.ndim != 2:
         raise ValueError(
@@ -187,10 +188,7 @@ def write_mask(
         )
     image = Image.fromarray(mask)
     if palette is not None:
-        colours = np.zeros((256, 3), dtype=np.uint8)
-        colours[255] = 224
         check_palette(palette, 0)
-        colours[: len(palette)] = np.asarray(palette, dtype=np.uint8)
-        image.putpalette(colours.tobytes())
+        image.putpalette(colour_table(palette).tobytes())
     with atomic_write(path) as tmp:
         image.save(tmp)

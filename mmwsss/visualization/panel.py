@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..stores.palettes import colour_table
+
 IGNORE = 255
 MIN_SIDE, MAX_SIDE = 256, 384
 MAX_CAMS = 4
 GAP = 3
 MARGIN, HEADER, LEGEND_ROW, FONT_SIZE = 6, 26, 24, 15
-PAPER, INK, IGNORE_COLOUR = (255, 255, 255), (30, 30, 30), (200, 200, 200)
+PAPER, INK = (255, 255, 255), (30, 30, 30)
 
 
 def draw_panel(
@@ -47,8 +49,7 @@ def draw_panel(
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f'expected a uint8 RGB image, got {image.dtype} of shape {image.shape}')
-    colours = np.full((256, 3), IGNORE_COLOUR, np.uint8)
-    colours[: len(palette)] = np.asarray(palette, np.uint8)
+    colours = colour_table(palette)
     scale = np.clip(max(image.shape[:2]), MIN_SIDE, MAX_SIDE) / max(image.shape[:2])
     size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
     shrinks = scale < 1

@@ -121,6 +121,18 @@ def test_types_that_are_not_registered(folder, tmp_path, monkeypatch, name):
     [
         (lambda c: c.clear(), 'is no config of an inferencer'),
         (lambda c: c['model'].update(text=3), 'is no config of an inferencer'),
+        (
+            lambda c: c['model'].update(text={}),
+            r'config\.json .*model\.text must be an object with',
+        ),
+        (lambda c: c['model']['text'].pop('class_names'), r'config\.json .*text\.class_names must'),
+        (lambda c: c.update(test_pipeline=[{}]), r'config\.json .*test_pipeline\.0 must be an obj'),
+        (lambda c: c.update(test_dataloader=3), r'test_dataloader\.dataset must be an object'),
+        (lambda c: c['model']['backbone'].update(pretrained='x.pth'), 'outside of the folder'),
+        (
+            lambda c: c['model']['backbone'].update(init_cfg=dict(checkpoint='https://a/x.pth')),
+            r'outside of the folder: model\.backbone\.init_cfg\.checkpoint=',
+        ),
         (lambda c: c['model'].update(_scope_='os'), 'has a _scope_'),
         (lambda c: c['model']['text'].update(bank='/etc/x.pth'), r'text\.bank must be one of'),
         (lambda c: c['inferencer'].update(clip='x'), 'inferencer may hold palette'),
@@ -222,6 +234,15 @@ def test_the_card_of_a_trained_network(trained):
     [
         (lambda c: c['model']['backbone'].update(checkpoint='/etc/x'), 'outside of the folder'),
         (lambda c: c['model']['backbone'].update(pretrained='x.pth'), 'outside of the folder'),
+        (
+            # mmseg unpickles it
+            lambda c: c['model']['decode_head']['loss_decode'].update(
+                class_weight='http://a/x.pkl'
+            ),
+            r'outside of the folder: model\.decode_head\.loss_decode\.class_weight',
+        ),
+        (lambda c: c.update(test_pipeline=[{}]), r'config\.json .*test_pipeline\.0 must be an obj'),
+        (lambda c: c.pop('test_dataloader'), r'test_dataloader\.dataset must be an object'),
         (lambda c: c['model']['backbone'].update(type='os.system'), 'could run any code'),
         (lambda c: c['model']['decode_head'].update(num_classes=4), 'does not fit the model'),
         (lambda c: c.pop('test_pipeline'), 'is no config of an inferencer'),
@@ -247,7 +268,19 @@ def test_pickles_and_missing_frozen_weights_of_a_trained_network(trained, tmp_pa
 def test_files_that_cannot_come_along(trained, tmp_path):
     ours = trained['deeplabv3plus_r18_pseudo_mini'][1]
     (tmp_path / 'list.txt').write_text('')
-    config = dict(model=dict(names=str(tmp_path / 'list.txt')), test_pipeline=[])
-    with pytest.raises(ValueError, match=r'model\.names of the config names the file .*list\.txt'):
+    config = dict(model=dict(class_weight=str(tmp_path / 'list.txt')), test_pipeline=[])
+    with pytest.raises(
+        ValueError, match=r'model\.class_weight of the config names the file .*list'
+    ):
         write_network(tmp_path / 'new', config, ours.model, ours.classes[1:])
     assert not (tmp_path / 'new').exists()
+
+
+def test_a_class_may_be_called_as_a_file_is(trained, tmp_path, monkeypatch):
+    ours = trained['deeplabv3plus_r18_pseudo_mini'][1]
+    monkeypatch.chdir(tmp_path)
+    Path('boat').write_text('')
+    text = dict(class_names=['boat'], background_names=['boat'])
+    config = dict(model=dict(type='mmwsss.WeCLIP', text=text), test_pipeline=[])
+    write_network('new', config, ours.model, ['boat'])
+    assert json.loads(Path('new/config.json').read_text())['model']['text'] == text

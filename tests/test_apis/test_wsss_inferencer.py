@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
+import mmwsss
 from mmwsss.apis import results_zip
 from mmwsss.apis.class_names import read_class_arguments
+from mmwsss.apis.model_config import find_config
 from mmwsss.apis.wsss_inferencer import WSSSInferencer
 from mmwsss.datasets.mini import MiniDataset
 from mmwsss.datasets.mini_render import render_mini
@@ -22,6 +25,7 @@ from mmwsss.exporters import FORMATS, export_masks
 from mmwsss.ops.confusion import confusion_matrix, segmentation_scores
 from mmwsss.registry import MODELS
 from mmwsss.stores.cam_store import load_cam
+from mmwsss.stores.palettes import IGNORE_COLOUR
 from mmwsss.utils.io import read_mask
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +58,15 @@ def test_a_shipped_config_by_its_name():
     assert WSSSInferencer('clip_es_mini', device='cpu').classes == ('background', *CLASSES)
     with pytest.raises(FileNotFoundError, match=r"'clip_es_cifar'.*clip_es_mini"):
         WSSSInferencer('clip_es_cifar')
+
+
+@pytest.mark.parametrize('place', ['configs', 'mmwsss/.mim/configs'])
+def test_shipped_networks_are_found_with_and_without_a_checkout(tmp_path, monkeypatch, place):
+    network = tmp_path / place / 'segmentation/some_network.py'
+    network.parent.mkdir(parents=True)
+    network.write_text('')
+    monkeypatch.setattr(mmwsss, '__file__', str(tmp_path / 'mmwsss/__init__.py'))
+    assert find_config('some_network') == network
 
 
 def test_masks_of_given_labels_are_good(inferencer, scenes):
@@ -93,6 +106,16 @@ def test_threshold_of_predicted_labels(inferencer, scenes):
     nothing = inferencer(image, label_threshold=0.9999)['predictions']
     assert nothing.cams.shape == (0, *image.shape[:2])
     assert not nothing.mask.any()
+
+
+def test_a_threshold_of_the_config_does_not_hold_against_the_call(scenes):
+    cfg = Config.fromfile(CONFIG)
+    cfg.model.test_cfg = dict(label_threshold=0.9999)
+    inferencer, image = WSSSInferencer(cfg, device='cpu'), bgr(scenes[0][0])
+    given = inferencer(image, image_labels=['plane', 'person'])['predictions']
+    assert given.label_names == ['plane', 'person'] and len(given.cams) == 2
+    assert inferencer(image, label_threshold=0)['predictions'].label_names == CLASSES
+    assert cfg.model.test_cfg.label_threshold == 0.9999
 
 
 def test_a_batch_gives_what_single_images_give(inferencer, scenes):
@@ -514,6 +537,18 @@ def test_demo_packs_what_the_export_tool_writes(photos, demo, kind, names):
             assert file.read(name) == (Path('exported') / name).read_bytes()
 
 
+def test_masks_in_the_zip_are_coloured_as_those_in_the_folder(inferencer, scenes, tmp_path):
+    result = inferencer(bgr(scenes[0][0]), ['boat'])['predictions']
+    result.mask = np.full_like(result.mask, 255)
+    inferencer.write(tmp_path, result)
+    with results_zip.open_zip(tmp_path / 'a.zip', inferencer.classes, inferencer.palette) as file:
+        file.add(result)
+    with zipfile.ZipFile(tmp_path / 'a.zip') as file:
+        zipped = Image.open(file.open(f'masks/{result.name}.png')).convert('RGB')
+    written = Image.open(tmp_path / f'pred/{result.name}.png').convert('RGB')
+    assert zipped.getpixel((0, 0)) == written.getpixel((0, 0)) == IGNORE_COLOUR
+
+
 def test_formats_of_the_zip_are_those_of_the_export_tool():
     assert ('png', *FORMATS) == results_zip.FORMATS
     with pytest.raises(ValueError, match="cvat, got 'ccoo'; did you mean 'coco'"):
@@ -538,3 +573,34 @@ def test_demo_tells_mistakes_before_a_model_is_built(photos, demo, monkeypatch, 
     monkeypatch.setattr(MODELS, 'build', lambda cfg: pytest.fail('built'))
     assert message in demo(*args)
     assert not Path('result').exists()
+
+
+def test_requests_of_the_page_wait_for_each_other(tmp_path, scenes, monkeypatch):
+    """Another request, which sets other classes, comes while several images are segmented."""
+    spec = importlib.util.spec_from_file_location('webui', ROOT / 'demo/webui.py')
+    webui = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(webui)
+    page = webui.Page(WSSSInferencer(CONFIG, device='cpu'))
+    stream, seen, shares = page.inferencer.stream, [], []
+    paths = [tmp_path / 'a.png', tmp_path / 'b.png']
+    for path in paths:
+        Image.fromarray(scenes[0][0]).save(path)
+
+    def other() -> None:
+        shares.append(page.segment(paths[0], 'tree', '', '', 0.1)[1])
+
+    thread = threading.Thread(target=other)
+
+    def interrupted(*args):
+        for result in stream(*args):
+            if not seen:
+                thread.start()
+                thread.join(0.5)
+            seen.append(page.inferencer.classes)
+            yield result
+
+    monkeypatch.setattr(page.inferencer, 'stream', interrupted)
+    page.segment_all(paths, 'cow, fish', '', '', 0.1, 'png')
+    thread.join()
+    assert seen == [('background', 'cow', 'fish')] * 2
+    assert set(shares[0]) == {'tree'}

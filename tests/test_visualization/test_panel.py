@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from mmwsss.stores.palettes import IGNORE_COLOUR
 from mmwsss.visualization import draw_panel
-from mmwsss.visualization.panel import HEADER, IGNORE_COLOUR, MARGIN, overlay_cam, overlay_mask
+from mmwsss.visualization.panel import HEADER, MARGIN, overlay_cam, overlay_mask
 
 CLASSES = ('background', 'boat', 'car', 'cow', 'dog', 'cat')
 PALETTE = [[0, 0, 0], [250, 0, 0], [0, 250, 0], [0, 0, 250], [250, 250, 0], [0, 250, 250]]

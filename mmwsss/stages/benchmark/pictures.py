@@ -14,7 +14,7 @@ from mmengine.dataset import BaseDataset
 from ...datasets.converters.common import read_ids
 from ...datasets.image_label import image_id
 from ...datasets.inputs import build_dataset, image_inputs, narrow
-from ...stores.palettes import voc_palette
+from ...stores.palettes import colour_table, voc_palette
 from ...utils.images import find_images
 from ...utils.io import list_files
 from ...utils.provenance import as_json, only_one
@@ -123,10 +123,7 @@ def _sources(
 
 def _look(dataset: BaseDataset | None) -> tuple[Sequence[str], np.ndarray]:
     meta = {} if dataset is None else dataset.metainfo
-    palette = meta.get('palette') or voc_palette(256)
-    colours = np.full((256, 3), 200, np.uint8)
-    colours[: len(palette)] = np.asarray(palette, np.uint8)
-    colours[255] = 200
+    colours = colour_table(meta.get('palette') or voc_palette(255))
     return tuple(meta.get('classes', ())), colours
 
 
