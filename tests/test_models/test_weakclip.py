@@ -155,7 +155,7 @@ def test_raw_coco_ids_are_recognised():
     names = [f'{a}{b}' for a in 'abcdefghi' for b in 'jklmnopqr']
     model, (inputs, samples) = tiny(names=names), batch()
     samples[0].gt_sem_seg.data[0, 0, 0] = 90
-    with pytest.raises(ValueError, match=r'labels 90, .* raw COCO category ids .*--ids coco91'):
+    with pytest.raises(ValueError, match=r'labels 90, .* raw COCO category ids, .*--ids coco91'):
         model.loss(inputs, samples)
 
 

@@ -22,6 +22,7 @@ from mmwsss.registry import MODELS
 from mmwsss.structures import supervised_label
 from mmwsss.utils.arguments import FLAG, NUMBER, POSITIVE, WEIGHT, WHOLE, checked, number, several
 from mmwsss.utils.checks import some
+from mmwsss.utils.io import strange_values_hint
 
 from .base import WSSSSegmentor
 from .sliding import SlidingSettings, fitted_views
@@ -294,15 +295,9 @@ class WeakCLIP(WSSSSegmentor):
         ids = label[image][wrong[image]].unique().tolist()
         meta = data_samples[image].metainfo
         name = meta.get('seg_map_path', meta.get('img_path', 'an image'))
-        hint = ''
-        if count == 81 and max(ids) <= 90:
-            hint = (
-                ' These look like raw COCO category ids (91 of them): import the masks as 81 '
-                'classes by tools/dataset_converters/import_masks.py --ids coco91.'
-            )
         raise ValueError(
             f'the mask of {name} holds the labels {some(ids)}, but the network has {count} '
-            f'classes (0..{count - 1}, {IGNORED} for unknown).{hint}'
+            f'classes (0..{count - 1}, {IGNORED} for unknown); {strange_values_hint(ids, count)}'
         )
 
     def merged_logits(self, inputs: Tensor) -> Tensor:
