@@ -9,8 +9,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmwsss.models import WeakCLIP
-from mmwsss.models.segmentors import weakclip
 from mmwsss.models.text_encoders import ContextPrompts
+from mmwsss.models.utils.crf import present_classes
 from mmwsss.ops.dense_crf.target import crf_target, grid_images
 from mmwsss.ops.graph_seeds import cut_seeds, knn_graph
 from mmwsss.ops.losses.seeds import boundary_loss, label_cues, seeding_loss
@@ -307,7 +307,7 @@ def test_the_crf_decides_among_classes_that_win_somewhere():
     refined = model.refine_scores(inputs, prob, True)
     assert not refined[:, [1, 3]].any()
     assert torch.allclose(refined[:, [0, 2]].sum(1), torch.ones(1, 64, 64), atol=1e-4)
-    assert weakclip.present_classes(prob[0]).tolist() == [0, 2]
+    assert present_classes(prob[0]).tolist() == [0, 2]
 
 
 @pytest.mark.parametrize(

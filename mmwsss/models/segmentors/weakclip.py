@@ -11,7 +11,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmwsss.models.backbones.clip_vit import CLIPRequest
-from mmwsss.models.utils.crf import refine_with_crf
+from mmwsss.models.utils.crf import refine_present
 from mmwsss.models.utils.widths import check_width
 from mmwsss.ops.clip.score_map import score_map
 from mmwsss.ops.dense_crf.target import grid_images
@@ -320,16 +320,4 @@ class WeakCLIP(WSSSSegmentor):
         if crf is None:
             return scores
         prob = scores if probabilities else scores.softmax(dim=1)
-        out = torch.zeros_like(prob)
-        for i, one in enumerate(prob):
-            keys = present_classes(one)
-            part = one[keys][None]
-            out[i, keys] = refine_with_crf(inputs[i : i + 1], part, self.data_preprocessor, **crf)[
-                0
-            ]
-        return out
-
-
-def present_classes(scores: Tensor) -> Tensor:
-    """Classes of ``(K, H, W)`` that are somewhere the highest, ascending ``(k,)``."""
-    return scores.argmax(dim=0).unique()
+        return refine_present(inputs, prob, self.data_preprocessor, **crf)
