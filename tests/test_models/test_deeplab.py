@@ -215,7 +215,7 @@ def test_the_crf_may_decide_among_present_classes():
     assert not refined[:, 1].any()
     expected = dense_crf(image, logits[0, [0, 2]].softmax(0), **crf)
     torch.testing.assert_close(refined[0, [0, 2]], expected, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match=r"test_cfg\.crf_classes must be one of all, present"):
+    with pytest.raises(ValueError, match=r'test_cfg\.crf_classes must be one of all, present'):
         small_model(crf_classes='some')
     for name in ('voc', 'coco'):
         path = ROOT / f'configs/segmentation/deeplabv1_resnet38_weakclip_{name}.py'
