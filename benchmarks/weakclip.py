@@ -20,7 +20,7 @@ from torch import Tensor
 from mmwsss import register_all_modules
 from mmwsss.models.backbones.clip_vit import CLIPRequest
 from mmwsss.models.segmentors import WeakCLIP
-from mmwsss.models.segmentors.weakclip import present_classes
+from mmwsss.models.utils.crf import present_classes
 from mmwsss.ops.dense_crf import dense_crf
 from mmwsss.ops.multi_view.windows import slide
 from mmwsss.ops.pixels import crf_image

@@ -6,7 +6,11 @@ _base_ = [
     '../_base_/schedules/deeplabv1_20k.py',
     '../_base_/default_runtime.py',
 ]
-model = dict(backbone=dict(frozen_stages=0), decode_head=dict(num_classes=81))
+model = dict(
+    backbone=dict(frozen_stages=0),
+    decode_head=dict(num_classes=81),
+    test_cfg=dict(crf_classes='present'),
+)
 train_dataloader = dict(
     batch_size=10,
     dataset=dict(mask_dir='work_dirs/weakclip_coco/masks', pipeline={{_base_.deeplab_pipeline}}),

@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/models/weakclip_vit-b16.py',
     '../_base_/prompts/weakclip_names_coco14.py',
     '../_base_/datasets/coco14_weakclip.py',
-    '../_base_/schedules/weakclip_20k.py',
+    '../_base_/schedules/weakclip_40k.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
@@ -13,6 +13,3 @@ model = dict(
     neck=dict(in_channels=[849, 849, 849, 849]),
     decode_head=dict(num_classes=81),
 )
-train_cfg = dict(max_iters=40000)
-auto_scale_lr = dict(base_batch_size=24)
-sync_bn = 'torch'  # with several GPUs

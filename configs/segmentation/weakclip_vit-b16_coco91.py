@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/models/weakclip_vit-b16.py',
     '../_base_/prompts/weakclip_names_coco91.py',
     '../_base_/datasets/coco14_weakclip.py',
-    '../_base_/schedules/weakclip_20k.py',
+    '../_base_/schedules/weakclip_40k.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
@@ -12,4 +12,3 @@ model = dict(
     neck=dict(in_channels=[859, 859, 859, 859]),
     decode_head=dict(num_classes=91),
 )
-train_cfg = dict(max_iters=40000)

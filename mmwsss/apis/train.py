@@ -14,6 +14,10 @@ from torch import nn
 from ..stages.launch import build_runner
 from ..utils.checks import some
 
+_AMP_WRAPPERS = {
+    'OptimWrapper': 'AmpOptimWrapper',
+    'mmwsss.SkippingOptimWrapper': 'mmwsss.SkippingAmpOptimWrapper',
+}
 _STEP = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
 
 
@@ -70,11 +74,12 @@ def _enable_amp(cfg: Config) -> None:
     wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if get_device() == 'cpu':
         raise ValueError('--amp needs a GPU; train without it on a CPU.')
-    if wrapper == 'mmwsss.SkippingOptimWrapper':
-        wrapper = 'OptimWrapper'  # the scaling of losses skips steps, too
-    if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise ValueError(f'--amp needs optim_wrapper.type OptimWrapper, the config has {wrapper}.')
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if wrapper not in (*_AMP_WRAPPERS, *_AMP_WRAPPERS.values()):
+        raise ValueError(
+            f'--amp needs optim_wrapper.type {" or ".join(_AMP_WRAPPERS)}, the config has '
+            f'{wrapper}.'
+        )
+    cfg.optim_wrapper.type = _AMP_WRAPPERS.get(wrapper, wrapper)
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 

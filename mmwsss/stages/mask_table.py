@@ -12,9 +12,8 @@ from prettytable import PrettyTable
 
 from ..datasets.class_names import foreground_names
 from ..datasets.converters.common import read_ids
-from ..datasets.converters.mask_import import COCO_IDS
 from ..utils.checks import check_range, some
-from ..utils.io import IGNORE, atomic_write, read_mask
+from ..utils.io import IGNORE, atomic_write, read_mask, strange_values_hint
 from ..utils.parallel import map_parallel
 from ..utils.provenance import digest_stamps
 from .folder import find_sources
@@ -48,18 +47,11 @@ def pixel_counts(
     strange = counts[:, num_classes:IGNORE].any(axis=1)
     if strange.any():
         values = np.flatnonzero(counts[:, num_classes:IGNORE].any(axis=0)) + num_classes
-        hint = 'Check the class list.'
-        if num_classes == len(COCO_IDS) + 1 and values.max() <= max(COCO_IDS):
-            hint = (
-                'These look like raw COCO category ids, 91 with background: import the masks by '
-                'tools/dataset_converters/import_masks.py --ids coco91, or all their classes are '
-                'wrong.'
-            )
         names = some([paths[i] for i in np.flatnonzero(strange)])
         raise ValueError(
             f'{int(strange.sum())} of {len(paths)} masks hold values that are none of the '
             f'{num_classes} classes 0..{num_classes - 1} nor 255: {values[:10].tolist()} in '
-            f'{names}. {hint}'
+            f'{names}; {strange_values_hint(values, num_classes)}'
         )
     places = [*range(num_classes), IGNORE]
     return counts.sum(axis=0)[places], (counts > 0).sum(axis=0)[places]

@@ -19,6 +19,8 @@ BINARY_HINT = (
     'of 0 and 255, store the object as 1 (divide by 255).'
 )
 
+_COCO_CLASSES, _LAST_COCO_ID = 81, 90
+
 
 @contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
@@ -116,9 +118,20 @@ def check_mask_values(mask: np.ndarray, num_classes: int, name: str) -> None:
         values = np.unique(mask[strange])
         raise ValueError(
             f'{name} holds the values {values[:10].tolist()}, which are none of the {num_classes} '
-            f'classes 0..{num_classes - 1} nor 255 (ignored); check the class list, and whether '
-            'the mask stores class indices'
+            f'classes 0..{num_classes - 1} nor 255 (ignored); '
+            + strange_values_hint(values, num_classes)
         )
+
+
+def strange_values_hint(values: Sequence[int] | np.ndarray, num_classes: int) -> str:
+    """What to do about masks whose ``values`` are none of ``num_classes``, background included."""
+    if num_classes == _COCO_CLASSES and min(values) > 0 and max(values) <= _LAST_COCO_ID:
+        return (
+            'these look like raw COCO category ids, 91 with background, by which all classes are '
+            'wrong: import the masks as 81 classes by tools/dataset_converters/import_masks.py '
+            '--classes coco14 --ids coco91'
+        )
+    return 'check the class list, and whether the mask stores class indices'
 
 
 def check_some_class(paths: Sequence[str | os.PathLike]) -> None:

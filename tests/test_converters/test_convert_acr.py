@@ -1,6 +1,7 @@
 """Official ACR checkpoints, as PyTorch Lightning writes them."""
 
 import argparse
+import builtins
 import json
 import sys
 import types
@@ -113,4 +114,4 @@ def test_foreign_classes_are_refused_by_name(tmp_path, content):
     write(tmp_path / 'last.ckpt', extra=content)
     with pytest.raises(ValueError, match=r'last\.ckpt: .*objects of type \S*(exec|Path)\b'):
         read_acr(tmp_path / 'last.ckpt')
-    assert not hasattr(__builtins__, 'acr_trap')
+    assert not hasattr(builtins, 'acr_trap')

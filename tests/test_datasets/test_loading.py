@@ -141,6 +141,10 @@ def test_masks_that_are_none_are_named(tmp_path, photo):
     Image.fromarray(grey + 4).save(path)
     with pytest.raises(ValueError, match=r'a\.png holds the values \[4\].* classes 0\.\.3'):
         LoadAnnotations()(mask_sample(path))
+    Image.fromarray(grey + 90).save(path)  # any method that trains on 81 classes
+    with pytest.raises(ValueError, match=r'a\.png .* raw COCO category ids, .* --ids coco91'):
+        LoadAnnotations()(mask_sample(path, num_classes=81))
+    Image.fromarray(grey + 4).save(path)
     # a choice of three of five classes: the file counts all of them
     choice = dict(label_map={0: 0, 1: 255, 2: 1, 3: 2, 4: 255}, num_classes=3)
     assert (LoadAnnotations()(mask_sample(path, **choice))['gt_seg_map'] == 255).all()

@@ -1,19 +1,23 @@
 """Steps whose loss is not finite are left out, named, and no endless training."""
 
 import logging
+from functools import partial
 
 import pytest
 import torch
 from mmengine.logging import MessageHub
 
-from mmwsss.engine.optimizers import SkippingOptimWrapper
+from mmwsss.engine.optimizers import SkippingAmpOptimWrapper, SkippingOptimWrapper
 
 
-@pytest.fixture
-def wrapper():
+@pytest.fixture(params=[SkippingOptimWrapper, SkippingAmpOptimWrapper])
+def wrapper(request, monkeypatch):
+    module = 'mmengine.optim.optimizer.amp_optimizer_wrapper'
+    monkeypatch.setattr(f'{module}.is_cuda_available', lambda: True)
+    monkeypatch.setattr(f'{module}.GradScaler', partial(torch.amp.GradScaler, 'cpu'))
     weight = torch.nn.Parameter(torch.ones(1))
     MessageHub.get_instance('skipping').update_info('iter', 41)
-    return SkippingOptimWrapper(torch.optim.SGD([weight], lr=0.1)), weight
+    return request.param(optimizer=torch.optim.SGD([weight], lr=0.1)), weight
 
 
 def test_a_step_with_nan_changes_nothing_and_is_logged(wrapper, monkeypatch):
@@ -41,6 +45,15 @@ def test_ten_in_a_row_are_an_error_nine_are_not(wrapper):
         wrapper.update_params(weight.sum() / 0)
     with pytest.raises(RuntimeError, match=r'iteration 42: the loss is inf, and the 9 before it'):
         wrapper.update_params(weight.sum() / 0)
+
+
+@pytest.mark.parametrize('wrapper', [SkippingAmpOptimWrapper], indirect=True)
+def test_overflowing_gradients_are_left_to_the_scaler(wrapper):
+    wrapper, weight = wrapper
+    scale = wrapper.loss_scaler.get_scale()
+    wrapper.update_params(weight.sum() * 1e38)  # finite, but not times the scale
+    assert weight.item() == 1 and wrapper.skipped == 0
+    assert wrapper.loss_scaler.get_scale() == scale / 2
 
 
 def test_patience_is_checked():

@@ -203,6 +203,25 @@ def test_upsampling_within_the_view_is_one_interpolation_more():
     assert (ours - F.interpolate(logits, (40, 56), **options)).abs().max() > 1e-3
 
 
+def test_the_crf_may_decide_among_present_classes():
+    """As WeakCLIP's retraining is tested: the softmax is over the logits of these alone."""
+    crf = dict(iterations=2, bilateral_srgb=13.0)
+    model = small_model(crf=crf, crf_classes='present')
+    inputs, _ = prepared(model, height=40, width=56, labels=False)
+    logits = torch.randn(len(inputs), 3, 40, 56)
+    logits[:, 1] = logits[:, [0, 2]].amax(1) - 0.1  # near, but never the highest
+    image = crf_image(inputs[0], model.data_preprocessor.mean, model.data_preprocessor.std)
+    refined = model.refine_scores(inputs, logits, probabilities=False)
+    assert not refined[:, 1].any()
+    expected = dense_crf(image, logits[0, [0, 2]].softmax(0), **crf)
+    torch.testing.assert_close(refined[0, [0, 2]], expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=r'test_cfg\.crf_classes must be one of all, present'):
+        small_model(crf_classes='some')
+    for name in ('voc', 'coco'):
+        path = ROOT / f'configs/segmentation/deeplabv1_resnet38_weakclip_{name}.py'
+        assert Config.fromfile(path).model.test_cfg.crf_classes == 'present'
+
+
 @pytest.mark.parametrize('merge', ['logit_mean', 'prob_max'])
 def test_crf_gets_probabilities_and_the_loaded_image(merge):
     crf = dict(iterations=2, bilateral_srgb=13.0)

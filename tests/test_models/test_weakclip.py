@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import mmcv
 import numpy as np
 import pytest
@@ -9,8 +11,10 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmwsss.models import WeakCLIP
-from mmwsss.models.segmentors import weakclip
+from mmwsss.models.decode_heads import seed_fpn_head
+from mmwsss.models.layers.clip_pyramid import CLIPPyramid
 from mmwsss.models.text_encoders import ContextPrompts
+from mmwsss.models.utils.crf import present_classes
 from mmwsss.ops.dense_crf.target import crf_target, grid_images
 from mmwsss.ops.graph_seeds import cut_seeds, knn_graph
 from mmwsss.ops.losses.seeds import boundary_loss, label_cues, seeding_loss
@@ -137,10 +141,55 @@ def test_images_skip_blocks_in_training_alone():
         assert torch.allclose(model.train().extract_feat(inputs)[1], plain, atol=1e-5)
 
 
-def test_seeds_may_grow_by_graph_cuts():
+@pytest.mark.parametrize(
+    ('patch', 'layers'),
+    [
+        (
+            16,
+            [
+                ['GroupNorm', 'ConvTranspose2d', 'BatchNorm2d', 'GELU', 'ConvTranspose2d'],
+                ['GroupNorm', 'ConvTranspose2d'],
+                ['GroupNorm'],
+                ['GroupNorm', 'MaxPool2d'],
+            ],
+        ),
+        (
+            8,
+            [
+                ['GroupNorm', 'ConvTranspose2d'],
+                ['GroupNorm'],
+                ['GroupNorm', 'MaxPool2d'],
+                ['GroupNorm', 'MaxPool2d'],
+            ],
+        ),
+    ],
+)
+def test_the_pyramid_has_strides_4_to_32(patch, layers):
+    pyramid, (height, width) = CLIPPyramid(6, patch), (128, 192)
+    assert [[type(layer).__name__ for layer in level] for level in pyramid.levels] == layers
+    assert {level[0].num_groups for level in pyramid.levels} == {1}
+    maps = [torch.randn(2, 6, height // patch, width // patch) for _ in range(4)]
+    for stride, level in zip((4, 8, 16, 32), pyramid(maps), strict=True):
+        assert level.shape == (2, 6, height // stride, width // stride)
+
+
+@pytest.mark.parametrize('graph_cut', [True, False])
+def test_seeds_may_grow_by_graph_cuts(graph_cut, monkeypatch):
+    """What the cuts give is what the seeding loss learns from; the label's seeds go in."""
     inputs, samples = batch(1)
-    losses = tiny(head=dict(graph_cut=True)).train().loss(inputs, samples)
-    assert losses['loss_seeding'].isfinite()
+    seen = []
+
+    def no_seed_is_sure(prob, cues, neighbours):
+        seen.append((cues, neighbours))
+        return torch.zeros_like(cues)
+
+    monkeypatch.setattr(seed_fpn_head, 'cut_seeds', no_seed_is_sure)
+    loss = tiny(head=dict(graph_cut=graph_cut)).train().loss(inputs, samples)['loss_seeding']
+    assert len(seen) == graph_cut and (loss < 1e-3) == graph_cut
+    if graph_cut:
+        label = samples[0].gt_sem_seg.data
+        assert torch.equal(seen[0][0], label_cues(label, len(NAMES), (8, 8)))
+        assert seen[0][1].shape == (1, 64, 64)
 
 
 def test_labels_that_are_no_class_are_refused_by_name():
@@ -155,7 +204,7 @@ def test_raw_coco_ids_are_recognised():
     names = [f'{a}{b}' for a in 'abcdefghi' for b in 'jklmnopqr']
     model, (inputs, samples) = tiny(names=names), batch()
     samples[0].gt_sem_seg.data[0, 0, 0] = 90
-    with pytest.raises(ValueError, match=r'labels 90, .* raw COCO category ids .*--ids coco91'):
+    with pytest.raises(ValueError, match=r'labels 90, .* raw COCO category ids, .*--ids coco91'):
         model.loss(inputs, samples)
 
 
@@ -171,6 +220,15 @@ def test_labels_may_be_some_of_the_classes():
         assert torch.equal(scores, model.merged_logits(inputs)[:, [0, 2, 3]])
     with pytest.raises(ValueError, match='class_ids must be different classes of the 4'):
         tiny(class_ids=[0, 4])
+
+
+def test_both_networks_of_coco_are_trained_alike():
+    configs = Path(__file__).parents[2] / 'configs/segmentation'
+    names = [f'weakclip_vit-b16_{name}.py' for name in ('coco', 'coco91')]
+    ours, released = (Config.fromfile(configs / name) for name in names)
+    assert {k for k in ours if ours[k] != released.get(k)} == {'model', 'class_names'}
+    assert ours.auto_scale_lr.base_batch_size == ours.train_dataloader.batch_size == 24
+    assert released.sync_bn == 'torch'
 
 
 # ---- texts ----
@@ -307,7 +365,7 @@ def test_the_crf_decides_among_classes_that_win_somewhere():
     refined = model.refine_scores(inputs, prob, True)
     assert not refined[:, [1, 3]].any()
     assert torch.allclose(refined[:, [0, 2]].sum(1), torch.ones(1, 64, 64), atol=1e-4)
-    assert weakclip.present_classes(prob[0]).tolist() == [0, 2]
+    assert present_classes(prob[0]).tolist() == [0, 2]
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ def pipe(folder):
     (folder / 'pipe.py').write_text(PIPELINE)
 
 
-def pipeline(folder, root='work_dirs', **kwargs):
-    return Pipeline('pipe.py', root, launch=Launch(tools=folder), **kwargs)
+def pipeline(folder, root='work_dirs', name='pipe.py', **kwargs):
+    return Pipeline(name, root, launch=Launch(tools=folder), **kwargs)
 
 
 def test_runs_all_stages_and_reports(folder, capfd):
@@ -77,25 +77,37 @@ def test_other_settings_are_refused(folder):
         pipeline(folder).run()
 
 
-def run_slowly(folder):
+CHAINED = """
+after = dict(pipeline='pipe', until='write')
+mask_dir = 'work_dirs/one/masks'
+stages = dict(
+    second=dict(run='train', config='two.py'),
+    val_crf=dict(run='test', checkpoint='second', crf='psa'),
+)
+"""
+
+
+def run_slowly(folder, name):
     """For a process of its own."""
     os.setsid()
     os.chdir(folder)
     os.environ['PAUSE'] = '0.3'
-    pipeline(folder).run()
+    pipeline(folder, name=name).run()
 
 
 @pytest.mark.parametrize(
-    ('appears', 'log', 'whole'),
+    ('name', 'appears', 'log', 'whole'),
     [
-        ('pipe/first/iter_3.pth', 'pipe/first/log', '0 1 2 3 4 5 '),
-        ('one/masks/b.png', 'one/masks/log', 'a.png b.png c.png '),
-        ('pipe/second/iter_2.pth', 'pipe/second/log', '0 1 2 3 4 5 '),
+        ('pipe', 'pipe/first/iter_3.pth', 'pipe/first/log', '0 1 2 3 4 5 '),
+        ('pipe', 'one/masks/b.png', 'one/masks/log', 'a.png b.png c.png '),
+        ('pipe', 'pipe/second/iter_2.pth', 'pipe/second/log', '0 1 2 3 4 5 '),
+        ('chained', 'one/masks/b.png', 'one/masks/log', 'a.png b.png c.png '),
     ],
 )
-def test_goes_on_after_a_kill(folder, appears, log, whole):
+def test_goes_on_after_a_kill(folder, name, appears, log, whole):
     """SIGKILL in the middle of a stage: its child dies too, and nothing is done twice."""
-    process = start(run_slowly, folder)
+    Path('chained.py').write_text(CHAINED)
+    process = start(run_slowly, folder, f'{name}.py')
     path = folder / 'work_dirs' / appears
     deadline = time.time() + 120
     while not path.exists() and time.time() < deadline:
@@ -108,8 +120,11 @@ def test_goes_on_after_a_kill(folder, appears, log, whole):
     assert before != whole
     time.sleep(0.8)
     assert log.read_text() == before, 'the stage lives on without its pipeline'
-    results = pipeline(folder).run()
+    results = pipeline(folder, name=f'{name}.py').run()
     assert log.read_text() == whole
+    if name == 'chained':  # the stage before the killed one, of the other pipeline
+        trained = folder / 'work_dirs/chained/pipe-first/log'
+        assert trained.read_text() == '0 1 2 3 4 5 '
     assert results['val_crf']['metrics']['mIoU'] == 60
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mmwsss.stages import Pipeline, PPMGFromCAMs, run_folder
-from mmwsss.stages.mask_table import pixel_counts, pixel_table
+from mmwsss.stages.mask_table import MaskTableStage, pixel_counts, pixel_table
 from mmwsss.stores.cam_store import save_cam
 from mmwsss.utils.io import read_mask, write_mask
 
@@ -80,7 +80,7 @@ def test_raw_category_ids_are_refused_where_classes_are_expected(tmp_path):
     folder = masks_of(tmp_path / 'masks', good=[[0, 80]], raw=[[0, 90]])
     with pytest.raises(ValueError, match=r'1 of 2 masks .*\[90\] in .*raw\.png.* --ids coco91'):
         pixel_counts(folder, 81, processes=1)
-    with pytest.raises(ValueError, match='Check the class list'):
+    with pytest.raises(ValueError, match='check the class list'):
         pixel_counts(folder, 21, processes=1)
     with pytest.raises(FileNotFoundError, match=r'has no \.png file for 1 of 2'):
         pixel_counts(folder, 81, ['good', 'gone'], processes=1)
@@ -97,6 +97,14 @@ def test_the_stage_writes_a_table_and_names_absent_classes(tmp_path, monkeypatch
     assert results['table']['metrics']['absent_classes'] == 1
     assert 'no mask shows dog' in capsys.readouterr().out
     assert '1,cat,1,50.000,1' in Path('work_dirs/p/table.csv').read_text()
+
+
+def test_coco_masks_are_counted_before_weakclip_learns_from_them():
+    stages = {stage.name: stage for stage in Pipeline(PIPELINES / 'weakclip_coco.py').stages}
+    table, learned = stages['before'], stages['refine'].loaded.train_dataloader.dataset
+    assert isinstance(table, MaskTableStage)
+    assert table.spec == dict(masks=learned.mask_dir, classes='coco14')
+    assert list(stages).index('before') + 1 == list(stages).index('refine')
 
 
 @pytest.mark.parametrize('network', BACKBONES)

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
 from mmseg.apis import init_model
 from PIL import Image
 
 import mmwsss.apis.test
 import mmwsss.apis.train
 from mmwsss.apis import load_config, test_from_cfg, train_from_cfg
+from mmwsss.engine.optimizers import SkippingAmpOptimWrapper
 from mmwsss.utils import load_checkpoint_file
 
 from ..processes import TOOLS
@@ -250,6 +253,21 @@ def test_amp(tmp_path, capture, monkeypatch):
     cfg = load_config(config, {'optim_wrapper.type': 'ApexOptimWrapper'})
     with pytest.raises(ValueError, match='ApexOptimWrapper'):
         train_from_cfg(cfg, amp=True)
+
+
+@pytest.mark.parametrize(('name', 'patience'), [('acr_mini_cam', 20), ('pmm_mini_seam', 10)])
+def test_amp_keeps_skipping_what_is_not_finite(name, patience, capture, monkeypatch):
+    module = 'mmengine.optim.optimizer.amp_optimizer_wrapper'
+    monkeypatch.setattr(f'{module}.is_cuda_available', lambda: True)
+    monkeypatch.setattr('mmwsss.apis.train.get_device', lambda: 'cuda')
+    config = CONFIGS / f'wsss/{name}.py'
+    settings = capture(train_from_cfg, load_config(config), amp=True).optim_wrapper
+    for key in ('constructor', 'paramwise_cfg'):  # of the model's own groups
+        settings.pop(key, None)
+    init_default_scope('mmseg')
+    wrapper = build_optim_wrapper(torch.nn.Linear(1, 1), settings)
+    assert isinstance(wrapper, SkippingAmpOptimWrapper)
+    assert wrapper.patience == patience
 
 
 def test_work_dir_priority(tmp_path):

@@ -1,9 +1,10 @@
 from .four_group import FourGroupOptimWrapperConstructor
 from .separate import SeparateOptimWrapperConstructor
-from .skipping import SkippingOptimWrapper
+from .skipping import SkippingAmpOptimWrapper, SkippingOptimWrapper
 
 __all__ = [
     'FourGroupOptimWrapperConstructor',
     'SeparateOptimWrapperConstructor',
+    'SkippingAmpOptimWrapper',
     'SkippingOptimWrapper',
 ]

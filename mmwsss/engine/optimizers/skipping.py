@@ -5,31 +5,16 @@ from typing import Any
 
 from mmengine.dist import all_reduce
 from mmengine.logging import MessageHub, print_log
-from mmengine.optim import OptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import Tensor
 
 from mmwsss.registry import OPTIM_WRAPPERS
 from mmwsss.utils.arguments import COUNT, checked
 
 
-@OPTIM_WRAPPERS.register_module()
-@checked(
-    patience=COUNT,
-)
-class SkippingOptimWrapper(OptimWrapper):
-    """An ``OptimWrapper`` that skips steps whose loss is NaN or infinite, and says so.
-
-    The official codes of PMM and ACR skip them silently. Here the iteration is logged, and a
-    training in which nothing but such steps follow one another stops. If the loss of one process
-    is not finite, all skip the step.
-
-    Args:
-        patience: So many in a row are an error.
-        kwargs: Arguments of :class:`mmengine.optim.OptimWrapper`.
-
-    Raises:
-        ValueError: ``patience`` is out of range.
-    """
+@checked(patience=COUNT)
+class _Skipping:
+    """Stands before an ``OptimWrapper`` among the bases of a class."""
 
     def __init__(self, *args: Any, patience: int = 10, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,3 +41,36 @@ class SkippingOptimWrapper(OptimWrapper):
                 'has diverged. Lower the learning rate, or look at the images of this batch.'
             )
         print_log(f'{what}; this step is skipped', 'current', logging.WARNING)
+
+
+@OPTIM_WRAPPERS.register_module()
+class SkippingOptimWrapper(_Skipping, OptimWrapper):
+    """An ``OptimWrapper`` that skips steps whose loss is NaN or infinite, and says so.
+
+    The official codes of PMM and ACR skip them silently. Here the iteration is logged, and a
+    training in which nothing but such steps follow one another stops. If the loss of one process
+    is not finite, all skip the step.
+
+    Args:
+        patience: So many in a row are an error.
+        kwargs: Arguments of :class:`mmengine.optim.OptimWrapper`.
+
+    Raises:
+        ValueError: ``patience`` is out of range.
+    """
+
+
+@OPTIM_WRAPPERS.register_module()
+class SkippingAmpOptimWrapper(_Skipping, AmpOptimWrapper):
+    """:class:`SkippingOptimWrapper` in half precision; what ``--amp`` makes of it.
+
+    Steps whose gradients overflow by the scale of the loss are left to the scaler, which skips
+    them and lowers the scale; they are not counted.
+
+    Args:
+        patience: So many losses in a row that are not finite are an error.
+        kwargs: Arguments of :class:`mmengine.optim.AmpOptimWrapper`.
+
+    Raises:
+        ValueError: ``patience`` is out of range.
+    """

@@ -11,6 +11,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
 from torch import Tensor
 
+from mmwsss.models.utils.crf import refine_present
 from mmwsss.models.utils.widths import check_map_widths, map_channels
 from mmwsss.ops.multi_view import merge_logits, view_batches
 from mmwsss.ops.pairs import pack_present
@@ -19,7 +20,7 @@ from mmwsss.ops.resize import resize_label, upsample
 from mmwsss.registry import MODELS
 from mmwsss.structures import Maps, supervised_label
 from mmwsss.utils.arguments import POSITIVE, checked, several
-from mmwsss.utils.checks import check_flag
+from mmwsss.utils.checks import check_choice, check_flag
 
 from .base import WSSSSegmentor
 from .sliding import SlidingSettings, fitted_views
@@ -34,6 +35,8 @@ class DeepLabSettings(SlidingSettings):
             masks of no other class.
         upsample_views: Bring logits to the size of their view before that of the image: one
             interpolation more.
+        crf_classes: ``'all'``, or ``'present'``: the CRF decides among the classes that win
+            somewhere in the image, their probabilities made to sum to 1.
     """
 
     maps_choices: ClassVar = ('plain',)
@@ -43,10 +46,12 @@ class DeepLabSettings(SlidingSettings):
 
     maps: str = 'plain'
     upsample_views: bool = False
+    crf_classes: str = 'all'
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_flag('test_cfg.upsample_views', self.upsample_views)
+        check_choice('test_cfg.crf_classes', self.crf_classes, ('all', 'present'))
 
 
 @MODELS.register_module()
@@ -131,6 +136,14 @@ class DeepLab(WSSSSegmentor, EncoderDecoder):
     def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Scores ``(B, C, H, W)`` at the size of the input, as ``test_cfg`` asks for."""
         return self.seg_scores(inputs)
+
+    def refine_scores(self, inputs: Tensor, scores: Tensor, probabilities: bool) -> Tensor:
+        """The CRF among ``test_cfg.crf_classes``; otherwise as the base class."""
+        crf = self.settings.crf
+        if crf is None or self.settings.crf_classes == 'all':
+            return super().refine_scores(inputs, scores, probabilities)
+        prob = scores if probabilities else scores.softmax(dim=1)
+        return refine_present(inputs, prob, self.data_preprocessor, renormalise=True, **crf)
 
     def merged_logits(self, inputs: Tensor) -> Tensor:
         """Scores of all views, merged at the size of the input."""

@@ -11,7 +11,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmwsss.models.backbones.clip_vit import CLIPRequest
-from mmwsss.models.utils.crf import refine_with_crf
+from mmwsss.models.utils.crf import refine_present
 from mmwsss.models.utils.widths import check_width
 from mmwsss.ops.clip.score_map import score_map
 from mmwsss.ops.dense_crf.target import grid_images
@@ -22,6 +22,7 @@ from mmwsss.registry import MODELS
 from mmwsss.structures import supervised_label
 from mmwsss.utils.arguments import FLAG, NUMBER, POSITIVE, WEIGHT, WHOLE, checked, number, several
 from mmwsss.utils.checks import some
+from mmwsss.utils.io import strange_values_hint
 
 from .base import WSSSSegmentor
 from .sliding import SlidingSettings, fitted_views
@@ -294,15 +295,9 @@ class WeakCLIP(WSSSSegmentor):
         ids = label[image][wrong[image]].unique().tolist()
         meta = data_samples[image].metainfo
         name = meta.get('seg_map_path', meta.get('img_path', 'an image'))
-        hint = ''
-        if count == 81 and max(ids) <= 90:
-            hint = (
-                ' These look like raw COCO category ids (91 of them): import the masks as 81 '
-                'classes by tools/dataset_converters/import_masks.py --ids coco91.'
-            )
         raise ValueError(
             f'the mask of {name} holds the labels {some(ids)}, but the network has {count} '
-            f'classes (0..{count - 1}, {IGNORED} for unknown).{hint}'
+            f'classes (0..{count - 1}, {IGNORED} for unknown); {strange_values_hint(ids, count)}'
         )
 
     def merged_logits(self, inputs: Tensor) -> Tensor:
@@ -325,16 +320,4 @@ class WeakCLIP(WSSSSegmentor):
         if crf is None:
             return scores
         prob = scores if probabilities else scores.softmax(dim=1)
-        out = torch.zeros_like(prob)
-        for i, one in enumerate(prob):
-            keys = present_classes(one)
-            part = one[keys][None]
-            out[i, keys] = refine_with_crf(inputs[i : i + 1], part, self.data_preprocessor, **crf)[
-                0
-            ]
-        return out
-
-
-def present_classes(scores: Tensor) -> Tensor:
-    """Classes of ``(K, H, W)`` that are somewhere the highest, ascending ``(k,)``."""
-    return scores.argmax(dim=0).unique()
+        return refine_present(inputs, prob, self.data_preprocessor, **crf)

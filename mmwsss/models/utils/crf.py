@@ -35,6 +35,36 @@ def refine_with_crf(
     return dense_crf(torch.stack([crf_image(x, mean, std, image) for x in inputs]), prob, **crf)
 
 
+def refine_present(
+    inputs: Tensor,
+    prob: Tensor,
+    data_preprocessor: SegDataPreProcessor,
+    renormalise: bool = False,
+    **crf: Any,
+) -> Tensor:
+    """:func:`refine_with_crf` among the classes that win somewhere in the image; others get 0.
+
+    Args:
+        inputs, prob, data_preprocessor, crf: See :func:`refine_with_crf`.
+        renormalise: Let the probabilities of these classes sum to 1 before the CRF.
+
+    Returns:
+        ``(B, C, H, W)`` float32.
+    """
+    out = torch.zeros_like(prob, dtype=torch.float32)
+    for i, one in enumerate(prob):
+        keys = present_classes(one)
+        part = one[keys][None]
+        part = part / part.sum(dim=1, keepdim=True) if renormalise else part
+        out[i, keys] = refine_with_crf(inputs[i : i + 1], part, data_preprocessor, **crf)[0]
+    return out
+
+
+def present_classes(scores: Tensor) -> Tensor:
+    """Classes of ``(K, H, W)`` that are somewhere the highest, ascending ``(k,)``."""
+    return scores.argmax(dim=0).unique()
+
+
 def refine_labels_with_crf(
     inputs: Tensor,
     labels: Tensor,

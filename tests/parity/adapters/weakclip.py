@@ -18,9 +18,9 @@ from mmwsss.datasets.converters.coco_masks import semantic_mask
 from mmwsss.engine.schedulers import CosineWarmupLR
 from mmwsss.models.layers.clip_text import CLIPText
 from mmwsss.models.segmentors.sliding import windows
-from mmwsss.models.segmentors.weakclip import present_classes
 from mmwsss.models.text_encoders.context_prompts import name_tokens
 from mmwsss.models.utils.clip_weights import build_clip
+from mmwsss.models.utils.crf import present_classes
 from mmwsss.ops.clip.vit import embed_patches, interpolate_positions
 from mmwsss.ops.confusion import confusion_matrix, segmentation_scores
 from mmwsss.ops.dense_crf import dense_crf
