@@ -323,6 +323,49 @@ def test_strange_saliency_is_reported_and_fatal_when_strict(data, content, fault
         judge(data, strict=True)
 
 
+def saliency_of_floats(data):
+    """The maps of ``border`` as ``.npy``."""
+    (data / 'floats').mkdir()
+    for key in IDS:
+        np.save(data / f'floats/{key}.npy', read_mask(data / f'border/{key}.png') / 255)
+    return dict(saliency=[f'border={data}/floats'])
+
+
+def test_saliency_of_floats_gives_the_rows_of_its_pictures(data):
+    given = saliency_of_floats(data)
+    assert judge(data, 'floats_out', **given) == judge(data, saliency=[f'border={data}/border'])
+    exact = judge(data, 'exact', **given, quantise=False)
+    assert len(exact) == 15 and any(float(row['ignored']) > 0 for row in exact)
+
+
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (np.full((4, 5), 0.5), r'other size \(im_3\).*4 x 5'),
+        (np.full((4, 5), 1.5), r'unreadable \(im_3\).*saliency from 1\.5 to 1\.5, outside'),
+        (np.full((4, 5), -0.1), r'saliency from -0\.1 to -0\.1, outside'),
+        (np.full((4, 5), np.nan), r'saliency from nan to nan, outside'),
+        (
+            np.full((4, 5), 200, np.uint8),
+            r'im_3\.npy holds uint8 of shape \(4, 5\), expected floats',
+        ),
+        (np.full((1, 4, 5), 0.5), r'im_3\.npy holds float64 of shape \(1, 4, 5\)'),
+        (np.array([{}]), r'im_3\.npy cannot be read as an array: Object arrays'),
+        (b'no array', r'im_3\.npy cannot be read as an array'),
+    ],
+)
+def test_saliency_arrays_that_are_none(data, content, message):
+    given = saliency_of_floats(data)
+    if isinstance(content, bytes):
+        (data / 'floats/im_3.npy').write_bytes(content)
+    else:
+        np.save(data / 'floats/im_3.npy', content)
+    with pytest.raises(ValueError, match=message) as error:
+        judge(data, **given)
+    assert 'saliency border: 1 of 6 images' in str(error.value)
+    assert not (data / 'out/cells').exists()
+
+
 def test_inverted_saliency_is_told_by_the_maps(data):
     for key in IDS:
         values = read_mask(data / f'border/{key}.png')
