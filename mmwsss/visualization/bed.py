@@ -107,7 +107,7 @@ def draw_bars(
     Returns:
         A figure of matplotlib.
     """
-    figure, axes = _figure(7.2, 0.9 + 0.42 * len(names))
+    figure, axes = _figure(7.2, 1.1 + 0.42 * len(names))
     places = np.arange(len(names))
     axes.barh(places - 0.19, best, 0.36, color=_COLOURS[0], label='best on ground truth')
     given = [np.nan if value is None else value for value in preset]
@@ -129,7 +129,7 @@ def draw_bars(
     if any(marks):
         axes.set_xlabel('mIoU (%); * the saliency has seen masks of the same classes')
     axes.grid(alpha=0.3, axis='x')
-    figure.legend(fontsize=8, loc='outside upper right', ncols=4)
+    figure.legend(fontsize=8, loc='outside upper right', ncols=2)
     return figure
 
 
