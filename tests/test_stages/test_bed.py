@@ -592,7 +592,7 @@ def test_weights_that_a_network_starts_from():
     mmseg = 'configs/segmentation/deeplabv3plus_r50_pseudo_voc.py'
     assert initial_weights(mmseg) == 'pretrained=open-mmlab://resnet50_v1c'
     without = {'model.backbone.init_cfg': None}
-    assert initial_weights(f'{folder}_voc.py', without) == 'random weights'
+    assert initial_weights(f'{folder}_voc.py', without) == 'no weights named in the config'
 
 
 NETWORK = f"""

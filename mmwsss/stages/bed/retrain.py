@@ -90,7 +90,7 @@ def initial_weights(config: str | os.PathLike, options: dict | None = None) -> s
         if key.rpartition('.')[2] in ('checkpoint', 'pretrained')
         and (value is True or (value and isinstance(value, str)))
     ]
-    return ', '.join(named) or 'random weights'
+    return ', '.join(named) or 'no weights named in the config'
 
 
 @dataclass(frozen=True)
