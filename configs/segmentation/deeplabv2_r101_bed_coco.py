@@ -1,6 +1,7 @@
 # The network of WSSS-BED on COCO 2014, from saliency-guided labels, started from ImageNet only:
 # 50000 steps of 20 images, the rate renewed every 10. The published tables started from masks of
-# COCO itself: deeplabv2_r101_bed-coco-init_coco.py. They are without CRF.
+# COCO itself: deeplabv2_r101_bed-coco-init_coco.py. They do not say whether they are with CRF; the
+# released script tests without.
 _base_ = [
     '../_base_/models/deeplabv2_r101.py',
     '../_base_/datasets/coco14_pseudo.py',

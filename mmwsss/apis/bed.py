@@ -16,7 +16,7 @@ from ..ops.dense_crf import crf_parameters
 from ..stages import Launch
 from ..stages.bed import Bed, parse_numbers, parse_saliency, parse_source, retrain
 from ..stages.bed.report import write_reports
-from ..stages.bed.retrain import write_labels
+from ..stages.bed.retrain import Retrained, initial_weights, write_labels
 from ..stages.bed.run import Cell, cell_name
 from ..stages.bed.scores import Scores, score, write_csv
 from ..stages.bed.settings import published_rule
@@ -197,7 +197,8 @@ def _label_and_train(
     training: _Training,
 ) -> Iterator[str]:
     """Write the labels of each cell, and train networks on them; yields lines to show."""
-    retrained = {}
+    miou = {}
+    weights = initial_weights(training.config, training.options) if training.config else None
     for one in (score(cell, bed.ignore_eval) for cell in cells):
         if one.cell.source.kind == 'mask':
             masks = one.cell.source.folder
@@ -205,9 +206,12 @@ def _label_and_train(
             masks = _write(bed, one, chosen, fixed, target, labels)
             yield f'{one.cell.name}: labels are in {masks}'
         if training.config:
-            retrained[one.cell.name] = _retrain(bed, one, masks, training)
+            miou[one.cell.name] = _retrain(bed, one, masks, training)
     if training.config:
-        write_csv(bed.out / 'retrained.csv', _retrained_rows(retrained, training.seeds))
+        retrained = Retrained(
+            training.config, weights, training.seeds, chosen, miou, training.options, training.crf
+        )
+        write_csv(bed.out / 'retrained.csv', _retrained_rows(retrained))
         write_reports(bed, cells, retrained)
 
 
@@ -300,10 +304,16 @@ def _retrain(bed: Bed, one: Scores, masks: Path, training: _Training) -> list[fl
     )
 
 
-def _retrained_rows(
-    retrained: dict[str, list[float]], seeds: Sequence[int]
-) -> Iterator[dict[str, Any]]:
-    for name, values in retrained.items():
+def _retrained_rows(retrained: Retrained) -> Iterator[dict[str, Any]]:
+    for name, values in retrained.miou.items():
         source, _, saliency = name.partition('__')
-        for seed, value in zip(seeds, values, strict=True):
-            yield dict(source=source, saliency=saliency, seed=seed, mIoU=f'{value:.4f}')
+        for seed, value in zip(retrained.seeds, values, strict=True):
+            yield dict(
+                source=source,
+                saliency=saliency,
+                seed=seed,
+                mIoU=f'{value:.4f}',
+                config=retrained.config,
+                starts_from=retrained.weights,
+                crf=retrained.crf or '',
+            )

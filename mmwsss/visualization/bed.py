@@ -93,6 +93,7 @@ def draw_bars(
     marks: Sequence[bool],
     published: Sequence[tuple[float, float] | None] = (),
     retrained: Sequence[tuple[float, float] | None] = (),
+    network: str = 'network, val',
 ) -> Any:
     """Best and published settings of every cell, and the networks that were trained on them.
 
@@ -101,18 +102,19 @@ def draw_bars(
         best, preset: mIoU in percent of the labels.
         marks: Cells whose saliency has seen masks of the classes: drawn with a star.
         published, retrained: Mean and deviation of networks on val.
+        network: What the legend calls ``retrained``.
 
     Returns:
         A figure of matplotlib.
     """
-    figure, axes = _figure(7.2, 0.9 + 0.42 * len(names))
+    figure, axes = _figure(7.2, 1.1 + 0.42 * len(names))
     places = np.arange(len(names))
     axes.barh(places - 0.19, best, 0.36, color=_COLOURS[0], label='best on ground truth')
     given = [np.nan if value is None else value for value in preset]
     axes.barh(places + 0.19, given, 0.36, color=_COLOURS[4], label='published settings')
     series = (
-        ('network, val', retrained, 'D', _COLOURS[2]),
-        ('published network, val', published, 'x', _COLOURS[1]),
+        (network, retrained, 'D', _COLOURS[2]),
+        ('published network, val, from COCO masks', published, 'x', _COLOURS[1]),
     )
     for label, pairs, marker, colour in series:
         known = [(place, *pair) for place, pair in zip(places, pairs, strict=False) if pair]
@@ -127,7 +129,7 @@ def draw_bars(
     if any(marks):
         axes.set_xlabel('mIoU (%); * the saliency has seen masks of the same classes')
     axes.grid(alpha=0.3, axis='x')
-    figure.legend(fontsize=8, loc='outside upper right', ncols=4)
+    figure.legend(fontsize=8, loc='outside upper right', ncols=2)
     return figure
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,7 +26,9 @@ from mmwsss.stages.bed import (
     report,
     retrain,
     run,
+    scores,
 )
+from mmwsss.stages.bed.retrain import initial_weights
 from mmwsss.stages.saliency import LabelRule
 from mmwsss.stores.cam_store import load_cam, save_cam
 from mmwsss.utils.io import read_mask, write_mask
@@ -47,7 +50,7 @@ def small_and_fast(monkeypatch, request):
 def data(tmp_path):
     """Six images with true masks, maps of 8 bits in four forms, and two saliencies."""
     for name in ('images', 'truth', 'store', 'png', 'npy', 'dense', 'border', 'tuned', 'masks'):
-        (tmp_path / name).mkdir()
+        (tmp_path / name).mkdir(exist_ok=True)
     labels = []
     for i, key in enumerate(IDS):
         image, mask, _ = render_mini('train', i)
@@ -320,6 +323,49 @@ def test_strange_saliency_is_reported_and_fatal_when_strict(data, content, fault
         judge(data, strict=True)
 
 
+def saliency_of_floats(data):
+    """The maps of ``border`` as ``.npy``."""
+    (data / 'floats').mkdir()
+    for key in IDS:
+        np.save(data / f'floats/{key}.npy', read_mask(data / f'border/{key}.png') / 255)
+    return dict(saliency=[f'border={data}/floats'])
+
+
+def test_saliency_of_floats_gives_the_rows_of_its_pictures(data):
+    given = saliency_of_floats(data)
+    assert judge(data, 'floats_out', **given) == judge(data, saliency=[f'border={data}/border'])
+    exact = judge(data, 'exact', **given, quantise=False)
+    assert len(exact) == 15 and any(float(row['ignored']) > 0 for row in exact)
+
+
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (np.full((4, 5), 0.5), r'other size \(im_3\).*4 x 5'),
+        (np.full((4, 5), 1.5), r'unreadable \(im_3\).*saliency from 1\.5 to 1\.5, outside'),
+        (np.full((4, 5), -0.1), r'saliency from -0\.1 to -0\.1, outside'),
+        (np.full((4, 5), np.nan), r'saliency from nan to nan, outside'),
+        (
+            np.full((4, 5), 200, np.uint8),
+            r'im_3\.npy holds uint8 of shape \(4, 5\), expected floats',
+        ),
+        (np.full((1, 4, 5), 0.5), r'im_3\.npy holds float64 of shape \(1, 4, 5\)'),
+        (np.array([{}]), r'im_3\.npy cannot be read as an array: Object arrays'),
+        (b'no array', r'im_3\.npy cannot be read as an array'),
+    ],
+)
+def test_saliency_arrays_that_are_none(data, content, message):
+    given = saliency_of_floats(data)
+    if isinstance(content, bytes):
+        (data / 'floats/im_3.npy').write_bytes(content)
+    else:
+        np.save(data / 'floats/im_3.npy', content)
+    with pytest.raises(ValueError, match=message) as error:
+        judge(data, **given)
+    assert 'saliency border: 1 of 6 images' in str(error.value)
+    assert not (data / 'out/cells').exists()
+
+
 def test_inverted_saliency_is_told_by_the_maps(data):
     for key in IDS:
         values = read_mask(data / f'border/{key}.png')
@@ -480,7 +526,8 @@ class FakePipeline:
         self.made.append((Config.fromfile(path).stages, root))
 
     def run(self):
-        return dict(val=dict(metrics=dict(mIoU=50.0 + self.seed)))
+        val, crf = (dict(metrics=dict(mIoU=score + self.seed)) for score in (50.0, 60.0))
+        return dict(val=val, val_crf=crf)
 
 
 def test_networks_are_trained_in_folders_of_their_own(data, monkeypatch):
@@ -497,6 +544,84 @@ def test_networks_are_trained_in_folders_of_their_own(data, monkeypatch):
     assert masks == str(data / 'out/labels/CAM__border') and len(os.listdir(masks)) == 7
     assert [r['mIoU'] for r in rows_of(data / 'out', 'retrained.csv')] == ['50.0000', '52.0000']
     assert '51.0 ± 1.4' in (data / 'out/report.md').read_text()
+
+
+def test_page_says_what_the_networks_are_and_draws_the_published_ones_beside_them(
+    data, monkeypatch
+):
+    monkeypatch.setitem(retrain.__globals__, 'Pipeline', FakePipeline)
+    name = str(data / 'classes.txt')
+    table = dict(CAM=dict(MOVE=(69.3, 0.1), border=(63.2, 0.3)))
+    tables = replace(published_tables(), source='begun from masks of COCO', miou={name: table})
+    for module in (report, scores):
+        monkeypatch.setattr(module, 'published_tables', lambda: tables)
+    drawn = []
+    draw = report.draw_bars
+    monkeypatch.setattr(report, 'draw_bars', lambda *a: drawn.append(a) or draw(*a))
+    config = data / 'network.py'
+    config.write_text("model = dict(backbone=dict(init_cfg=dict(checkpoint='imagenet.pth')))")
+    given = dict(saliency=[f'border={data}/border', f'MOVE={data}/tuned'], seeds=[0, 2])
+    given |= dict(images=str(data / 'images'), write_labels='tau=0.3,s=0.2')
+    judge(data, **given)
+    judge(data, **given, retrain=str(config), retrain_options={'model.a': 1}, retrain_crf='psa')
+    assert [[bool(pair) for pair in bars[4]] for bars in drawn] == [[False] * 2] * 2 + [[True] * 2]
+    assert drawn[-1][6] == 'network, val + CRF'
+    texts = ((data / 'out' / name).read_text() for name in ('report.md', 'index.html'))
+    for text in texts:
+        networks = text.index('Networks trained on the labels, val + CRF')
+        assert networks < text.index('begun from masks of COCO')
+        for fact in (
+            f'network: {config}, with model.a=1',
+            'starts from: backbone.init_cfg.checkpoint=imagenet.pth',
+            'labels: at tau=0.3,s=0.2',
+            'seeds: 0, 2',
+            'CRF: psa',
+        ):
+            assert networks < text.index(fact) < text.index('61.0 ± 1.4'), fact
+    (row, *_) = rows_of(data / 'out', 'retrained.csv')
+    assert (row['config'], row['crf']) == (str(config), 'psa')
+    assert row['starts_from'] == 'backbone.init_cfg.checkpoint=imagenet.pth'
+
+
+def test_weights_that_a_network_starts_from():
+    folder = 'configs/segmentation/deeplabv2_r101_bed'
+    assert 'deeplab_resnet101_imagenet.pth' in initial_weights(f'{folder}_voc.py')
+    coco = initial_weights(f'{folder}-coco-init_voc.py')
+    assert coco == 'backbone.init_cfg.checkpoint=pretrained/deeplab_resnet101_coco.pth'
+    assert initial_weights(f'{folder}_voc.py', dict(load_from='x.pth')) == 'load_from=x.pth'
+    mmseg = 'configs/segmentation/deeplabv3plus_r50_pseudo_voc.py'
+    assert initial_weights(mmseg) == 'pretrained=open-mmlab://resnet50_v1c'
+    without = {'model.backbone.init_cfg': None}
+    assert initial_weights(f'{folder}_voc.py', without) == 'no weights named in the config'
+
+
+NETWORK = f"""
+model = dict(type='EncoderDecoder')
+train_cfg = dict(max_iters=6)
+train_dataloader = dict(dataset=dict(
+    type='mmwsss.ImageLabelDataset', metainfo=dict(classes=('background', *{CLASSES!r})),
+    data_prefix=dict(img_path='images'), img_suffix='.png', ann_file='ids.txt', pipeline=[]))
+test_dataloader = train_dataloader
+test_evaluator = [dict(type='mmwsss.WSSSIoUMetric')]
+"""
+
+
+def test_networks_are_trained_by_the_stages_of_a_pipeline(folder, data):
+    """Only train.py and test.py are stand-ins: 50 mIoU, 60 with a CRF."""
+    (data / 'network.py').write_text(NETWORK)
+    given = dict(retrain='network.py', images=str(data / 'images'), tools=folder)
+    given |= dict(saliency=[f'border={data}/border'], seeds=[1, 2], retrain_crf='psa')
+    judge(data, **given)
+    masks = str(data / 'out/labels/CAM__border')
+    for seed in (1, 2):
+        stages = data / f'out/retrain/CAM__border/seed{seed}/retrain'
+        trained = Config.fromfile(stages / 'network.py')
+        assert trained.train_dataloader.dataset.mask_dir == masks
+        assert trained.randomness.seed == seed
+        assert (stages / 'network/log').read_text() == '0 1 2 3 4 5 '
+    assert [r['mIoU'] for r in rows_of(data / 'out', 'retrained.csv')] == ['60.0000'] * 2
+    judge(data, **given)  # goes on: nothing is trained again
+    assert (stages / 'network/log').read_text() == '0 1 2 3 4 5 '
 
 
 def test_published_tables():

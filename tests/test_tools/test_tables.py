@@ -15,6 +15,8 @@ import _page_tables
 import tables
 from _benchmark import Figures, Results, read_rows
 
+from mmwsss.stages.bed import published_tables
+
 ROOT = Path(__file__).parents[2]
 ZOO = ROOT / 'docs/model_zoo.md'
 MODEL = {
@@ -342,6 +344,18 @@ def test_check_names_model_metric_and_both_figures(tmp_path):
 
     page.write_text(page.read_text(encoding='utf-8').replace('31.2', '41.2'))
     assert tables.check(root) == ['README.md is not what metafiles and benchmark say']
+
+
+@pytest.mark.parametrize('data, short', [('voc12', 'voc'), ('coco14', 'coco')])
+def test_published_networks_of_the_bed_are_cells_of_its_tables(data, short):
+    (bed,) = (item for item in _metafiles.read_collections(ROOT) if item['Name'] == 'WSSS-BED')
+    assert bed['README'] == 'docs/wsss_bed.md'
+    models = {model['Name']: model for model in bed['models']}
+    assert 'Results' not in models[f'deeplabv2_r101_bed_{short}']  # starts from ImageNet
+    (result,) = models[f'deeplabv2_r101_bed-coco-init_{short}']['Results']
+    mean, _ = published_tables().find(data, 'CAM', 'MOVE')
+    assert result['Metrics'] == {'mIoU(val, official, CRF not stated)': mean}
+    assert 'WSSS-BED' in result['Source']
 
 
 def test_figures_are_published_or_measured(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,11 +12,18 @@ from ...utils.io import atomic_write
 from ...visualization.bed import as_image, as_png, draw_bars, draw_curves, draw_heat
 from ...visualization.page import Page, mean_text
 from .published import published_tables
+from .retrain import Retrained
 from .run import Bed, Cell
 from .scores import Scores, best_row, result_rows, score, write_confusions, write_csv
 
 MAX_HEATS = 48
-Retrained = Mapping[str, Sequence[float]]
+
+
+class Table(NamedTuple):
+    """Rows of texts, the first being the head, and what has to be read with them."""
+
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
 
 
 def write_reports(bed: Bed, cells: Sequence[Cell], retrained: Retrained | None = None) -> None:
@@ -25,11 +32,10 @@ def write_reports(bed: Bed, cells: Sequence[Cell], retrained: Retrained | None =
     Args:
         bed: What was run.
         cells: Its result.
-        retrained: mIoU on val of the networks of every seed, by the name of the cell.
+        retrained: Networks trained on its labels.
     """
     scores = [score(cell, bed.ignore_eval) for cell in cells]
     best = [best_row(one, bed.dataset) for one in scores]
-    retrained = retrained or {}
     rows = [row for one in scores for row in result_rows(one, bed.classes)]
     write_csv(bed.out / 'results.csv', rows)
     write_csv(bed.out / 'best.csv', best)
@@ -60,37 +66,36 @@ def _facts(bed: Bed) -> list[str]:
 
 
 def _tables(
-    bed: Bed, scores: Sequence[Scores], best: Sequence[dict], retrained: Retrained
-) -> dict[str, list[list[str]]]:
-    """Tables by their title, the first row being the head."""
+    bed: Bed, scores: Sequence[Scores], best: Sequence[dict], retrained: Retrained | None
+) -> dict[str, Table]:
+    """Tables by their title."""
     keep = [key for key in best[0] if any(row[key] for row in best)]
     keep = [key for key in keep if not key.startswith('published')]
     tables = {
-        'Best thresholds (found on the ground truth)': _matrix(
-            scores, lambda one: f'{one.miou[one.best]:.2f}'
+        'Best thresholds (found on the ground truth)': Table(
+            _matrix(scores, lambda one: f'{one.miou[one.best]:.2f}')
         )
     }
     if any(one.preset for one in scores):
-        tables['Published settings of the source'] = _matrix(
-            scores, lambda one: '' if one.preset is None else f'{one.miou[one.preset]:.2f}'
+        tables['Published settings of the source'] = Table(
+            _matrix(scores, lambda one: '' if one.preset is None else f'{one.miou[one.preset]:.2f}')
         )
     if retrained:
-        tables['Networks trained on the labels, val (mean ± deviation of the seeds)'] = _matrix(
-            scores, lambda one: mean_text(retrained.get(one.cell.name))
-        )
+        title = f'Networks trained on the labels, {retrained.split} (mean ± deviation of the seeds)'
+        rows = _matrix(scores, lambda one: mean_text(retrained.miou.get(one.cell.name)))
+        tables[title] = Table(rows, retrained.facts)
     published = published_tables().miou.get(bed.dataset)
     if published:
-        tables['Published: networks on val'] = [
+        rows = [
             ['saliency', *published],
             *(
                 [name, *('{}±{}'.format(*published[m][name]) for m in published)]
                 for name in next(iter(published.values()))
             ),
         ]
-    tables['Figures of all cells'] = [
-        [key.replace('_', ' ') for key in keep],
-        *([row[key] for key in keep] for row in best),
-    ]
+        tables['Published: networks on val'] = Table(rows, [published_tables().source])
+    rows = [[key.replace('_', ' ') for key in keep], *([row[key] for key in keep] for row in best)]
+    tables['Figures of all cells'] = Table(rows)
     return tables
 
 
@@ -108,18 +113,16 @@ def _matrix(scores: Sequence[Scores], value: Any) -> list[list[str]]:
     ]
 
 
-def _markdown(bed: Bed, tables: Mapping[str, Sequence[Sequence[str]]]) -> str:
+def _markdown(bed: Bed, tables: Mapping[str, Table]) -> str:
     lines = ['# Activation sources x saliency sources', '', *(f'- {f}' for f in _facts(bed)), '']
     if bed.warnings:
         lines += ['## Found in the files', '', *(f'- {w}' for w in bed.warnings), '']
     lines += ['## Inputs', '']
     lines += [f'- source {s.name}: {s.folder}{_use(s)}' for s in bed.sources]
     lines += [f'- saliency {s.name}: {s.place} ({s.origin})' for s in bed.saliencies]
-    for title, (head, *rows) in tables.items():
-        lines += ['', f'## {title}', '', _row(head), _row(['---'] * len(head)), *map(_row, rows)]
-    published = published_tables()
-    if bed.dataset in published.miou:
-        lines += ['', f'Published numbers: {published.source}.']
+    for title, ((head, *rows), notes) in tables.items():
+        lines += ['', f'## {title}', '', *(f'- {note}' for note in notes), *[''] * bool(notes)]
+        lines += [_row(head), _row(['---'] * len(head)), *map(_row, rows)]
     return '\n'.join(lines) + '\n'
 
 
@@ -135,8 +138,8 @@ def _write_page(
     bed: Bed,
     scores: Sequence[Scores],
     best: Sequence[dict],
-    tables: Mapping[str, Sequence[Sequence[str]]],
-    retrained: Retrained,
+    tables: Mapping[str, Table],
+    retrained: Retrained | None,
 ) -> None:
     page = Page(f'{bed.dataset}: activation sources x saliency sources')
     page.notes(_facts(bed))
@@ -149,9 +152,10 @@ def _write_page(
     page.figures(
         [as_image(bars, 'bars of all cells').replace('<img', '<img style="max-width:100%"')]
     )
-    for title, rows in tables.items():
+    for title, table in tables.items():
         page.heading(title)
-        page.table(rows)
+        page.notes(table.notes)
+        page.table(table.rows)
     page.heading('mIoU over the activation threshold, at the best saliency threshold of each line')
     maps = [one for one in scores if one.cell.source.kind != 'mask']
     images = []
@@ -192,28 +196,26 @@ def _add_heats(out: Path, page: Page, maps: Sequence[Scores]) -> None:
     page.figures(images)
 
 
-def _bars(scores: Sequence[Scores], retrained: Retrained, dataset: str) -> Any:
-    def pair(name: str) -> tuple[float, float] | None:
-        values = retrained.get(name)
+def _bars(scores: Sequence[Scores], retrained: Retrained | None, dataset: str) -> Any:
+    def network(one: Scores) -> tuple[float, float] | None:
+        values = retrained.miou.get(one.cell.name) if retrained else None
         if not values:
             return None
         return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
-    find = published_tables().find
+    def published(one: Scores) -> tuple[float, float] | None:
+        saliency = None if one.cell.saliency.place is None else one.cell.saliency.name
+        return published_tables().find(dataset, one.cell.source.name, saliency)
+
+    networks = [network(one) for one in scores]
     return draw_bars(
         [f'{one.cell.source.name} + {one.cell.saliency.name}' for one in scores],
         [float(one.miou[one.best]) for one in scores],
         [None if one.preset is None else float(one.miou[one.preset]) for one in scores],
         [one.cell.saliency.uses_masks for one in scores],
-        [
-            find(
-                dataset,
-                one.cell.source.name,
-                None if one.cell.saliency.place is None else one.cell.saliency.name,
-            )
-            for one in scores
-        ],
-        [pair(one.cell.name) for one in scores],
+        [pair and published(one) for one, pair in zip(scores, networks, strict=True)],
+        networks,
+        f'network, {retrained.split}' if retrained else '',
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -17,10 +18,79 @@ from ...utils.images import find_images, picture_size
 from ...utils.io import atomic_write, write_mask
 from ...utils.parallel import map_parallel
 from ...utils.provenance import claim, drop_leftovers
-from ..launch import Launch
+from ..launch import Launch, load_config
+from ..options import walk
 from ..pipeline import Pipeline
 from ..saliency import LabelRule, decide_label
 from .settings import BedSaliency, BedSource
+
+_LABELS = {
+    'preset': 'at the published settings',
+    'best': 'at the best thresholds, found on the ground truth',
+}
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """Networks trained on the labels of cells, and what they can be compared with.
+
+    Attributes:
+        config: Of the network.
+        weights: What it starts from, see :func:`initial_weights`.
+        seeds: Of the runs.
+        labels: Which labels: ``'preset'``, ``'best'``, or their thresholds.
+        miou: mIoU on val of every seed, by the name of the cell.
+        options: Values changed in the config.
+        crf: Preset of the CRF that the networks are tested with; None: without.
+    """
+
+    config: str
+    weights: str
+    seeds: Sequence[int]
+    labels: str
+    miou: Mapping[str, Sequence[float]]
+    options: Mapping[str, Any] | None = None
+    crf: str | None = None
+
+    @property
+    def split(self) -> str:
+        """What the mIoU is of, as tables say it."""
+        return 'val + CRF' if self.crf else 'val'
+
+    @property
+    def facts(self) -> list[str]:
+        """What has to stand beside the figures."""
+        options = ', '.join(f'{key}={value}' for key, value in (self.options or {}).items())
+        return [
+            f'network: {self.config}' + (f', with {options}' if options else ''),
+            f'starts from: {self.weights}',
+            f'labels: {_LABELS.get(self.labels, f"at {self.labels}")}; finished masks as they are',
+            f'seeds: {", ".join(map(str, self.seeds))}',
+            f'CRF: {self.crf or "none"}',
+        ]
+
+
+def initial_weights(config: str | os.PathLike, options: dict | None = None) -> str:
+    """The files or names of weights that a network starts from, as its config says.
+
+    Args:
+        config: Of the network.
+        options: Values to change in it.
+
+    Raises:
+        FileNotFoundError: No such config.
+        ValueError: An option that would change nothing.
+    """
+    cfg = load_config(config, options)
+    if cfg.get('load_from'):
+        return f'load_from={cfg.load_from}'
+    named = [
+        f'{key}={value}'
+        for key, value in walk(cfg.get('model') or {})
+        if key.rpartition('.')[2] in ('checkpoint', 'pretrained')
+        and (value is True or (value and isinstance(value, str)))
+    ]
+    return ', '.join(named) or 'no weights named in the config'
 
 
 @dataclass(frozen=True)
