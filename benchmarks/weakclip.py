@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _measure import Report, parse
+from _measure import Report, parse, peak_apart
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor
@@ -27,6 +27,7 @@ from mmwsss.ops.pixels import crf_image
 from mmwsss.registry import MODELS
 from mmwsss.utils.io import write_mask
 
+TOGETHER = 2  # a window and its mirror image: more of them at a time pay on a GPU only
 CONFIGS = Path(__file__).parents[1] / 'configs/segmentation'
 
 
@@ -54,7 +55,7 @@ def one_at_a_time(model: WeakCLIP, view: Tensor, crop: int, stride: int) -> Tens
 def batched(model: WeakCLIP, view: Tensor, crop: int, stride: int) -> Tensor:
     """Windows and mirror images together, texts as they are kept."""
     views = torch.cat([view, view.flip(-1)])
-    logits = slide(model.encode_decode, views, (crop, crop), (stride, stride), 4)
+    logits = slide(model.encode_decode, views, (crop, crop), (stride, stride), TOGETHER)
     return logits[:1] + logits[1:].flip(-1)
 
 
@@ -71,7 +72,7 @@ def bare(model: WeakCLIP, view: Tensor, crop: int, stride: int) -> Tensor:
         return model.decode_head(model.neck(levels))
 
     views = torch.cat([view, view.flip(-1)])
-    return slide(forward, views, (crop, crop), (stride, stride), 4)
+    return slide(forward, views, (crop, crop), (stride, stride), TOGETHER)
 
 
 def step(model: WeakCLIP, inputs: Tensor, label: Tensor) -> None:
@@ -80,6 +81,17 @@ def step(model: WeakCLIP, inputs: Tensor, label: Tensor) -> None:
     losses = model.losses(levels, scores, label, model.loss_images(inputs))
     sum(losses.values()).backward()
     model.zero_grad()
+
+
+def one_step(name: str, batch: int, crop: int) -> None:
+    """A training step of a config from nothing, for a process of its own."""
+    register_all_modules()
+    init_default_scope('mmseg')
+    step(
+        build(name).train(),
+        torch.randn(batch, 3, crop, crop),
+        torch.zeros(batch, crop, crop).long(),
+    )
 
 
 def same(expected: Tensor, found: Tensor) -> None:
@@ -120,18 +132,21 @@ def main() -> None:
     torch.manual_seed(0)
     crop, stride, size = (64, 43, (96, 128)) if args.quick else (512, 341, (512, 683))
     report = Report(__file__)
-    model = build('weakclip_vit-b16_voc').eval()
+    frozen, unfrozen = 'weakclip_vit-b16_voc', 'weakclip_vit-b16-unfrozen_voc'
+    model, coco = build(frozen).eval(), build('weakclip_vit-b16_coco').eval()
     view = torch.randn(1, 3, *size)
     what = f'an image of {size[0]} x {size[1]} and its mirror image, windows of {crop}'
-    for baseline, function, check in (
-        ('one window at a time, texts encoded for each', one_at_a_time, same),
-        ('bare tower, neck and head', bare, lambda *_: None),
+    one = 'one window at a time, texts encoded for each'
+    for name, network, baseline, function, check in (
+        ('21 classes', model, one, one_at_a_time, same),
+        ('81 classes', coco, one, one_at_a_time, same),
+        ('21 classes', model, 'bare tower, neck and head', bare, lambda *_: None),
     ):
         report.compare(
-            f'logits of {what}',
+            f'logits of {what}, {name}',
             baseline,
-            partial(function, model, view, crop, stride),
-            partial(batched, model, view, crop, stride),
+            partial(function, network, view, crop, stride),
+            partial(batched, network, view, crop, stride),
             check,
             args.repeat,
         )
@@ -141,10 +156,17 @@ def main() -> None:
     report.compare(
         f'training step, {batch} crops of {crop}',
         'gradients through tower and texts (official)',
-        partial(step, build('weakclip_vit-b16-unfrozen_voc').train(), inputs, label),
+        partial(step, build(unfrozen).train(), inputs, label),
         partial(step, model.train(), inputs, label),
         lambda *_: None,
         args.repeat,
+    )
+    peaks = (
+        peak_apart(partial(one_step, name, batch, crop), partial(one_step, name, 1, 64))
+        for name in (unfrozen, frozen)
+    )
+    print(
+        '  peak of a process each: gradients through all +{:.0f}, frozen +{:.0f} MiB'.format(*peaks)
     )
     size = (60, 80) if args.quick else (375, 500)
     prob = torch.nn.functional.interpolate(3 * torch.randn(1, 21, 6, 8), size=size, mode='bicubic')[
