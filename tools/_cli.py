@@ -49,6 +49,28 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
+def add_launch_options(parser: Any, what: str = 'how stages are started') -> None:
+    """For tools that start processes themselves; ``parser`` may be a group of options."""
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm'],
+        default='none',
+        help=f'{what}: one process, torchrun, or srun',
+    )
+    parser.add_argument(
+        '--gpus', type=int, default=1, help='processes with a launcher (default: 1)'
+    )
+
+
+def add_stage_restart(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--restart',
+        action='store_true',
+        help='do stages whose settings or files have changed, and those after them, anew; what '
+        'they had made is thrown away',
+    )
+
+
 def add_sheet_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--top',

@@ -8,7 +8,7 @@ DIR/benchmark_<config>, of all that lies there.
 import argparse
 from pathlib import Path
 
-from _cli import run_or_exit
+from _cli import add_launch_options, add_stage_restart, run_or_exit
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,21 +36,8 @@ def parse_args() -> argparse.Namespace:
         metavar='CSV',
         help='results.csv of other machines: what was not run here is taken from them',
     )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm'],
-        default='none',
-        help='how stages are started: one process, torchrun, or srun',
-    )
-    parser.add_argument(
-        '--gpus', type=int, default=1, help='processes with a launcher (default: 1)'
-    )
-    parser.add_argument(
-        '--restart',
-        action='store_true',
-        help='do stages whose settings or files have changed, and those after them, anew; what '
-        'they had made is thrown away',
-    )
+    add_launch_options(parser)
+    add_stage_restart(parser)
     return parser.parse_args()
 
 

@@ -9,7 +9,7 @@ started again; files of another model, checkpoint or data are refused.
 import argparse
 from pathlib import Path
 
-from _cli import CfgOptions, run_or_exit
+from _cli import CfgOptions, add_launch_options, run_or_exit
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,15 +45,7 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='change values of the config, e.g. model.test_cfg.maps=plain',
     )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm'],
-        default='none',
-        help='one process, torchrun, or srun',
-    )
-    parser.add_argument(
-        '--gpus', type=int, default=1, help='processes with a launcher (default: 1)'
-    )
+    add_launch_options(parser, 'how it is run')
     parser.add_argument('--restart', action='store_true', help='throw files of other settings away')
     return parser.parse_args()
 

@@ -8,7 +8,14 @@ review.html in the folder of the records.
 import argparse
 from pathlib import Path
 
-from _cli import CfgOptions, add_sheet_options, make_sheet, run_or_exit
+from _cli import (
+    CfgOptions,
+    add_launch_options,
+    add_sheet_options,
+    add_stage_restart,
+    make_sheet,
+    run_or_exit,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,21 +44,8 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='change values in the config of every stage, e.g. randomness.seed=1',
     )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm'],
-        default='none',
-        help='how stages are started: one process, torchrun, or srun',
-    )
-    parser.add_argument(
-        '--gpus', type=int, default=1, help='processes with a launcher (default: 1)'
-    )
-    parser.add_argument(
-        '--restart',
-        action='store_true',
-        help='do stages whose settings or files have changed, and those after them, anew; what '
-        'they had made is thrown away',
-    )
+    add_launch_options(parser)
+    add_stage_restart(parser)
     add_sheet_options(parser)
     return parser.parse_args()
 

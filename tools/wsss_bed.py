@@ -13,7 +13,7 @@ of other settings or files are refused.
 import argparse
 from pathlib import Path
 
-from _cli import CfgOptions, run_or_exit
+from _cli import CfgOptions, add_launch_options, run_or_exit
 
 
 def parse_args() -> argparse.Namespace:
@@ -115,8 +115,7 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='change values of that config',
     )
-    labels.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
-    labels.add_argument('--gpus', type=int, default=1, help='processes with a launcher (1)')
+    add_launch_options(labels)
     return parser.parse_args()
 
 

@@ -13,7 +13,6 @@ truth = dict(
 stages = dict(
     before=truth,
     refine=dict(config='../segmentation/weakclip_vit-b16_voc.py'),
-    plain=dict(split='train_aug'),
     after=truth,
     pseudo=dict(split='train_aug'),
     after_crf=truth,

@@ -196,12 +196,15 @@ class CLIPES(WSSSSegmentor):
 def class_scores(model: WSSSSegmentor, inputs: Tensor | Sequence[Tensor]) -> Tensor:
     """CLIP's probability of every class: softmax over all class and background texts.
 
+    Zero-shot classification (Radford et al., arXiv 2103.00020, section 3.1.2), the texts being
+    those of CLIP-ES.
+
     Args:
         model: Has a frozen CLIP as ``backbone`` and a :class:`TextBank` as ``text``.
         inputs: Normalised images ``(B, 3, H, W)``, or B images ``(3, H, W)``.
 
     Returns:
-        ``(B, C_fg)``.
+        ``(B, C_fg)`` in [0, 1].
     """
     clip, text, norm = model.backbone, model.text, model.data_preprocessor
     views = [resize_to_multiple(i, 1.0, clip.patch_size, norm.mean, norm.std) for i in inputs]

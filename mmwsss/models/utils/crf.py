@@ -44,12 +44,14 @@ def refine_present(
 ) -> Tensor:
     """:func:`refine_with_crf` among the classes that win somewhere in the image; others get 0.
 
+    As WeakCLIP's scripts do, for its masks and, renormalised, for the network behind it.
+
     Args:
         inputs, prob, data_preprocessor, crf: See :func:`refine_with_crf`.
         renormalise: Let the probabilities of these classes sum to 1 before the CRF.
 
     Returns:
-        ``(B, C, H, W)`` float32.
+        ``(B, C, H, W)`` float32 in [0, 1].
     """
     out = torch.zeros_like(prob, dtype=torch.float32)
     for i, one in enumerate(prob):
