@@ -4,8 +4,7 @@ A row is a title and a pipeline. ``columns`` names the stages of the columns see
 val_crf where they are not called so, ``bound`` the row of the same network trained on true masks,
 ``until`` the last stage that is done.
 
-Left out, to save time: the last networks of MCTformer V1 and + (that of V2 is there) and of AVC,
-and the cycle of PMM, whose first network stands for it. Methods without a network of their own
+Left out, to save time: the last networks of MCTformer V1 and + (that of V2 is there). Methods without a network of their own
 (CLIP-ES, ExCEL without training, APC) have no val, since their maps need image labels; only CLIP-ES
 has a row with one trained on its masks.
 """
@@ -36,6 +35,8 @@ rows = dict(
         pipeline='../pipelines/psa_mini.py',
         until='seed',
     ),
+    cam_mit=dict(page='cam', title='CAM of MiT', pipeline='../pipelines/cam_mit_mini_seed.py'),
+    cam_deit=dict(page='cam', title='CAM of DeiT', pipeline='../pipelines/cam_deit_mini_seed.py'),
     # without training, and one stage
     clip_es=dict(
         page='clip_es',
@@ -155,15 +156,22 @@ rows = dict(
         page='avc',
         title='AVC (reconstruction)',
         pipeline='../pipelines/avc_mini.py',
-        until='mask',
+        bound='bound_deeplabv1',
     ),
     apc=dict(page='apc', title='APC', pipeline='../pipelines/apc_mini_seed.py'),
     pmm=dict(
         page='pmm',
+        title='PMM, before the cycle',
+        pipeline='../pipelines/pmm_mini_resnet38.py',
+        columns=dict(val='val_0', val_crf='val_crf_0'),
+        until='val_crf_0',
+        bound='bound_pspnet',
+    ),
+    pmm_cycle=dict(
+        page='pmm',
         title='PMM',
         pipeline='../pipelines/pmm_mini_resnet38.py',
-        columns=dict(val='val_0'),
-        until='val_0',
+        columns=dict(mask='mask_1', val='val_1', val_crf='val_crf_1'),
         bound='bound_pspnet',
     ),
     wsss_bed=dict(
