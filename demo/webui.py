@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mmwsss.apis.wsss_inferencer import WSSSInferencer
 
 SHOWN = 50  # pictures of many images; all are in the zip file
+# a gallery's cells are squares, the pictures several times wider than high
+CSS = '#gallery .thumbnail-item {aspect-ratio: auto; height: auto}'
 DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / 'configs/wsss/clip_es_voc.py'
 
 
@@ -256,6 +258,7 @@ def main() -> None:
             server_name=args.host,
             server_port=args.port,
             theme=theme,
+            css=CSS,
             allowed_paths=[str(page.out_dir)],
         )
     except (OSError, ValueError) as error:
