@@ -24,14 +24,7 @@ stages = dict(
             'relabel_{round}': dict(split='train'),
             'table_{round}': dict(classes='mini'),
             'mask_{round}': train,
-            # plain cross-entropy, as that of the first network is behind its gate
-            'network_{round}': dict(
-                config='../segmentation/pspnet_resnet38_puf_mini.py',
-                options={
-                    'model.decode_head.loss_decode.kind': None,
-                    'model.auxiliary_head.loss_decode.kind': None,
-                },
-            ),
+            'network_{round}': dict(config='../segmentation/pspnet_resnet38_mini.py'),
         }
     ),
 )
