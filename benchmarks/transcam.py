@@ -71,9 +71,9 @@ def separate(image: Tensor, cams: Tensor) -> list[Tensor]:
 
 def together(image: Tensor, cams: Tensor) -> list[Tensor]:
     """One CRF for both, as :class:`mmwsss.stages.TwoLabelsFromCAMs`."""
-    classes, crf = torch.arange(len(cams))[None], DenseCRF(image, 'irn')
-    labels = (threshold_label(cams[None], classes, background)[0] for background in BACKGROUNDS)
-    return [crf.refine_labels(label, 0.7, num_labels=21) for label in labels]
+    classes = torch.arange(len(cams))[None]
+    labels = [threshold_label(cams[None], classes, background) for background in BACKGROUNDS]
+    return list(DenseCRF(image, 'irn').refine_labels(torch.cat(labels), num_labels=21))
 
 
 def equal(expected: list[Tensor], found: list[Tensor]) -> None:

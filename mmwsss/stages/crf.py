@@ -132,10 +132,8 @@ class LowHighFromCAMs:
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         stored, cam = _read_cam(source, image)
         crf = DenseCRF(torch.from_numpy(image), **self.crf)
-        low, high = (
-            reduce_maps(crf(unary_from_scores(add_background(cam[None], power)[0])), self.stride)
-            for power in (self.low, self.high)
-        )
+        scores = [add_background(cam[None], power) for power in (self.low, self.high)]
+        low, high = reduce_maps(crf(unary_from_scores(torch.cat(scores))), self.stride)
         save_scores(target, stored.labels, low.numpy(), high.numpy())
 
 

@@ -100,14 +100,8 @@ class TwoLabelsFromCAMs:
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         stored, cam = _read_cam(source, image, self.num_labels)
         crf, classes = DenseCRF(torch.from_numpy(image), **self.crf), torch.tensor(stored.labels)
-        low, high = (
-            crf.refine_labels(
-                threshold_label(cam[None], classes[None], background)[0],
-                self.gt_prob,
-                num_labels=self.num_labels,
-            )
-            for background in self.backgrounds
-        )
+        maps = [threshold_label(cam[None], classes[None], low) for low in self.backgrounds]
+        low, high = crf.refine_labels(torch.cat(maps), self.gt_prob, num_labels=self.num_labels)
         _save(target, labels=np.int16(stored.labels), low=np.uint8(low), high=np.uint8(high))
 
 

@@ -35,8 +35,9 @@ def torch_engine(images, unary, preset, copies=None):
         (p.gaussian_sxy, p.gaussian_compat),
         (p.bilateral_sxy, p.bilateral_srgb, p.bilateral_compat),
     )
-    copies = torch.ones(unary.shape[1]) if copies is None else torch.tensor(copies)
-    return field.infer(unary.flatten(2), p.iterations, copies).reshape(unary.shape)
+    copies = torch.ones(unary.shape[-3]) if copies is None else torch.tensor(copies)
+    flat = unary.reshape(len(images), -1, unary.shape[-3], unary.shape[-2] * unary.shape[-1])
+    return field.infer(flat, p.iterations, copies).reshape(unary.shape)
 
 
 @pytest.mark.parametrize('preset', PRESETS)
@@ -109,6 +110,41 @@ def test_lattices_are_reused():
         unary = unary_from_scores(scores**power)
         assert torch.equal(crf(unary), DenseCRF(image, 'psa')(unary))
     assert crf(unary_from_scores(scores[:2])).shape == (2, 90, 120)
+
+
+@pytest.mark.parametrize('num_labels', [3, 6, 21])
+def test_several_problems_of_one_image(num_labels):
+    """As one after another, in every engine; of equal blocks to the last digit."""
+    image, first = example(num_labels)
+    unary = unary_from_scores(torch.stack([first, first.flip(0), first.flip(1)]))
+    crf = DenseCRF(image, 'psa')
+    expected = torch.stack([crf(one) for one in unary])
+    assert torch.equal(crf(unary), expected)
+    images = torch.stack([image, image.flip(1)])
+    two = torch.stack([unary, unary.flip(-1)])
+    by_tensors = torch_engine(images, two, 'psa')
+    assert torch.allclose(by_tensors[0], expected, atol=1e-4)
+    assert torch.allclose(by_tensors[1, 1], DenseCRF(images[1], 'psa')(two[1, 1]), atol=1e-4)
+
+
+def test_several_problems_by_pydensecrf():
+    pytest.importorskip('pydensecrf')
+    image, scores = example(3)
+    unary = unary_from_scores(torch.stack([scores, scores.flip(0)]))
+    crf = DenseCRF(image, 'psa', 'pydensecrf')
+    expected = torch.stack([crf(one, copies=[1, 2, 1]) for one in unary])
+    assert torch.equal(crf(unary, copies=[1, 2, 1]), expected)
+
+
+def test_several_label_maps_of_one_image():
+    """As each by itself, also where the labels differ that occur."""
+    image, mask = (torch.from_numpy(np.ascontiguousarray(x)) for x in render_mini('val', 0)[:2])
+    holes = torch.rand(mask.shape, generator=torch.Generator().manual_seed(0)) < 0.3
+    labels = torch.stack([mask.masked_fill(holes, 0), mask.masked_fill(mask == mask.max(), 255)])
+    assert set(labels[0].unique().tolist()) != set(labels[1].unique().tolist())
+    expected = [refine_labels(image, one, num_labels=21, preset='irn') for one in labels]
+    found = DenseCRF(image, 'irn').refine_labels(labels, num_labels=21)
+    assert torch.equal(found, torch.stack(expected))
 
 
 def test_posterior_is_a_distribution_and_sharpens():

@@ -67,7 +67,7 @@ class DenseCRFModel(BaseTTAModel):
             prob = prob.softmax(dim=0)
         posterior = dense_crf(image, prob, **self.crf)
         sample.seg_logits = PixelData(data=posterior)
-        sample.pred_sem_seg = PixelData(data=posterior.argmax(dim=0, keepdim=True))
+        sample.pred_sem_seg = PixelData(data=posterior.max(dim=0, keepdim=True).indices)
 
     def merge_preds(self, data_samples_list: list) -> list:
         """Not used: there is one prediction per image."""

@@ -122,7 +122,7 @@ class ExCEL(SingleStageWSSS, PatchTextMaps):
         label = self.make_pseudo_label(self.pixels(inputs), refined, image_labels, size).label
         source = None
         if self.self_target_start is not None and self.phase(self.self_target_start):
-            source = upsample(seg_logits.detach(), size).argmax(dim=1)
+            source = upsample(seg_logits.detach(), size).max(dim=1).indices
         losses = self.decode_head.loss_by_feat(seg_logits, affinity, label, source)
         return self.weigh_losses(losses)
 

@@ -203,5 +203,5 @@ class OneStage(SingleStageWSSS):
     def predict_maps(self, inputs: Tensor, image_labels: Tensor) -> Maps:
         """Masks of the classes in the image labels, and the "clean" masks they decide."""
         _, masks = self.merged_masks(inputs)
-        label = self.restricted(inputs, masks, image_labels > 0).argmax(dim=1)
+        label = self.restricted(inputs, masks, image_labels > 0).max(dim=1).indices
         return Maps(*pack_present(masks[:, 1:], image_labels), label)

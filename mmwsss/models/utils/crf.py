@@ -64,7 +64,7 @@ def refine_present(
 
 def present_classes(scores: Tensor) -> Tensor:
     """Classes of ``(K, H, W)`` that are somewhere the highest, ascending ``(k,)``."""
-    return scores.argmax(dim=0).unique()
+    return scores.max(dim=0).indices.unique()
 
 
 def refine_labels_with_crf(

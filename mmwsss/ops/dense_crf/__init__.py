@@ -203,7 +203,9 @@ class DenseCRF:
         """Posterior of the labels.
 
         Args:
-            unary: Energies ``(C, H, W)`` or ``(B, C, H, W)``, like the images, on any device.
+            unary: Energies ``(C, H, W)`` or ``(B, C, H, W)``, like the images, on any device. For
+                one image also several, each a problem by itself, ``(K, C, H, W)``: together they
+                take less time than one after another.
             iterations: Mean-field steps instead of those of the parameters.
             copies: How many labels each channel stands for, ``(C,)``; None: one. Labels of equal
                 energies stay equal, so that one channel is enough for all of them.
@@ -216,8 +218,9 @@ class DenseCRF:
             ValueError: The sizes differ, there is no label, energies are not finite, or copies
                 are not one positive number per channel.
         """
+        several = len(self.shape) == 2 and unary.ndim == 4
         size = unary.shape[:-3] + unary.shape[-2:]
-        if unary.ndim < 3 or size != self.shape or unary.shape[-3] == 0:
+        if unary.ndim < 3 or size[several:] != self.shape or unary.numel() == 0:
             raise ValueError(
                 f'unary of shape {tuple(unary.shape)} does not fit images of {tuple(self.shape)}'
             )
@@ -232,7 +235,8 @@ class DenseCRF:
                 f'copies must be {channels} whole numbers >= 1, one per label of the unary, got '
                 f'{copies.tolist()}'
             )
-        flat = unary.detach().float().reshape(-1, channels, self.shape[-2] * self.shape[-1])
+        flat = unary.detach().float().flatten(-2)
+        flat = flat[None] if several else flat.reshape(-1, 1, *flat.shape[-2:])
         return self._engine.infer(flat, iterations, copies).reshape(unary.shape).to(unary.device)
 
     @one_thread()
@@ -272,11 +276,13 @@ class DenseCRF:
         """Most probable labels of one image for hard labels that are certain to ``gt_prob``.
 
         Args:
-            labels: ``(H, W)`` integers; ``ignore_index`` marks unknown pixels, which get a label.
+            labels: ``(H, W)`` integers, or several such maps ``(K, H, W)``, each refined by itself;
+                ``ignore_index`` marks unknown pixels, which get a label.
             gt_prob: Certainty in (0, 1).
             ignore_index: See above.
             num_labels: Labels of the CRF, also those that do not occur, among which the
-                uncertainty is shared out (21 in TransCAM); None: those that occur, and 0 (IRN).
+                uncertainty is shared out (21 in TransCAM); None: those that occur in any of the
+                maps, and 0 (IRN).
 
         Returns:
             Like ``labels``.
@@ -292,7 +298,7 @@ class DenseCRF:
             raise ValueError(f'label {int(present[-1])} is outside 0..{num_labels - 1}')
         keys, copies = _with_absent(present, num_labels)
         unary = _unary_of_keys(labels, known, keys, num_labels, gt_prob)
-        return keys[self(unary, copies=copies).argmax(dim=0)]
+        return keys[self(unary, copies=copies).max(dim=-3).indices]
 
 
 def dense_crf(images: Tensor, scores: Tensor, **parameters: Any) -> Tensor:
@@ -384,9 +390,12 @@ class _PyDenseCRF:
         self.gaussian, self.bilateral = gaussian, bilateral
 
     def infer(self, unary: Tensor, iterations: int, copies: Tensor) -> Tensor:
-        unary = unary.cpu().repeat_interleave(copies, dim=1).numpy()  # every copy is a label here
-        posterior = [self._one(i, u, iterations) for i, u in zip(self.images, unary, strict=True)]
-        return torch.from_numpy(np.stack(posterior))[:, copies.cumsum(0) - 1]
+        unary = unary.cpu().repeat_interleave(copies, dim=2).numpy()  # every copy is a label here
+        posterior = [
+            [self._one(image, problem, iterations) for problem in problems]
+            for image, problems in zip(self.images, unary, strict=True)
+        ]
+        return torch.from_numpy(np.array(posterior))[:, :, copies.cumsum(0) - 1]
 
     def infer_pairs(self, difference: Tensor, iterations: int) -> Tensor:
         unary = torch.stack([torch.zeros_like(difference), difference], dim=1).cpu()

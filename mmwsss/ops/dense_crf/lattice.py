@@ -122,17 +122,17 @@ class TorchMeanField:
         self.compat = gaussian[1], bilateral[2]
 
     def infer(self, unary: Tensor, iterations: int, copies: Tensor) -> Tensor:
-        """Unary energies ``(B, C, N)`` float32 and copies ``(C,)`` -> posterior ``(B, C, N)``."""
+        """Unary energies ``(B, K, C, N)`` of K problems and copies ``(C,)`` -> posterior."""
         copies = copies.to(unary)[:, None]
 
         def softmax(scores: Tensor) -> Tensor:
-            return (scores + copies.log()).softmax(dim=1) / copies
+            return (scores + copies.log()).softmax(dim=2) / copies
 
         prob = softmax(-unary)
         for _ in range(iterations):
-            near = self.near.filter(prob.flatten(0, 1).T).T.reshape(unary.shape)
-            far = self.far.filter(prob.transpose(1, 2).flatten(0, 1))
-            far = far.unflatten(0, (unary.shape[0], -1)).transpose(1, 2)
+            near = self.near.filter(prob.flatten(0, 2).T).T.reshape(unary.shape)
+            far = self.far.filter(prob.flatten(1, 2).transpose(1, 2).flatten(0, 1))
+            far = far.unflatten(0, (unary.shape[0], -1)).transpose(1, 2).reshape(unary.shape)
             prob = softmax(self.compat[0] * near + self.compat[1] * far - unary)
         return prob
 

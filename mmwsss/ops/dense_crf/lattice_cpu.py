@@ -3,7 +3,8 @@
 The work is bound by memory traffic, so a step of mean field passes once over the pixels: gather
 from both lattices, take the softmax, and at once splat the result into the lattices of the next
 step. The probabilities never go to memory but in the last step. Between two passes the lattices
-are blurred. The labels lie in blocks of 4 or 8 lanes, each one register.
+are blurred. The labels lie in blocks of 4 or 8 lanes, each one register; two problems of up to four
+labels share a block of 8, whose traffic is hardly more than that of 4.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ from ..kernels.simd import (
     lane_max,
     lane_sum,
     load,
+    max_of_four,
     maximum,
+    reciprocal,
     store,
+    sum_of_four,
     tanh_half,
     zero,
 )
@@ -32,6 +36,7 @@ from .grid import key_grid
 
 _HASH = np.uint64(0x9E3779B97F4A7C15)
 _TILE = 64  # pixels that are transposed at once
+_FOUR = 4  # labels that fit half of a block
 _LOWEST = -1e30  # score of the lanes that fill the last block up
 
 
@@ -206,39 +211,46 @@ def _normalize(index, weight, vertex, alpha, compat):  # pragma: no cover - comp
 
 @compiled()
 def _to_rows(unary, scores):  # pragma: no cover - compiled
-    """Unary energies ``(C, N)`` -> negated ``(N * blocks, lanes)``."""
-    labels, count = unary.shape
+    """Unary energies ``(K, C, N)`` of K problems -> negated ``(N * blocks, lanes)``."""
+    problems, labels, count = unary.shape
     lanes = scores.shape[1]
     blocks = len(scores) // count
+    width = blocks * lanes // problems
     for start in range(0, count, _TILE):
-        for label in range(blocks * lanes):
+        for lane in range(blocks * lanes):
+            problem, label = lane // width, lane % width
             for p in range(start, min(start + _TILE, count)):
-                score = -unary[label, p] if label < labels else np.float32(_LOWEST)
-                scores[p * blocks + label // lanes, label % lanes] = score
+                score = -unary[problem, label, p] if label < labels else np.float32(_LOWEST)
+                scores[p * blocks + lane // lanes, lane % lanes] = score
 
 
 @compiled()
 def _from_rows(rows, out):  # pragma: no cover - compiled
-    labels, count = out.shape
+    """Rows ``(N * blocks, lanes)`` -> ``(K, C, N)``."""
+    problems, labels, count = out.shape
     lanes = rows.shape[1]
     blocks = len(rows) // count
+    width = blocks * lanes // problems
     for start in range(0, count, _TILE):
-        for label in range(labels):
-            for p in range(start, min(start + _TILE, count)):
-                out[label, p] = rows[p * blocks + label // lanes, label % lanes]
+        for problem in range(problems):
+            for label in range(labels):
+                lane = problem * width + label
+                for p in range(start, min(start + _TILE, count)):
+                    out[problem, label, p] = rows[p * blocks + lane // lanes, lane % lanes]
 
 
 @compiled()
 def _pass(
     scores, copies, near_index, near_weight, far_index, far_weight,
-    near, far, near_splat, far_splat, lanes, gather, splat, pairs,
+    near, far, near_splat, far_splat, lanes, gather, splat, pairs, fours,
 ):  # pragma: no cover - compiled  # fmt: skip
     """``prob = softmax(scores + messages)`` for all pixels, of labels that occur ``copies`` times.
 
     ``gather`` and ``splat`` hold the corners of the near and the far lattice to read from and to
     add to, or nothing. Without corners to splat to, the probabilities replace the scores. With
     something in ``pairs`` every lane is a problem of two labels by itself, and holds the difference
-    of their scores, and then of their probabilities.
+    of their scores, and then of their probabilities. With something in ``fours`` every four lanes
+    are a problem by themselves.
     """
     blocks = len(scores) // len(near_index)
     prob = np.empty((blocks, len(lanes)), np.float32)
@@ -254,8 +266,7 @@ def _pass(
                 total = add_scaled(total, far_weight[p, k], load(far, row, lanes))
             top = maximum(top, total)
             store(prob, block, total)
-        shift = fill(-lane_max(top), lanes)
-        total, scale = zero(lanes), np.float32(1)
+        total, scale = zero(lanes), fill(1, lanes)
         if len(pairs):
             for block in range(blocks):
                 value = load(prob, block, lanes)
@@ -263,13 +274,14 @@ def _pass(
                 minus = add_scaled(zero(lanes), np.float32(-1), maximum(value, minus))
                 store(prob, block, tanh_half(value, exp(minus)))
         else:
+            top = max_of_four(top) if len(fours) else fill(lane_max(top), lanes)
             for block in range(blocks):
-                value = exp(add(load(prob, block, lanes), shift))
+                value = exp(add_scaled(load(prob, block, lanes), np.float32(-1), top))
                 total = add_product(total, load(copies, block, lanes), value)
                 store(prob, block, value)
-            scale = np.float32(1) / lane_sum(total)
+            scale = reciprocal(sum_of_four(total) if len(fours) else fill(lane_sum(total), lanes))
         for block in range(blocks):
-            value = add_scaled(zero(lanes), scale, load(prob, block, lanes))
+            value = add_product(zero(lanes), scale, load(prob, block, lanes))
             if len(splat[0]) == 0:
                 store(scores, p * blocks + block, value)
             for k in range(len(splat[0])):
@@ -392,8 +404,11 @@ class CPUMeanField:
         self.far = _normalised(_build(features), compat)
 
     def infer(self, unary: np.ndarray, iterations: int, copies: np.ndarray) -> np.ndarray:
-        """Unary energies ``(C, N)`` float32 and copies ``(C,)`` -> posterior ``(C, N)``."""
-        return self._infer(unary, iterations, copies, ())
+        """Unary energies ``(K, C, N)`` of K problems and copies ``(C,)`` -> posterior."""
+        together = 2 if unary.shape[1] <= _FOUR else 1
+        starts = range(0, len(unary), together)
+        parts = [self._infer(unary[i : i + together], iterations, copies) for i in starts]
+        return np.concatenate(parts)
 
     def infer_pairs(self, difference: np.ndarray, iterations: int) -> np.ndarray:
         """Problems of two labels, all at once.
@@ -405,16 +420,17 @@ class CPUMeanField:
         Returns:
             Posterior of the second label minus that of the first ``(K, N)``.
         """
-        return self._infer(difference, iterations, np.ones(len(difference)), (0,))
+        return self._infer(difference[None], iterations, np.ones(len(difference)), (0,))[0]
 
     def _infer(
-        self, unary: np.ndarray, iterations: int, copies: np.ndarray, pairs: tuple
+        self, unary: np.ndarray, iterations: int, copies: np.ndarray, pairs: tuple = ()
     ) -> np.ndarray:
-        labels, count = unary.shape
-        lanes = (0,) * (4 if labels <= 4 else 8)
+        problems, labels, count = unary.shape
+        fours = (0,) if labels <= _FOUR else ()
+        lanes = (0,) * (_FOUR * problems if fours else 8)
         blocks = -(-labels // len(lanes))
         weights = np.ones((blocks, len(lanes)), np.float32)
-        weights.ravel()[:labels] = copies
+        weights.reshape(problems, -1)[:, :labels] = copies
         scores = np.empty((blocks * count, len(lanes)), np.float32)
         _to_rows(unary, scores)
         terms = [_Vertices(lattice, blocks, lanes) for lattice in (self.near, self.far)]
@@ -425,6 +441,7 @@ class CPUMeanField:
                 self.near.index, self.near.weight, self.far.index, self.far.weight,
                 *(t.result for t in terms), *(t.splat for t in terms), lanes,
                 corners if step else nothing, corners if step < iterations else nothing, pairs,
+                fours,
             )  # fmt: skip
             if step < iterations:
                 for term in terms:

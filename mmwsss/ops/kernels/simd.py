@@ -177,6 +177,44 @@ lane_sum = intrinsic(_reduction('fadd', 0.0, 'Sum of the lanes.'))
 lane_max = intrinsic(_reduction('fmax', None, 'Maximum of the lanes.'))
 
 
+def _of_four(combine, about):
+    def typed(typing, vector):
+        def generate(context, builder, signature, args):
+            value = args[0]
+            for step in 1, 2:  # with the neighbour, then with the neighbouring two
+                other = [ir.Constant(_INT, lane ^ step) for lane in range(vector.width)]
+                mask = ir.Constant(ir.VectorType(_INT, vector.width), other)
+                value = combine(builder, value, builder.shuffle_vector(value, value, mask))
+            return value
+
+        return vector(vector), generate
+
+    typed.__doc__ = about
+    return typed
+
+
+def _larger(builder, a, b):
+    return builder.select(builder.fcmp_ordered('>', a, b), a, b)
+
+
+max_of_four = intrinsic(_of_four(_larger, 'The maximum of every four lanes, in all four.'))
+sum_of_four = intrinsic(_of_four(ir.IRBuilder.fadd, 'The sum of every four lanes, in all four.'))
+
+
+@intrinsic
+def reciprocal(typing, vector):
+    """Lane-wise ``1 / x``, by a step of Newton's more exact than LLVM's estimate."""
+
+    def generate(context, builder, signature, args):
+        kind = args[0].type
+        one, name = _constant(kind, 1.0), f'llvm.fma.v{kind.count}f32'
+        guess = builder.fdiv(one, args[0])
+        rest = _call(builder, name, kind, builder.fneg(args[0]), guess, one)
+        return _call(builder, name, kind, guess, rest, guess)
+
+    return vector(vector), generate
+
+
 @intrinsic
 def exp(typing, vector):
     """Lane-wise exponential of values <= 0; relative error about 1e-7, 0 below -60.

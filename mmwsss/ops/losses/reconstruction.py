@@ -156,7 +156,7 @@ def classifier_losses(
         ``cls``, ``target`` and ``rest``.
     """
     where = segment.detach()
-    winner = upsample(maps.detach(), image.shape[-2:]).argmax(dim=1, keepdim=True)
+    winner = upsample(maps.detach(), image.shape[-2:]).max(dim=1, keepdim=True).indices
     wins = winner == targets[:, None, None, None]
     return dict(
         cls=F.binary_cross_entropy_with_logits(logits, image_labels),

@@ -282,9 +282,9 @@ def fuse_low_high(low: Tensor, high: Tensor, pool: int = 8, ignore_index: int = 
             f'must be equal, with height and width multiples of {pool}'
         )
     low, high = (F.avg_pool2d(scores.float()[None], pool)[0] for scores in (low, high))
-    label = low.argmax(dim=0)
+    label = low.max(dim=0).indices
     label[label == 0] = ignore_index
-    label[high.argmax(dim=0) == 0] = 0
+    label[high.max(dim=0).indices == 0] = 0
     label[torch.maximum(low, high).amax(dim=0) < 1e-5] = ignore_index
     return label
 
