@@ -1,5 +1,6 @@
 # All-pairs consistency (APC) on mini, with MCTformer's small encoder and recipe. Loss and maps are
-# the published ones, the network is not: it has no case of the official code.
+# the published ones, the network is not: it has no case of the official code. The rule of the maps
+# is GETAM's own, over all six layers (docs/apc.md).
 _base_ = './mctformer_mini_cam.py'
 model = dict(
     type='mmwsss.APC',
@@ -12,8 +13,8 @@ model = dict(
         _delete_=True,
         predict='cam',
         maps='refined',
-        start_layer=4,
-        rule='grad',
+        start_layer=0,
+        rule='cam_grad_s',
         flip=True,
         resize='pil_cubic',
         merge='mctformer',
