@@ -4,9 +4,8 @@ A row is a title and a pipeline. ``columns`` names the stages of the columns see
 val_crf where they are not called so, ``bound`` the row of the same network trained on true masks,
 ``until`` the last stage that is done.
 
-Left out, to save time: the last networks of MCTformer V1 and + (that of V2 is there). Methods
-without a network of their own (CLIP-ES, ExCEL without training, APC) have no val, since their maps
-need image labels; only CLIP-ES has a row with one trained on its masks.
+Methods without a network of their own (CLIP-ES, ExCEL without training, APC) have no val, since
+their maps need image labels; only CLIP-ES has a row with one trained on its masks.
 """
 
 data_root = 'data/mini'
@@ -131,7 +130,7 @@ rows = dict(
         page='mctformer',
         title='MCTformer V1',
         pipeline='../pipelines/mctformer-v1_mini.py',
-        until='mask',
+        bound='bound_fov2',
     ),
     mctformer=dict(
         page='mctformer',
@@ -143,7 +142,7 @@ rows = dict(
         page='mctformer',
         title='MCTformer+',
         pipeline='../pipelines/mctformer-plus_mini.py',
-        until='mask',
+        bound='bound_fov2',
     ),
     acr=dict(page='acr', title='ACR', pipeline='../pipelines/acr_mini.py', bound='bound_deeplabv1'),
     transcam=dict(
