@@ -29,6 +29,8 @@ def read_images(folder: str, count: int) -> list[Tensor]:
     if not folder:
         return [texture(seed) for seed in range(count)]
     paths = sorted(p for p in Path(folder).rglob('*') if p.suffix.lower() in ('.jpg', '.png'))
+    if not paths:
+        raise SystemExit(f'error: there is no .jpg or .png file in {folder}')
     images = []
     for path in paths[:: max(1, len(paths) // count)][:count]:
         image = Image.open(path).convert('RGB')
