@@ -69,11 +69,10 @@ def write(root: Path = ROOT) -> None:
         ValueError: As :func:`check`.
     """
     results = _results(root)
-    list(pages(root, results))  # what is wrong in a page stops before anything is written
     for path in _metafiles.metafiles(root):
         text = path.read_text(encoding='utf-8')
         _write(path, _metafiles.applied(text, _metafiles.changes(text, results)))
-    for path, text in pages(root, results):
+    for path, text in list(pages(root, results)):
         _write(path, text)
 
 
