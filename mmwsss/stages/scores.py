@@ -74,7 +74,8 @@ class TwoLabelsFromCAMs:
     Attributes:
         backgrounds: Background scores of ``low`` and ``high``, falling.
         gt_prob: Certainty in (0, 1) of the labels.
-        num_labels: Labels of the CRF (21 in TransCAM's on VOC); None: those that occur.
+        num_labels: Labels of the CRF (21 in TransCAM's on VOC); None: those that occur in
+            either map, and 0.
         crf: Arguments of :class:`mmwsss.ops.dense_crf.DenseCRF`.
 
     Raises:
@@ -100,8 +101,8 @@ class TwoLabelsFromCAMs:
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         stored, cam = _read_cam(source, image, self.num_labels)
         crf, classes = DenseCRF(torch.from_numpy(image), **self.crf), torch.tensor(stored.labels)
-        maps = [threshold_label(cam[None], classes[None], low) for low in self.backgrounds]
-        low, high = crf.refine_labels(torch.cat(maps), self.gt_prob, num_labels=self.num_labels)
+        both = [threshold_label(cam[None], classes[None], score) for score in self.backgrounds]
+        low, high = crf.refine_labels(torch.cat(both), self.gt_prob, num_labels=self.num_labels)
         _save(target, labels=np.int16(stored.labels), low=np.uint8(low), high=np.uint8(high))
 
 

@@ -143,8 +143,14 @@ def test_several_label_maps_of_one_image():
     labels = torch.stack([mask.masked_fill(holes, 0), mask.masked_fill(mask == mask.max(), 255)])
     assert set(labels[0].unique().tolist()) != set(labels[1].unique().tolist())
     expected = [refine_labels(image, one, num_labels=21, preset='irn') for one in labels]
-    found = DenseCRF(image, 'irn').refine_labels(labels, num_labels=21)
-    assert torch.equal(found, torch.stack(expected))
+    crf = DenseCRF(image, 'irn')
+    assert torch.equal(crf.refine_labels(labels, num_labels=21), torch.stack(expected))
+
+    keys = labels[labels != 255].unique()
+    places = torch.searchsorted(keys, labels).masked_fill(labels == 255, 255)
+    unary = unary_from_labels(places, len(keys), ignore_index=255)
+    expected = torch.stack([keys[crf(one).argmax(dim=0)] for one in unary])
+    assert torch.equal(crf.refine_labels(labels), expected)
 
 
 def test_posterior_is_a_distribution_and_sharpens():

@@ -204,8 +204,8 @@ class DenseCRF:
 
         Args:
             unary: Energies ``(C, H, W)`` or ``(B, C, H, W)``, like the images, on any device. For
-                one image also several, each a problem by itself, ``(K, C, H, W)``: together they
-                take less time than one after another.
+                one image also several, each a problem by itself, ``(K, C, H, W)``; with up to four
+                channels two of them take hardly longer than one.
             iterations: Mean-field steps instead of those of the parameters.
             copies: How many labels each channel stands for, ``(C,)``; None: one. Labels of equal
                 energies stay equal, so that one channel is enough for all of them.

@@ -137,14 +137,14 @@ def add(typing, a, b):
     return a(a, b), lambda context, builder, signature, args: builder.fadd(*args)
 
 
+def _larger(builder, a, b):
+    return builder.select(builder.fcmp_ordered('>', a, b), a, b)
+
+
 @intrinsic
 def maximum(typing, a, b):
     """Lane-wise maximum."""
-
-    def generate(context, builder, signature, args):
-        return builder.select(builder.fcmp_ordered('>', *args), *args)
-
-    return a(a, b), generate
+    return a(a, b), lambda context, builder, signature, args: _larger(builder, *args)
 
 
 @intrinsic
@@ -191,10 +191,6 @@ def _of_four(combine, about):
 
     typed.__doc__ = about
     return typed
-
-
-def _larger(builder, a, b):
-    return builder.select(builder.fcmp_ordered('>', a, b), a, b)
 
 
 max_of_four = intrinsic(_of_four(_larger, 'The maximum of every four lanes, in all four.'))
