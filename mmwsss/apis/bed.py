@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..datasets.class_names import NAMED, foreground_names
 from ..datasets.converters.common import read_ids
-from ..datasets.label_list import read_label_list
+from ..datasets.label_list import LabelList, read_label_list
 from ..datasets.mini_render import write_mini
 from ..ops.dense_crf import crf_parameters
 from ..stages import Launch
@@ -126,6 +126,7 @@ def run_bed(
     chosen = write_labels or ('preset' if retrain else None)
     fixed = _parse_choice(chosen)
     classes = foreground_names(dataset)
+    image_labels = None if labels is None else read_label_list(labels, classes)
     found = find_split(dataset, split, data_root)
     truth = Path(gt) if gt else found.truth
     if truth is None:
@@ -139,13 +140,16 @@ def run_bed(
         [parse_saliency(text) for text in saliency or ['none']],
         *_thresholds(tau, sal_thresh, fixed),
         Path(out),
-        None if labels is None else read_label_list(labels, classes),
+        image_labels,
         processes=workers,
         **settings,
     )
-    target = None
+    labelling = None
     if chosen:
-        target = _label_target(bed, found, write_split, images, dataset, data_root)
+        wanted = found if write_split is None else find_split(dataset, write_split, data_root)
+        ids = bed.ids if write_split is None else wanted.ids
+        folder = _image_folder(images, wanted)
+        labelling = _Labelling(chosen, fixed, ids, folder, image_labels)
     if chosen == 'preset':
         _check_published(bed)
     lines = bed.check()
@@ -154,8 +158,8 @@ def run_bed(
         return
     cells = bed.run()
     write_reports(bed, cells)
-    if target is not None:
-        yield from _label_and_train(bed, cells, chosen, fixed, target, labels, training)
+    if labelling is not None:
+        yield from _label_and_train(bed, cells, labelling, training)
     yield f'\n{len(cells)} cells on {len(bed.ids)} images: {bed.out / "index.html"}'
 
 
@@ -176,6 +180,46 @@ class _Training:
             raise ValueError('--retrain-options and --retrain-crf belong to --retrain')
 
 
+@dataclass(frozen=True)
+class _Labelling:
+    """Which label maps are written: how ``chosen`` of the cell's, and for which images."""
+
+    chosen: str
+    fixed: tuple[float, float] | None
+    ids: Sequence[str]
+    images: Path
+    image_labels: LabelList | None
+
+    def rule(self, one: Scores) -> LabelRule:
+        if self.chosen == 'best':
+            return one.rule(one.best)
+        if self.fixed is None:
+            return one.rule(one.preset)
+        cell, (tau, threshold) = one.cell, self.fixed
+        column = 0 if cell.saliency.place is None else cell.sal_thresholds.index(threshold)
+        return one.rule((cell.taus.index(tau), column))
+
+    def write(self, bed: Bed, one: Scores) -> Path:
+        """Write the label maps of a cell; its folder."""
+        out = bed.out / 'labels' / one.cell.name
+        write_labels(
+            out,
+            one.cell.source,
+            one.cell.saliency,
+            self.rule(one),
+            self.images,
+            self.ids,
+            len(bed.classes),
+            self.image_labels,
+            NAMED[bed.dataset].METAINFO['palette'] if bed.dataset in NAMED else None,
+            bed.quantise,
+            bed.resize,
+            bed.processes,
+            bed.restart,
+        )
+        return out
+
+
 def _thresholds(
     tau: str, sal_thresh: str, fixed: tuple[float, float] | None
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -188,13 +232,7 @@ def _thresholds(
 
 
 def _label_and_train(
-    bed: Bed,
-    cells: Sequence[Cell],
-    chosen: str,
-    fixed: tuple[float, float] | None,
-    target: BedSplit,
-    labels: str | None,
-    training: _Training,
+    bed: Bed, cells: Sequence[Cell], labelling: _Labelling, training: _Training
 ) -> Iterator[str]:
     """Write the labels of each cell, and train networks on them; yields lines to show."""
     miou = {}
@@ -203,13 +241,19 @@ def _label_and_train(
         if one.cell.source.kind == 'mask':
             masks = one.cell.source.folder
         else:
-            masks = _write(bed, one, chosen, fixed, target, labels)
+            masks = labelling.write(bed, one)
             yield f'{one.cell.name}: labels are in {masks}'
         if training.config:
             miou[one.cell.name] = _retrain(bed, one, masks, training)
     if training.config:
         retrained = Retrained(
-            training.config, weights, training.seeds, chosen, miou, training.options, training.crf
+            training.config,
+            weights,
+            training.seeds,
+            labelling.chosen,
+            miou,
+            training.options,
+            training.crf,
         )
         write_csv(bed.out / 'retrained.csv', _retrained_rows(retrained))
         write_reports(bed, cells, retrained)
@@ -238,56 +282,11 @@ def _check_published(bed: Bed) -> None:
             )
 
 
-def _label_target(
-    bed: Bed,
-    split: BedSplit,
-    write_split: str | None,
-    images: str | None,
-    dataset: str,
-    data_root: str | None,
-) -> BedSplit:
-    found = split if write_split is None else find_split(dataset, write_split, data_root)
-    folder = Path(images) if images else found.images
+def _image_folder(images: str | None, split: BedSplit) -> Path:
+    folder = Path(images) if images else split.images
     if folder is None:
         raise ValueError('labels need the sizes of the images: give --images')
-    return replace(found, ids=bed.ids if write_split is None else found.ids, images=folder)
-
-
-def _write(
-    bed: Bed,
-    one: Scores,
-    chosen: str,
-    fixed: tuple[float, float] | None,
-    target: BedSplit,
-    labels: str | None,
-) -> Path:
-    """Write the labels of a cell."""
-    cell = one.cell
-    if chosen == 'best':
-        rule = one.rule(one.best)
-    elif fixed:
-        column = 0 if cell.saliency.place is None else cell.sal_thresholds.index(fixed[1])
-        rule = one.rule((cell.taus.index(fixed[0]), column))
-    else:
-        rule = one.rule(one.preset)
-    out = bed.out / 'labels' / cell.name
-    palette = NAMED[bed.dataset].METAINFO['palette'] if bed.dataset in NAMED else None
-    write_labels(
-        out,
-        cell.source,
-        cell.saliency,
-        rule,
-        target.images,
-        target.ids,
-        len(bed.classes),
-        None if labels is None else read_label_list(labels, list(bed.classes)),
-        palette,
-        bed.quantise,
-        bed.resize,
-        bed.processes,
-        bed.restart,
-    )
-    return out
+    return folder
 
 
 def _retrain(bed: Bed, one: Scores, masks: Path, training: _Training) -> list[float]:

@@ -173,6 +173,43 @@ def eval_folder(
             ``guess`` out of range, a guess without maps, two sweeps of a kind, an output folder
             that is judged, or files that hold what they should not (named).
     """
+    _check_judging(predictions, classes, backgrounds, convention, output_dir, num_workers, guess)
+    tags = {**(tags or {}), 'convention': convention, **_truth_rule(predictions.truth_dir)}
+    sweeps = backgrounds if predictions.holds_maps and guess is None else [None]
+    metrics = [
+        WSSSIoUMetric(
+            **CONVENTIONS[convention],
+            background_thresholds=sweep,
+            classwise=True,
+            output_dir=None if output_dir is None else str(output_dir),
+            tags=tags,
+            prefix=_kind(sweep) if len(sweeps) > 1 else None,
+        )
+        for sweep in sweeps
+    ]
+    for metric in metrics:
+        metric.dataset_meta = dict(classes=tuple(classes))
+    rank, world_size = get_dist_info()
+    mine = torch.utils.data.Subset(predictions, range(rank, len(predictions), world_size))
+    for sample in DataLoader(mine, batch_size=None, num_workers=num_workers):
+        sample = sample if guess is None else _guessed(sample, guess)
+        for metric in metrics:
+            metric.process(None, [sample])
+    scores: dict[str, float] = {}
+    for metric in metrics:
+        scores |= metric.evaluate(len(predictions))
+    return scores
+
+
+def _check_judging(
+    predictions: PredictionFolder,
+    classes: Sequence[str],
+    backgrounds: Sequence[str | list[float]],
+    convention: str,
+    output_dir: str | Path | None,
+    num_workers: int,
+    guess: float | None,
+) -> None:
     check_choice('convention', convention, CONVENTIONS)
     check_class_names(classes[1:], 'the class list')
     if len(classes) != predictions.num_classes:
@@ -193,31 +230,6 @@ def eval_folder(
     check_unique('kinds of background thresholds', map(_kind, backgrounds))
     if output_dir is not None:
         check_output_folder(output_dir)
-    tags = {**(tags or {}), 'convention': convention, **_truth_rule(predictions.truth_dir)}
-    sweeps = backgrounds if predictions.holds_maps and guess is None else [None]
-    metrics = []
-    for sweep in sweeps:
-        metrics.append(
-            WSSSIoUMetric(
-                **CONVENTIONS[convention],
-                background_thresholds=sweep,
-                classwise=True,
-                output_dir=None if output_dir is None else str(output_dir),
-                tags=tags,
-                prefix=_kind(sweep) if len(sweeps) > 1 else None,
-            )
-        )
-        metrics[-1].dataset_meta = dict(classes=tuple(classes))
-    rank, world_size = get_dist_info()
-    mine = torch.utils.data.Subset(predictions, range(rank, len(predictions), world_size))
-    for sample in DataLoader(mine, batch_size=None, num_workers=num_workers):
-        sample = sample if guess is None else _guessed(sample, guess)
-        for metric in metrics:
-            metric.process(None, [sample])
-    scores: dict[str, float] = {}
-    for metric in metrics:
-        scores |= metric.evaluate(len(predictions))
-    return scores
 
 
 def _guessed(sample: dict, share: float) -> dict:
