@@ -43,6 +43,14 @@ def run_sh(name: str, *args: object, cwd: Path, python: Path = Path(sys.executab
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+def write_recorder(path: Path) -> Path:
+    """A program that writes its arguments to ``words``, a line each."""
+    path.parent.mkdir()
+    path.write_text('#!/bin/sh\nfor word in "$@"; do echo "$word"; done > words\n')
+    path.chmod(0o755)
+    return path
+
+
 @pytest.mark.parametrize(
     ('name', 'given'),
     [
@@ -51,16 +59,32 @@ def run_sh(name: str, *args: object, cwd: Path, python: Path = Path(sys.executab
     ],
 )
 def test_scripts_hand_their_arguments_on(tmp_path, name, given):
-    python = tmp_path / 'bin' / 'python'
-    python.parent.mkdir()
-    python.write_text('#!/bin/sh\nfor word in "$@"; do echo "$word"; done > words\n')
-    python.chmod(0o755)
+    python = write_recorder(tmp_path / 'bin' / 'python')
     run_sh(name, *given, cwd=tmp_path, python=python)
     words = (tmp_path / 'words').read_text().splitlines()
     assert words[:2] == ['-m', 'torch.distributed.run'] and '--nproc_per_node=3' in words
     tool, *rest = words[[word.endswith('.py') for word in words].index(True) :]
     assert Path(tool) == TOOLS / f'{name[5:-3]}.py'
     assert rest == [*given[: given.index('3')], '--launcher', 'pytorch', '--work-dir', 'a b']
+
+
+@pytest.mark.parametrize(
+    ('name', 'given'), [('slurm_train.sh', ['own.py']), ('slurm_test.sh', ['own.py', 'none'])]
+)
+@pytest.mark.parametrize('per_node', [0, 2])
+def test_slurm_gets_a_process_for_each_gpu(tmp_path, monkeypatch, name, given, per_node):
+    srun = write_recorder(tmp_path / 'bin' / 'srun')
+    monkeypatch.setenv('GPUS', '6')
+    monkeypatch.setenv('GPUS_PER_NODE', str(per_node))
+    run_sh(name, 'part', 'job', *given, '--work-dir', 'a b', cwd=tmp_path, python=srun)
+    words = (tmp_path / 'words').read_text().splitlines()
+    assert {'--partition=part', '--job-name=job', '--ntasks=6'} <= set(words)
+    assert ('--gres=gpu:2' in words, '--ntasks-per-node=2' in words) == (per_node > 0,) * 2
+    tool = str(TOOLS / f'{name[6:-3]}.py')
+    start = words.index('python')
+    assert words[start:] == [
+        'python', '-u', tool, *given, '--launcher', 'slurm', '--work-dir', 'a b'
+    ]  # fmt: skip
 
 
 def test_two_processes_train_like_one(tmp_path, run_tool):
