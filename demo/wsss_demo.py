@@ -30,7 +30,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--labels', nargs='+', metavar='NAME', help='classes that are shown')
     parser.add_argument('--background', nargs='*', metavar='NAME', help='what is none of them')
-    parser.add_argument('--threshold', type=float, default=0.1, help='for predicting labels')
+    parser.add_argument(
+        '--threshold', type=float, help='classes above it are predicted labels (default: 0.1)'
+    )
     parser.add_argument('--config', default=str(DEFAULT_CONFIG), help='CLIP-ES, ExCEL, or any')
     parser.add_argument('--checkpoint', help='weights of a trained network')
     parser.add_argument('--clip', help='CLIP weights: a path, openai or mini')
@@ -43,7 +45,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--zip', metavar='FILE', help='also write masks and overlays to a zip file')
     parser.add_argument(
         '--format',
-        default='png',
         help='of the masks in it: png (default); coco, yolo, label-studio, cvat are written beside',
     )
     parser.add_argument('--device', help='default: an accelerator if there is one, else cpu')
@@ -52,11 +53,11 @@ def parse_args() -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     from mmwsss.apis.class_names import encode_all, read_class_arguments
-    from mmwsss.apis.request import and_parents, check_request
+    from mmwsss.apis.request import LABEL_THRESHOLD, and_parents, check_request
     from mmwsss.apis.results import Failure
-    from mmwsss.apis.results_zip import check_zip, open_zip
+    from mmwsss.apis.results_zip import PNG, check_zip, open_zip
     from mmwsss.apis.wsss_inferencer import WSSSInferencer
-    from mmwsss.utils.checks import some
+    from mmwsss.utils.checks import check_apart, some
     from mmwsss.utils.images import scan_images
 
     image, left_out, failed = Path(args.image), '', []
@@ -64,8 +65,17 @@ def run(args: argparse.Namespace) -> int:
         left_out = scan_images(image, and_parents(args.out)).describe_left_out()
     elif not image.is_file():
         raise FileNotFoundError(f'image {image} does not exist')
-    check_zip(args.zip, args.format)
-    images = [source for _, source in check_request(image, args.threshold, out_dir=args.out)]
+    if args.format and not args.zip:
+        raise ValueError('--format is that of the masks in a zip file: name one with --zip')
+    if args.threshold is not None and (args.labels or args.checkpoint):
+        raise ValueError('--threshold is for labels that CLIP predicts: leave it out')
+    mask_format, threshold = args.format or PNG, args.threshold
+    threshold = LABEL_THRESHOLD if threshold is None else threshold
+    check_zip(args.zip, mask_format)
+    images = [source for _, source in check_request(image, threshold, out_dir=args.out)]
+    inputs = {f'the image {path}': path for path in images}
+    inputs |= {'the config': args.config, 'the checkpoint': args.checkpoint, '--clip': args.clip}
+    check_apart({'--zip': args.zip}, inputs)
     classes = read_class_arguments(args.classes) if args.classes else None
     if classes and args.labels:
         encode_all([args.labels], list(classes), ['--labels'])
@@ -81,9 +91,9 @@ def run(args: argparse.Namespace) -> int:
         stride=args.stride,
     )
     labels = [args.labels] * len(images) if args.labels else None
-    archive = (args.zip, inferencer.classes, inferencer.palette, args.format)
+    archive = (args.zip, inferencer.classes, inferencer.palette, mask_format)
     with open_zip(*archive) if args.zip else nullcontext() as results:
-        for result in inferencer.stream(images, labels, args.threshold):
+        for result in inferencer.stream(images, labels, threshold):
             if isinstance(result, Failure):
                 failed.append(result.message)
                 continue

@@ -99,7 +99,7 @@ def run_or_exit(run: Callable[[], int | None]) -> None:
     """Run; an error that the user can put right is one line and exit code 1, no traceback."""
     try:
         code = run()
-    except (OSError, RuntimeError, ValueError) as error:
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
     if code:
         raise SystemExit(code)

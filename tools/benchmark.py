@@ -27,6 +27,13 @@ def parse_args() -> argparse.Namespace:
         '--jobs', type=int, default=1, metavar='N', help='pipelines at a time (default: 1)'
     )
     parser.add_argument(
+        '--threads',
+        type=int,
+        default=1,
+        metavar='N',
+        help='CPU threads of each process; other numbers change the last bit of sums (default: 1)',
+    )
+    parser.add_argument(
         '--collect', action='store_true', help='run nothing: table and page of what is there'
     )
     parser.add_argument(
@@ -48,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     launch = Launch(args.launcher, args.gpus, Path(__file__).resolve().parent)
     chosen = (args.rows, args.seeds, launch, args.restart)
     benchmark = read_benchmark(args.config, args.work_dir, *chosen)
-    failures = run_benchmark(benchmark, args.jobs, args.collect, args.add)
+    failures = run_benchmark(benchmark, args.jobs, args.collect, args.add, args.threads)
     print(f'{benchmark.folder}: results.csv, index.html')
     for cell, reason in failures.items():
         print(f'FAILED: {cell.name}: {reason}')

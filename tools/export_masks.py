@@ -26,9 +26,7 @@ def parse_args() -> argparse.Namespace:
         help='voc12, coco14, mini, or a text file with one foreground class per line',
     )
     parser.add_argument('--images', help='folder of the images: names and sizes are checked')
-    parser.add_argument(
-        '--image-suffix', default='.jpg', help='of the images without --images (default: .jpg)'
-    )
+    parser.add_argument('--image-suffix', help='of the images without --images (default: .jpg)')
     parser.add_argument('--out', help='folder to write to (default: FOLDER_FORMAT)')
     parser.add_argument(
         '--shape', choices=['rle', 'polygon'], help='coco: run lengths (default) or polygons'
@@ -63,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
         args.out or f'{args.folder.rstrip("/")}_{args.to}',
         args.images,
         args.image_suffix,
-        ExportOptions(args.shape or 'rle', args.tolerance, args.prefix),
+        ExportOptions(args.shape, args.tolerance, args.prefix),
         args.nproc,
         args.restart,
     )

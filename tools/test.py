@@ -50,10 +50,12 @@ def main() -> None:
     from mmengine.dist import is_main_process
 
     from mmwsss.apis import load_config, test_from_cfg
-    from mmwsss.utils.checks import check_output_file
+    from mmwsss.utils.checks import check_apart, check_output_file
     from mmwsss.utils.io import atomic_write
 
     check_output_file(args.metrics)
+    inputs = {'the config': args.config, 'the checkpoint': args.checkpoint}
+    check_apart({'--metrics': args.metrics}, inputs)
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     metrics = test_from_cfg(
         cfg,

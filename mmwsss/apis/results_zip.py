@@ -11,9 +11,8 @@ from typing import Any
 
 from PIL import Image
 
-from ..datasets.converters.coco_shapes import load_pycocotools
 from ..exporters import FORMATS as EXPORTS
-from ..exporters import ExportOptions, Picture
+from ..exporters import ExportOptions, Picture, check_format
 from ..stores.palettes import colour_table
 from ..utils.checks import check_choice, check_output_file, some
 from ..utils.io import atomic_write
@@ -108,8 +107,8 @@ def check_zip(path: str | os.PathLike | None, mask_format: str) -> None:
     """Raise what :func:`open_zip` would raise; None: no file is wanted."""
     check_choice('format', mask_format, FORMATS)
     check_output_file(path)
-    if mask_format == 'coco':
-        load_pycocotools()
+    if mask_format != PNG:
+        check_format(mask_format)
 
 
 def _encoded(image: Image.Image, kind: str) -> bytes:

@@ -130,7 +130,7 @@ class TrainedNetwork:
             image: uint8 RGB ``(H, W, 3)``.
             labels: 0-based foreground classes ``(K,)``; None: unknown.
             boxes: Windows that are segmented one by one, and their scores averaged; empty: the
-                whole image at once.
+                whole image at once. See :meth:`check_labels_in_windows`.
 
         Returns:
             Labels ``(K,)``, those given or those in the mask; maps ``(K, H, W)`` in [0, 1]; mask
@@ -155,6 +155,17 @@ class TrainedNetwork:
         if scores is None:
             return labels[:0], torch.zeros(0, *size), mask
         return labels, probabilities(scores)[torch.from_numpy(labels) + 1], mask
+
+    def check_labels_in_windows(self) -> None:
+        """Raise ValueError if the network makes maps for image labels: windows have none of them.
+
+        Each window would get a map of every label, whether it shows the class or not.
+        """
+        if 'cam' in self._choices:
+            raise ValueError(
+                f'the maps that {type(self.model).__name__} makes for image labels are of whole '
+                'images: leave window out, or the image labels'
+            )
 
     @property
     def _num_scores(self) -> int:

@@ -60,7 +60,7 @@ CRF = MasksFromCAMs(crf=dict(preset='deeplabv2'))  # CLIP-ES, stage 2
 MAX_SIDE = 512
 MIN_PATCHES = 4
 _ANY_SIDE = 2**31
-_SAVED = ('palette', 'max_side', 'original_size', 'crf')
+_SAVED = ('palette', 'max_side', 'window', 'stride', 'original_size', 'crf')
 
 
 @dataclass
@@ -157,6 +157,7 @@ class WSSSInferencer:
         check_device(device)
         check_windows(window, stride)
         self.window, self.stride = window, stride or (window and max(1, window * 2 // 3))
+        self._given_sides = dict(max_side=max_side, window=window, stride=stride)
         self.original_size = original_size
         self.network: TrainedNetwork | None = None
         if weights is not None:
@@ -219,6 +220,8 @@ class WSSSInferencer:
             saved['weights'] = folder / WEIGHTS
         if kwargs.get('classes') is not None:
             saved.pop('palette', None)
+        if 'window' in kwargs:
+            saved.pop('stride', None)
         return cls(Config(config), **{**saved, **kwargs})
 
     def save_pretrained(
@@ -244,20 +247,18 @@ class WSSSInferencer:
             raise ValueError('only the usual CRF, or none, can be saved; give yours when loading')
         classes = dict(zip(self.classes[1:], self.cfg.model.text.class_names, strict=True))
         names = dict(type='mmwsss.ImageLabelDataset', metainfo=dict(classes=list(self.classes)))
-        saved = (self.palette, self.max_side, self.original_size, self.crf is not None)
+        saved = dict(palette=self.palette, original_size=self.original_size, **self._given_sides)
         config = dict(
             default_scope=self.cfg.get('default_scope', 'mmseg'),
             model=self.cfg.model.to_dict(),
             test_pipeline=self._steps,
             test_dataloader=dict(dataset=names),
-            inferencer=dict(zip(_SAVED, saved, strict=True)),
+            inferencer=dict(saved, crf=self.crf is not None),
         )
         write_folder(folder, config, self._clip_file, classes, figures)
 
     def _save_network(self, folder: str | os.PathLike, figures: Mapping[str, Any] | None) -> None:
-        saved = dict(palette=self.palette, original_size=self.original_size)
-        if self.max_side != _ANY_SIDE:
-            saved['max_side'] = self.max_side
+        saved = dict(palette=self.palette, original_size=self.original_size, **self._given_sides)
         meta = dict(classes=list(self.classes), palette=self.palette)
         config = dict(
             default_scope=self.cfg.get('default_scope', 'mmseg'),
@@ -363,9 +364,11 @@ class WSSSInferencer:
             inputs: An image, several, or a folder. An image is a path, a PIL image or an array
                 (:func:`mmwsss.utils.images.read_rgb`; BGR, as mmcv gives it).
             image_labels: Class names of the image; for several, a list of lists, or
-                ``{file name without suffix: names}``. None: CLIP predicts them.
-            label_threshold: A class is predicted if its probability is above it, in [0, 1);
-                ``test_cfg.label_threshold`` of the config is not looked at.
+                ``{file name without suffix: names}``. None: CLIP predicts them. Not for a network
+                that makes maps for them and looks window by window.
+            label_threshold: CLIP predicts a class if its probability is above it, in [0, 1);
+                ``test_cfg.label_threshold`` of the config is not looked at. A network predicts no
+                labels.
             return_datasamples: Give ``predictions`` as :class:`mmseg.structures.SegDataSample`.
             batch_size: Images per pass.
             return_vis: Draw a picture for every image: maps, mask and legend.
@@ -458,6 +461,8 @@ class WSSSInferencer:
         batch_size: int,
     ) -> Iterator[ImageResult | Failure]:
         labels = self._encoded(image_labels, [name for name, _ in named])
+        if image_labels is not None and self.window and self.network is not None:
+            self.network.check_labels_in_windows()
         chunks = [slice(i, i + batch_size) for i in range(0, len(named), batch_size)]
         return (
             result

@@ -1,4 +1,4 @@
-from .export import FORMATS, Exported, export_masks
+from .export import FORMATS, Exported, check_format, export_masks
 from .formats import ExportOptions, Format, Picture
 from .regions import Region, class_regions, connected_regions, outline
 
@@ -9,6 +9,7 @@ __all__ = [
     'Format',
     'Picture',
     'Region',
+    'check_format',
     'class_regions',
     'connected_regions',
     'export_masks',

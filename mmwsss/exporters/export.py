@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..datasets.converters.coco_shapes import load_pycocotools
 from ..datasets.converters.common import check_class_names, scan_files, warn_left_out
 from ..utils.checks import check_apart, check_choice, check_output_folder, check_range
 from ..utils.images import find_images, picture_size
@@ -17,7 +18,7 @@ from ..utils.io import IGNORE, atomic_write, check_some_class, read_mask
 from ..utils.parallel import map_parallel
 from ..utils.provenance import claim, drop_leftovers
 from . import coco, cvat, label_studio, yolo
-from .formats import ExportOptions, Format, Picture
+from .formats import SHAPES, ExportOptions, Format, Picture
 from .regions import classes_of
 
 FORMATS: dict[str, Format] = {
@@ -85,7 +86,7 @@ def export_masks(
     classes: Sequence[str],
     out: str | os.PathLike,
     images: str | os.PathLike | None = None,
-    image_suffix: str = '.jpg',
+    image_suffix: str | None = None,
     options: ExportOptions | None = None,
     processes: int = 1,
     restart: bool = False,
@@ -101,24 +102,28 @@ def export_masks(
         classes: Foreground class names, 1 to 254.
         out: Folder to write to.
         images: Folder of the images, which then must be there and have the sizes of the masks.
-        image_suffix: Of the images' names, without ``images``.
+        image_suffix: Of the images' names, without ``images``; None: ``.jpg``.
         options: What the format may be told; None: its defaults.
         processes: Number of processes.
         restart: Throw away what ``out`` holds of other settings or files.
 
     Raises:
         FileNotFoundError: A folder or images are missing.
+        ImportError: ``'coco'`` without pycocotools.
         OSError: ``out`` is not writable.
         ValueError: Unknown format, or an option that it does not have; no mask; a mask that cannot
             be read, holds other values than the classes, or has another size than its image; only
             255 and 0 in all of them; ``out`` is an input, or holds files of other settings.
     """
-    check_choice('format', to, FORMATS)
+    check_format(to)
     check_range('processes', processes, 1, integer=True)
     check_range('number of foreground classes', len(classes), 1, 254)
     check_class_names(classes, 'The class list')
     form, options = FORMATS[to], options or ExportOptions()
     _check_options(to, form, options)
+    if image_suffix is not None:
+        _check_suffix(to, form, images)
+    image_suffix = image_suffix or '.jpg'
     out = Path(out)
     check_apart({'the output': out}, {'the mask folder': folder, 'images': images})
     check_output_folder(out)
@@ -133,7 +138,7 @@ def export_masks(
         classes=list(classes),
         prefix=prefix,
         image_suffix=None if images is not None else image_suffix,
-        shape=options.shape,
+        shape=options.shape or SHAPES[0],
         tolerance=options.tolerance,
     )
     sources = {key: [scanned.found[key], *_maybe(pictures, key)] for key in ids}
@@ -217,6 +222,20 @@ def _export_one(
     if task.target is not None and task.wanted:
         described = _write_text(task.target, described)
     return described, (classes_of(mask), int((mask == IGNORE).sum()), mask.size)
+
+
+def check_format(to: str) -> None:
+    """Raise ValueError if there is no such format, ImportError if what writes it is missing."""
+    check_choice('format', to, FORMATS)
+    if to == 'coco':
+        load_pycocotools()
+
+
+def _check_suffix(to: str, form: Format, images: str | os.PathLike | None) -> None:
+    if images is not None:
+        raise ValueError('image_suffix is for masks alone: images say their suffixes, leave it out')
+    if 'prefix' not in form.options:
+        raise ValueError(f'{to} does not name the images: leave image_suffix out')
 
 
 def _check_options(to: str, form: Format, options: ExportOptions) -> None:

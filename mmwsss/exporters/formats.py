@@ -29,10 +29,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What a format may be told; None: its own choice.
+    """What a format may be told.
 
     Attributes:
-        shape: ``'rle'`` or ``'polygon'``.
+        shape: ``'rle'`` or ``'polygon'``; None: run lengths where there is a choice.
         tolerance: See :func:`mmwsss.exporters.regions.outline`.
         prefix: What stands before the file names of the images.
 
@@ -40,12 +40,13 @@ class ExportOptions:
         ValueError: Another shape, or a negative tolerance.
     """
 
-    shape: str = 'rle'
+    shape: str | None = None
     tolerance: float = 0.0
     prefix: str | None = None
 
     def __post_init__(self) -> None:
-        check_choice('shape', self.shape, SHAPES)
+        if self.shape is not None:
+            check_choice('shape', self.shape, SHAPES)
         check_range('tolerance', self.tolerance, 0)
 
 

@@ -26,13 +26,13 @@ from ..models.segmentors import WSSSSegmentor
 from ..ops.resize import upsample
 from ..registry import DATASETS, MODELS
 from ..utils.checkpoint import load_checkpoint_file, weights_in
-from ..utils.checks import check_choice, check_output_file, check_range, some
+from ..utils.checks import check_apart, check_choice, check_output_file, check_range, some
 from ..utils.io import atomic_write
 
 OUTPUTS = ('logits', 'labels')
 INPUT = 'image: uint8 (B, 3, H, W), RGB pixels 0..255; normalisation is part of the network'
 _TOLERANCE = 1e-3  # of the largest logit
-_VIEWS = ('scales', 'sizes', 'flip', 'long_side', 'crf')
+_VIEWS = ('scales', 'sizes', 'flip', 'long_side', 'fit', 'crop', 'crf')
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,10 @@ class Deployed(nn.Module):
         if norm._enable_normalize:
             x = (x - norm.mean) / norm.std
         model, size = self.model, image.shape[-2:]
-        logits = model.encode_decode(x, None if self._ours else [dict(img_shape=size)])
+        if self._ours:
+            logits = model.view_scores(x)
+        else:
+            logits = model.encode_decode(x, [dict(img_shape=size)])
         logits = upsample(logits.float(), size, model.align_corners)
         return logits.argmax(1).to(torch.uint8) if self.labels else logits
 
@@ -124,6 +127,9 @@ def export_onnx(
     for side in size:
         check_range('size', side, 32, integer=True)
     check_output_file(out)
+    check_apart(
+        {'the file to write': out}, {'the checkpoint': checkpoint, 'the config': cfg.filename}
+    )
     onnx, runtime = _load_onnx()
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     model = MODELS.build(copy.deepcopy(cfg.model))
@@ -243,9 +249,10 @@ def _trace(deployed: Deployed, example: Tensor, path: Path, opset: int, dynamic:
                 dynamic_axes={'image': free, output: free_output} if dynamic else None,
             )
         except Exception as error:  # whatever a network's own code makes of tracing
-            operator = re.search(r'(?:aten|onnx)::(\w+)', str(error))
+            operator = re.search(r'(?:export of operator |aten::|onnx::)(\w+)', str(error))
             place = modules[-1] if modules else operator and _user(deployed, example, operator[1])
-            raise ValueError(_explain(error, operator and operator[0], place)) from error
+            name = operator and operator[0].removeprefix('export of operator ')
+            raise ValueError(_explain(error, name, place)) from error
 
 
 @contextmanager
@@ -286,10 +293,12 @@ def _user(deployed: Deployed, example: Tensor, operator: str) -> str | None:
 
 
 def _explain(error: Exception, operator: str | None, place: str | None) -> str:
-    what = f'the operator {operator}' if operator else 'what it computes'
+    place, reason = place or 'the network', f'{type(error).__name__}: {str(error)[:300]}'
+    if operator is None:
+        return f'{place} cannot be traced, which ONNX needs: {reason}. Export another network.'
     return (
-        f'ONNX cannot express {what} in {place or "the network"}: {type(error).__name__}: '
-        f'{str(error)[:300]}. Take another opset or size, or a network without it.'
+        f'ONNX cannot express the operator {operator} in {place}: {reason}. Take another opset or '
+        'size, or a network without it.'
     )
 
 
@@ -339,6 +348,8 @@ def _compare(
 def _left_out(model: nn.Module) -> tuple[str, ...]:
     given: Any = model.test_cfg or {}
     found = [f'test_cfg.{key}={given[key]!r}' for key in _VIEWS if given.get(key)]
+    if given.get('pad', 'none') != 'none':
+        found.append(f'test_cfg.pad={given["pad"]!r}')
     if given.get('mode', 'whole') != 'whole':
         found.append(f'test_cfg.mode={given["mode"]!r}')
     if getattr(model.data_preprocessor, 'test_cfg', None):

@@ -1,5 +1,7 @@
 """Position embeddings of vision transformers on other grids."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,13 +30,14 @@ def resize_positions(patches: Tensor, grid: tuple[int, int], offset: float = 0.0
     Raises:
         ValueError: The patches do not form a square.
     """
-    side = round(patches.shape[1] ** 0.5)
+    side = math.isqrt(patches.shape[1])
     if side * side != patches.shape[1]:
         raise ValueError(f'{patches.shape[1]} patch positions do not form a square grid')
+    grid = tuple(map(int, grid))  # as an export traces the network, they are tensors
     maps = patches.mT.unflatten(2, (side, side))
     factors = tuple((cells + offset) / side for cells in grid)
     resized = F.interpolate(maps, scale_factor=factors, mode='bicubic', align_corners=False)
-    if resized.shape[2:] != tuple(grid):
+    if resized.shape[2:] != grid:
         resized = F.interpolate(maps, size=grid, mode='bicubic', align_corners=False)
     return resized.flatten(2).mT
 
@@ -55,7 +58,7 @@ def interpolate_dino_positions(
     Returns:
         ``(1, 1 + h * w, C)``; the table itself if the grid is its own.
     """
-    side = round((positions.shape[1] - 1) ** 0.5)
+    side, grid = math.isqrt(positions.shape[1] - 1), tuple(map(int, grid))
     if grid == (side, side):
         return positions
     patches = positions[:, 1:]

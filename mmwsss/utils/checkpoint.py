@@ -81,7 +81,7 @@ def load_foreign_state(
     if not os.path.isfile(path):
         raise FileNotFoundError(f'Checkpoint {path} does not exist.')
     if path.endswith('.safetensors'):
-        return _load_safetensors(path, map_location)
+        return read_safetensors(path, map_location)[0]
     inert = [(type('Inert', (_Inert,), {}), name) for name in stubs]  # apart, as keys of a dict
     try:
         with torch.serialization.safe_globals(_allowed_types() + inert):
@@ -109,12 +109,20 @@ class _Inert:
         pass
 
 
-def _load_safetensors(path: str, map_location: Any) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def read_safetensors(
+    path: str | os.PathLike, map_location: Any = None
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors of a ``.safetensors`` file, and what its header says beside them.
+
+    Raises:
+        ValueError: It is truncated, or something else under that name.
+    """
+    from safetensors import SafetensorError, safe_open
 
     try:
-        return load_file(path, device=str(map_location or 'cpu'))
+        with safe_open(path, framework='pt', device=str(map_location or 'cpu')) as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return state, file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f'{path} is truncated or not a safetensors file ({error}).') from error
 

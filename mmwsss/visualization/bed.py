@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -142,7 +143,7 @@ def as_image(figure: Any, alternative: str, css: str = '') -> str:
     """The figure as an element of HTML, of a class ``css``, that needs no other file."""
     data = base64.b64encode(_saved(figure, 'svg', dict(Date=None))).decode()
     kind = f' class="{css}"' if css else ''
-    return f'<img{kind} alt="{alternative}" src="data:image/svg+xml;base64,{data}">'
+    return f'<img{kind} alt="{html.escape(alternative)}" src="data:image/svg+xml;base64,{data}">'
 
 
 def _saved(figure: Any, kind: str, metadata: dict) -> bytes:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mmwsss.apis import WSSSInferencer, load_config, review_masks
@@ -13,6 +14,7 @@ from mmwsss.apis.results_zip import open_zip
 from mmwsss.datasets.converters.label_studio import read_label_studio
 from mmwsss.exporters import export_masks
 from mmwsss.exporters.onnx_model import export_onnx
+from mmwsss.models.utils.dino_weights import load_dino
 from mmwsss.utils.io import write_mask
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -44,6 +46,12 @@ def hub_folder(**files: bytes) -> str:
     for name, content in files.items():
         (Path('hub') / name.replace('__', '.')).write_bytes(content)
     return 'hub'
+
+
+def pickled(name: str) -> str:
+    """A file of ``torch.save``, but of no weights."""
+    torch.save([1, 2], name)
+    return name
 
 
 def to_onnx(name: str, out: str = 'net.onnx'):
@@ -78,6 +86,7 @@ CAT, ABC = ['cat'], ['a', 'b', 'c']
         (lambda: to_onnx('clip_es_mini'), 'CLIPES makes maps .*train a network on its masks'),
         (lambda: to_onnx('psa_mini_cam'), ' scores 10 classes.*train a network on its masks'),
         (lambda: to_onnx('psa_mini_cam', 'empty'), 'Give the name of a file'),
+        (lambda: to_onnx('psa_mini_cam', out=CONFIGS / 'wsss/psa_mini_cam.py'), 'also the config'),
         (lambda: WSSSInferencer.from_pretrained('empty'), 'give a folder that save_pretrained'),
         (lambda: WSSSInferencer.from_pretrained('file'), 'neither a folder nor owner/name'),
         (
@@ -93,6 +102,15 @@ CAT, ABC = ['cat'], ['a', 'b', 'c']
             ),
             'is no config of an inferencer',
         ),
+        (
+            lambda: WSSSInferencer('clip_es_mini', clip=pickled('clip.safetensors')),
+            r'clip\.safetensors is truncated or not a safetensors file',
+        ),
+        (
+            lambda: WSSSInferencer('clip_es_mini', clip=pickled('clip.pt')),
+            r'clip\.pt holds no weights of CLIP',
+        ),
+        (lambda: load_dino(pickled('dino.safetensors')), r'dino\.safetensors is truncated or not'),
     ],
 )
 def test_the_message_says_what_to_do(act, message):

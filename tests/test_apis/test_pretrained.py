@@ -62,6 +62,19 @@ def test_the_same_masks(saved):
     assert np.array_equal(ours.cams, theirs.cams) and np.array_equal(ours.mask, theirs.mask)
 
 
+def test_windows_are_saved(tmp_path):
+    ours = WSSSInferencer('clip_es_mini', ['cow'], window=96, stride=50, device='cpu')
+    ours.save_pretrained(tmp_path / 'model')
+
+    def load(**given):
+        one = WSSSInferencer.from_pretrained(tmp_path / 'model', device='cpu', **given)
+        return one.window, one.stride, one.max_side
+
+    assert load() == (96, 50, ours.max_side)
+    assert load(window=None) == (None, None, 512), 'the sides of windows go with them'
+    assert load(window=66) == (66, 44, ours.max_side)
+
+
 def test_other_classes_of_a_loaded_one(saved):
     loaded = WSSSInferencer.from_pretrained(saved[0], classes=['emu'], crf=None, device='cpu')
     assert (loaded.classes, loaded.crf) == (('background', 'emu'), None)

@@ -1,6 +1,7 @@
 """Trained networks behind the same inferencer."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -41,7 +42,9 @@ class PixelStub(BaseSegmentor):
     def __init__(self, data_preprocessor=None, cams=False, channels=3):
         super().__init__(data_preprocessor=data_preprocessor)
         self.weight = torch.nn.Parameter(torch.ones(1))
-        self.cams, self.channels = cams, channels
+        self.cams, self.channels, self.test_cfg = cams, channels, {}
+        if cams:
+            self.settings = SimpleNamespace(predict_choices=('seg', 'cam'))
 
     def encode_decode(self, inputs, batch_data_samples=None):
         logits = (inputs - inputs.mean(dim=(-2, -1), keepdim=True)) * self.weight
@@ -115,6 +118,13 @@ def test_maps_of_a_network_that_makes_them(make):
     assert result.label_names == ['car']
     assert result.cams.shape == (1, 30, 40)
     assert (result.cams == 0.25).all()
+
+
+def test_maps_for_labels_are_not_made_window_by_window(make):
+    windows = make(dict(cams=True), window=64)
+    with pytest.raises(ValueError, match='PixelStub makes for image labels'):
+        windows(noise(70, 100), ['car'])
+    assert windows(noise(70, 100))['predictions'].mask.shape == (70, 100)
 
 
 def test_windows_average_the_scores(make):

@@ -207,7 +207,8 @@ def test_a_second_run_writes_nothing_and_other_settings_are_refused(root, to):
     assert {path: path.stat().st_mtime_ns for path in before} == before
     with pytest.raises(ChangedError, match='classes'):
         export_masks(root / 'masks', to, [*CLASSES, 'emu'], root / 'out', root / 'images')
-    assert export(root, to, image_suffix='.x', images=None, restart=True).images == 4
+    suffix = None if to == 'yolo' else '.x'
+    assert export(root, to, image_suffix=suffix, images=None, restart=True).images == 4
 
 
 def test_yolo_goes_on_where_it_stopped(root):
@@ -253,6 +254,12 @@ def test_bad_input(root, masks, tmp_path):
         export_masks(root / 'masks', 'coco', ['background', *CLASSES], root / 'out')
     with pytest.raises(ValueError, match='yolo has no option prefix'):
         export(root, 'yolo', options=ExportOptions(prefix='x'))
+    with pytest.raises(ValueError, match='yolo has no option shape'):
+        export(root, 'yolo', options=ExportOptions('rle'))
+    with pytest.raises(ValueError, match='images say their suffixes'):
+        export(root, 'cvat', image_suffix='.png')
+    with pytest.raises(ValueError, match='yolo does not name the images'):
+        export(root, 'yolo', images=None, image_suffix='.png')
     with pytest.raises(ValueError, match='cvat has no option tolerance'):
         export(root, 'cvat', options=ExportOptions(tolerance=1))
     with pytest.raises(ValueError, match="say shape='polygon'"):

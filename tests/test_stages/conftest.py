@@ -13,6 +13,7 @@ TOOLS = {
     'train.py': """
         config, work_dir = sys.argv[1], Path(sys.argv[sys.argv.index('--work-dir') + 1])
         work_dir.mkdir(parents=True, exist_ok=True)
+        (work_dir / 'threads').write_text(os.environ.get('OMP_NUM_THREADS', ''))
         last = work_dir / 'last_checkpoint'
         start = int(last.read_text().split('_')[-1][:-4]) if last.exists() else 0
         for i in range(start, 6):

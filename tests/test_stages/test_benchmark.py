@@ -132,12 +132,17 @@ def test_the_same_images_of_all_methods(folder):
     assert spread(['a'], 10) == ['a']
 
 
-def test_two_jobs_give_the_table_of_one(folder):
+def test_two_jobs_give_the_table_of_one(folder, monkeypatch):
+    monkeypatch.setenv('OMP_NUM_THREADS', '7')
     some = dict(rows=['judge', 'full'], seeds=[0])
     run(folder, **some)
     run(folder, 'other', jobs=2, **some)
+    run(folder, 'third', threads=3, **some)
     path = 'benchmark_bench/results.csv'
     assert scores_of(f'other/{path}') == scores_of(f'work_dirs/{path}')
+    threads = 'benchmark_bench/full/seed0/full/network/threads'
+    used = [Path(folder, threads).read_text() for folder in ('work_dirs', 'other', 'third')]
+    assert used == ['1', '1', '3'], 'as many as are wanted, however many jobs there are'
 
 
 def test_a_cell_that_fails_is_named_and_the_others_are_done(folder, capfd):
@@ -328,6 +333,7 @@ def test_mistakes_in_the_config_are_found_before_any_work(folder, old, new, mess
         (dict(rows=['net', 'net']), 'rows given more than once: net'),
         (dict(seeds=[-1]), 'a seed must be a whole number'),
         (dict(jobs=0), 'jobs must be a whole number'),
+        (dict(threads=0), 'threads must be a whole number'),
     ],
 )
 def test_wrong_arguments_are_found_before_any_work(folder, arguments, message):
@@ -410,3 +416,57 @@ def test_rows_of_the_shipped_benchmarks(name, tmp_path):
     assert len({(row.title, row.true_masks) for row in benchmark.rows.values()}) == len(
         benchmark.rows
     ), 'titles tell rows apart'
+
+
+def test_costs_classes_and_curves_are_on_the_page(folder):
+    """Of what trainings and tests log, in the table, the CSV and the plots."""
+    run(folder, rows=['judge', 'full'], seeds=[0])
+    root = Path('work_dirs/benchmark_bench')
+    stage = root / 'full/seed0/full/network'
+    layer = torch.nn.Linear(4, 2)
+    optimizer = torch.optim.AdamW(layer.parameters())
+    layer(torch.ones(1, 4)).sum().backward()
+    optimizer.step()
+    torch.save(dict(state_dict={}, optimizer=optimizer.state_dict()), stage / 'iter_6.pth')
+    log = [dict(iter=i, loss=3.0 / i, time=0.25) for i in (2, 4)] + [dict(mIoU=40.0, step=4)]
+    write_lines(stage / '20260101_000000/vis_data/scalars.json', log)
+    write_lines(root / 'full/seed0/full/val/20260102_000000/20260102_000000.json', [{'time': 0.5}])
+    report = root / 'judge/seed0/judge/report.json'
+    content = json.loads(report.read_text())
+    content['mask']['metrics']['best_background'] = 0.3
+    report.write_text(json.dumps(content))
+    run(folder, only_collect=True)
+    found = {(row, metric): value for row, _, _, _, _, metric, value in lines()[1:]}
+    assert float(found['full', 'seconds_per_step']) == 0.25
+    assert float(found['full', 'seconds_per_image']) == 0.5
+    assert float(found['full', 'trained_parameters']) == 10
+    assert float(found['full', 'peak_memory_mb']) > 1
+    tables = read_tables(page())
+    (bound,) = (
+        dict(zip(tables[0][0], line, strict=True)) for line in tables[0] if 'Bound' in line[0]
+    )
+    assert (bound['s/step'], bound['s/image'], bound['parameters']) == ('0.25', '0.500', '0.00 M')
+    assert float(bound['memory, MB']) > 1 and bound['minutes']
+    (judged,) = (line for line in tables[0] if 'Judged' in line[0])
+    assert any(re.fullmatch(r'[\d.]+ †', cell) for cell in judged), 'chosen on the truth'
+    assert tables[1] == [['', 'background'], ['Bound ‡', '90.0']]
+    assert re.search(r'<img[^>]+alt="full, seed 0"', page()), 'the curve of the training'
+
+
+def write_lines(path, entries):
+    path.parent.mkdir(parents=True)
+    path.write_text('\n'.join(map(json.dumps, entries)))
+
+
+def read_tables(text):
+    """The tables of a page, cell by cell."""
+
+    def cells(line):
+        return [
+            re.sub('<[^>]+>', '', cell) for cell in re.findall(r'<t[dh].*?>(.*?)</t[dh]>', line)
+        ]
+
+    return [
+        [cells(line) for line in re.findall(r'<tr.*?>(.*?)</tr>', table, re.DOTALL)]
+        for table in re.findall(r'<table.*?>(.*?)</table>', text, re.DOTALL)
+    ]

@@ -39,10 +39,12 @@ def run(args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
 
     from mmwsss.apis import load_config, sweep_walk
-    from mmwsss.utils.checks import check_output_file
+    from mmwsss.utils.checks import check_apart, check_output_file
     from mmwsss.utils.io import atomic_write
 
     check_output_file(args.metrics)
+    inputs = {'the config': args.config, 'the checkpoint': args.checkpoint}
+    check_apart({'--metrics': args.metrics}, inputs)
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     metrics = sweep_walk(cfg, args.checkpoint, args.logt, args.alpha, args.background)
     if args.metrics and is_main_process():

@@ -220,6 +220,10 @@ class WSSSSegmentor(BaseSegmentor):
         """Normalised images ``(B, 3, H, W)`` -> segmentation logits ``(B, C, h, w)``."""
         return self.decode_head(self.extract_feat(inputs))
 
+    def view_scores(self, inputs: Tensor) -> Tensor:
+        """Scores ``(B, C, h, w)`` that decide the segmentation of one view, without CRF."""
+        return self.encode_decode(inputs)
+
     def _forward(self, inputs: Tensor, data_samples: list | None = None) -> Tensor:
         return self.encode_decode(inputs)
 

@@ -198,7 +198,16 @@ class OneStage(SingleStageWSSS):
     def seg_scores(self, inputs: Tensor) -> Tensor:
         """Masks of the classes that are recognised; those of a pixel need not add up to 1."""
         best, masks = self.merged_masks(inputs)
-        return self.restricted(inputs, masks, best.sigmoid() > self.settings.score_threshold)
+        return self.restricted(inputs, masks, self.recognised(best))
+
+    def view_scores(self, inputs: Tensor) -> Tensor:
+        """As :meth:`seg_scores`, of one view and without CRF."""
+        scores, masks = self.score_and_segment(inputs)
+        return restrict_classes(masks, self.recognised(scores), self.settings.background_power)
+
+    def recognised(self, scores: Tensor) -> Tensor:
+        """Classes ``(B, K)`` that a segmentation may use."""
+        return scores.sigmoid() > self.settings.score_threshold
 
     def predict_maps(self, inputs: Tensor, image_labels: Tensor) -> Maps:
         """Masks of the classes in the image labels, and the "clean" masks they decide."""

@@ -306,6 +306,10 @@ class WeakCLIP(WSSSSegmentor):
         merged = merge_logits(self.views(inputs), inputs.shape[-2:], cfg.merge, flip=cfg.flip)
         return merged[:, self.class_ids]
 
+    def view_scores(self, inputs: Tensor) -> Tensor:
+        """Logits of the labels in one view."""
+        return self.encode_decode(inputs)[:, self.class_ids]
+
     def views(self, inputs: Tensor) -> Iterator[Tensor]:
         """Logits of every view, those of mirror images mirrored back."""
         norm = self.data_preprocessor

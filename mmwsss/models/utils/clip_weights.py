@@ -11,8 +11,9 @@ from mmengine.logging import print_log
 from open_clip import get_pretrained_cfg
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from open_clip.pretrained import download_pretrained
-from safetensors import safe_open
 from torch import Tensor
+
+from ...utils.checkpoint import read_safetensors, weights_in
 
 MINI_CLIP = Path(__file__).parents[2] / 'assets' / 'mini_clip.safetensors'
 _OPENAI_SHA256 = '5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f'
@@ -90,9 +91,8 @@ def read_clip_file(path: str | Path) -> tuple[dict[str, Tensor], bool | None]:
     if not path.is_file():
         raise FileNotFoundError(f'CLIP checkpoint {path} does not exist')
     if path.suffix == '.safetensors':
-        with safe_open(path, framework='pt') as file:
-            flag = (file.metadata() or {}).get('quick_gelu')
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        state, said = read_safetensors(path)
+        flag = said.get('quick_gelu')
         return state, None if flag is None else flag == 'true'
     try:
         state, quick_gelu = torch.jit.load(str(path), map_location='cpu').state_dict(), True
@@ -112,7 +112,9 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
             f'({type(error).__name__}); pickled objects are refused. Pass the OpenAI archive, a '
             'safetensors file or a state dict saved with torch.save'
         ) from error
-    state = state.get('state_dict', state)
+    state = weights_in(state)
+    if not isinstance(state, Mapping):
+        raise ValueError(f'{path} holds no weights of CLIP')
     return {k.removeprefix('module.'): v for k, v in state.items()}
 
 

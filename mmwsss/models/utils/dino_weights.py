@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from mmengine.logging import print_log
-from safetensors.torch import load_file
 from torch import Tensor
 
 from mmwsss.models.layers.dino_vit import DinoViT
@@ -120,8 +119,6 @@ def load_dino(checkpoint: str | os.PathLike | Mapping[str, Tensor]) -> DinoViT:
     if str(checkpoint) == 'random':
         return random_dino().eval()
     path = find_dino_file(checkpoint)
-    if path.suffix == '.safetensors':
-        return build_dino(load_file(path), str(path)).eval()
     return build_dino(load_checkpoint_file(path, 'cpu'), str(path)).eval()
 
 

@@ -75,12 +75,14 @@ def _last(benchmark: Benchmark, path: Path, names: set[str | None]) -> str | Non
     return max(names, key=order.index)
 
 
-def run_cells(benchmark: Benchmark, jobs: int = 1) -> dict[Cell, str]:
+def run_cells(benchmark: Benchmark, jobs: int = 1, threads: int = 1) -> dict[Cell, str]:
     """Run the cells that the wanted rows need, several at a time; finished ones end at once.
 
     Args:
         benchmark: What is run.
-        jobs: Cells at a time, each with its share of the CPU cores.
+        jobs: Cells at a time.
+        threads: CPU threads of each process. Sums of other numbers differ in the last bit, so that
+            trainings do, too; ``jobs`` changes no figure.
 
     Returns:
         Why those failed that did; the others are done.
@@ -88,13 +90,13 @@ def run_cells(benchmark: Benchmark, jobs: int = 1) -> dict[Cell, str]:
     Raises:
         OSError: The folder cannot be written to.
         RuntimeError: It holds another benchmark.
-        ValueError: ``jobs`` is no whole number above 0.
+        ValueError: ``jobs`` or ``threads`` is no whole number above 0.
     """
     check_range('jobs', jobs, 1, integer=True)
+    check_range('threads', threads, 1, integer=True)
     cells = cells_of(benchmark)
     claim_folder(benchmark)
     jobs = min(jobs, len(cells))
-    threads = max(1, _cores() // jobs)
     waiting, active, failures = list(enumerate(cells, 1)), {}, {}
     try:
         while waiting or active:
@@ -141,12 +143,6 @@ def claim_folder(benchmark: Benchmark) -> None:
         tmp.write_text(json.dumps(now, indent=1), encoding='utf-8')
 
 
-def _cores() -> int:
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _start(benchmark: Benchmark, cell: Cell, threads: int) -> BaseProcess:
     root = benchmark.root(cell.path, cell.seed)
     root.mkdir(parents=True, exist_ok=True)
@@ -165,7 +161,7 @@ def _run(benchmark: Benchmark, cell: Cell, threads: int, parent: int) -> None:
         os.dup2(log.fileno(), number)
     sys.stdout = sys.stderr = log
     die_with_parent(parent)
-    os.environ.setdefault('OMP_NUM_THREADS', str(threads))
+    os.environ['OMP_NUM_THREADS'] = str(threads)
     torch.set_num_threads(threads)
     try:
         _run_pipeline(benchmark.pipeline(cell.path, cell.seed, cell.until), cell, root)

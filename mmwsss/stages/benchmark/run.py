@@ -18,6 +18,7 @@ def run_benchmark(
     jobs: int = 1,
     only_collect: bool = False,
     others: Sequence[str | os.PathLike] = (),
+    threads: int = 1,
 ) -> dict[Cell, str]:
     """Run the rows that are wanted, and write ``results.csv`` and ``index.html`` of all there are.
 
@@ -26,6 +27,7 @@ def run_benchmark(
         jobs: Pipelines at a time.
         only_collect: Run nothing.
         others: ``results.csv`` of other machines, whose figures join those of this one.
+        threads: CPU threads of each process.
 
     Returns:
         Why those cells failed that did.
@@ -41,7 +43,7 @@ def run_benchmark(
     _ = benchmark.columns  # mistakes in any row
     for other in others:
         scores_of(other)
-    failures = {} if only_collect else run_cells(benchmark, jobs)
+    failures = {} if only_collect else run_cells(benchmark, jobs, threads)
     cells = collect(benchmark)
     if only_collect and not cells and not others:
         raise FileNotFoundError(
