@@ -45,6 +45,8 @@ def run(args: argparse.Namespace) -> None:
     done = export_onnx(cfg, checkpoint, out, tuple(args.size), args.opset, args.output)
     sizes = 'any batch and size' if done.dynamic else f'batch 1, {args.size[0]}x{args.size[1]} only'
     print(f'{done.path}: {args.output}, {sizes}; ONNX Runtime differs by {done.difference:.2g}')
+    if done.fixed_by:
+        print(f'with free sizes: {done.fixed_by}')
     if done.left_out:
         print(f'not part of the network: {", ".join(done.left_out)}')
 

@@ -21,7 +21,7 @@ from ..stages.bed.run import Cell, cell_name
 from ..stages.bed.scores import Scores, score, write_csv
 from ..stages.bed.settings import published_rule
 from ..stages.saliency import LabelRule
-from ..utils.checks import check_choice, check_range
+from ..utils.checks import check_choice, check_range, check_unique
 
 ROOTS = {'voc12': 'data/VOCdevkit/VOC2012', 'coco14': 'data/coco2014', 'mini': 'data/mini'}
 
@@ -113,8 +113,8 @@ def run_bed(
         workers: Processes.
         settings: Of :class:`mmwsss.stages.bed.Bed`.
 
-    Yields:
-        Lines to show.
+    Returns:
+        Lines to show; the work is done as they are asked for. Arguments are checked at once.
 
     Raises:
         FileNotFoundError, RuntimeError, ValueError: As the parts raise them.
@@ -152,10 +152,16 @@ def run_bed(
         labelling = _Labelling(chosen, fixed, ids, folder, image_labels)
     if chosen == 'preset':
         _check_published(bed)
+    return _check_bed(bed) if check else _judge(bed, labelling, training)
+
+
+def _check_bed(bed: Bed) -> Iterator[str]:
     lines = bed.check()
-    if check:
-        yield f'{len(bed.ids)} images, {len(bed.cells)} cells: {len(lines) or "no"} findings'
-        return
+    yield f'{len(bed.ids)} images, {len(bed.cells)} cells: {len(lines) or "no"} findings'
+
+
+def _judge(bed: Bed, labelling: _Labelling | None, training: _Training) -> Iterator[str]:
+    bed.check()
     cells = bed.run()
     write_reports(bed, cells)
     if labelling is not None:
@@ -178,6 +184,11 @@ class _Training:
             crf_parameters(self.crf)
         if (self.options or self.crf) and not self.config:
             raise ValueError('--retrain-options and --retrain-crf belong to --retrain')
+        if self.config is not None and not os.path.isfile(self.config):
+            raise FileNotFoundError(f'--retrain: there is no config {self.config}')
+        check_unique('--seeds', map(str, self.seeds))
+        for seed in self.seeds:
+            check_range('--seeds', seed, 0, integer=True)
 
 
 @dataclass(frozen=True)

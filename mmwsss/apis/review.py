@@ -279,6 +279,10 @@ def _find(
     found = find_sources(masks, '.png', ids)
     keys = list(found)
     pictures = images if isinstance(images, Mapping) else find_images(images, keys)
+    if missing := [key for key in keys if key not in pictures]:
+        raise FileNotFoundError(
+            f'{len(missing)} of {len(keys)} masks in {masks} have no image: {some(missing)}'
+        )
     maps = find_sources(cams, '.npz', keys) if cams else {}
     others = find_sources(other, '.png', keys) if other else {}
     return [

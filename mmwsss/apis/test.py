@@ -114,7 +114,7 @@ class _ClaimOutputs(Hook):
             try:
                 settings = prediction_settings(runner.cfg, runner.cfg.load_from, self.dataset)
                 claim_outputs(self.writers, settings, image_inputs(self.dataset), self.restart)
-            except (OSError, ValueError) as error:
+            except Exception as error:  # whatever it is, the other processes must not wait
                 failure = [error]
         broadcast_object_list(failure)
         if failure[0] is not None:

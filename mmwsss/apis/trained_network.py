@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -57,17 +57,14 @@ def load_network(
     said = loaded.get('meta', {})
     if not cfg.get('trained'):  # a folder of save_pretrained, whose config holds the classes
         check_classes(weights, said, _metainfo(cfg).get('classes'), cfg.filename or '')
-    meta = said.get('dataset_meta') or dataset_meta(cfg)
-    return model.to(device).eval(), meta
+    return model.to(device).eval(), _trained_meta(said, cfg)
 
 
-def dataset_meta(cfg: Config) -> dict:
-    """Classes and palette as the test data set of the config declares them.
-
-    Raises:
-        ValueError: It does not.
-    """
-    meta = _metainfo(cfg)
+def _trained_meta(said: Mapping, cfg: Config) -> dict:
+    """Classes and palette of a checkpoint, those it does not say from the config."""
+    given = {key.lower(): value for key, value in (said.get('dataset_meta') or {}).items()}
+    known = {key: given[key] for key in ('classes', 'palette') if given.get(key) is not None}
+    meta = {**_metainfo(cfg), **known}
     missing = {'classes', 'palette'} - set(meta)
     if missing:
         raise ValueError(

@@ -44,12 +44,14 @@ class OnnxExport:
         dynamic: Whether batch, height and width are free; otherwise they are those of the export.
         difference: Largest difference of a logit, ONNX Runtime against PyTorch.
         left_out: What ``test_cfg`` asks for beside the network: views, CRF.
+        fixed_by: Why sizes are not free; empty if they are.
     """
 
     path: Path
     dynamic: bool
     difference: float
     left_out: tuple[str, ...]
+    fixed_by: str = ''
 
 
 class Deployed(nn.Module):
@@ -145,13 +147,13 @@ def export_onnx(
         config=Path(cfg.filename or '').name,
     )
     with atomic_write(out) as tmp:
-        dynamic, difference = _write_checked(deployed, tmp, size, opset, runtime, len(classes))
+        fixed_by, difference = _write_checked(deployed, tmp, size, opset, runtime, len(classes))
         graph = onnx.load(tmp)
         meta = {key: v if isinstance(v, str) else json.dumps(v) for key, v in meta.items()}
         onnx.helper.set_model_props(graph, meta)
         onnx.checker.check_model(graph)
         onnx.save(graph, tmp)
-    return OnnxExport(Path(out), dynamic, difference, _left_out(model))
+    return OnnxExport(Path(out), not fixed_by, difference, _left_out(model), fixed_by)
 
 
 def _load_onnx() -> tuple[ModuleType, ModuleType]:
@@ -210,8 +212,8 @@ def _write_checked(
     opset: int,
     runtime: ModuleType,
     num_classes: int,
-) -> tuple[bool, float]:
-    """Export with free sizes, or with fixed ones where that fails; see :class:`OnnxExport`."""
+) -> tuple[str, float]:
+    """Export with free sizes, or with fixed ones where that fails; why, and the difference."""
     example = _pixels((1, 3, *size))
     with torch.no_grad():
         reference = Deployed(deployed.model)(example)
@@ -224,11 +226,11 @@ def _write_checked(
     others = [(2, 3, size[0] + 32, size[1]), (1, 3, size[0], size[1] + 48)]
     try:
         _trace(deployed, example, path, opset, dynamic=True)
-        return True, _compare(deployed, path, [tuple(example.shape), *others], runtime)
-    except ValueError:
-        pass
+        return '', _compare(deployed, path, [tuple(example.shape), *others], runtime)
+    except ValueError as error:
+        reason = str(error)
     _trace(deployed, example, path, opset, dynamic=False)
-    return False, _compare(deployed, path, [tuple(example.shape)], runtime)
+    return reason, _compare(deployed, path, [tuple(example.shape)], runtime)
 
 
 def _trace(deployed: Deployed, example: Tensor, path: Path, opset: int, dynamic: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -13,14 +13,14 @@ from torch import Tensor
 
 from mmwsss.utils.arguments import CLASSES, COUNT, PALETTE, POSITIVE, SHARE, checked, number, one_of
 
-from ..ops.dense_crf import BACKENDS, DenseCRF, crf_parameters, refine_labels, unary_from_scores
+from ..ops.dense_crf import DenseCRF, check_crf_arguments, refine_labels, unary_from_scores
 from ..ops.pixels import CRF_IMAGES, crf_image
 from ..ops.pseudo_label import add_background
 from ..ops.resize import reduce_maps, upsample
 from ..registry import TASK_UTILS
 from ..stores.cam_store import StoredCAM, load_cam
 from ..stores.score_store import save_scores
-from ..utils.checks import check_choice, check_range
+from ..utils.checks import check_range
 from ..utils.io import check_some_class, read_mask, write_mask
 
 _DEEPLAB_MEAN = (122.675, 116.669, 104.008)  # RGB
@@ -58,7 +58,7 @@ class MasksFromCAMs:
     target_suffix: ClassVar[str] = '.png'
 
     def __post_init__(self) -> None:
-        _check_crf(self.crf)
+        check_crf_arguments(self.crf)
 
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         named = None if self.palette is None else len(self.palette)
@@ -124,7 +124,7 @@ class LowHighFromCAMs:
 
     def __post_init__(self) -> None:
         check_range('high', self.high, self.low, open_low=True)
-        _check_crf(self.crf)
+        check_crf_arguments(self.crf)
 
     def check_sources(self, sources: Sequence[Path]) -> None:
         """Maps are checked one by one, when they are read."""
@@ -164,7 +164,7 @@ class MasksFromMasks:
     target_suffix: ClassVar[str] = '.png'
 
     def __post_init__(self) -> None:
-        _check_crf(self.crf)
+        check_crf_arguments(self.crf)
 
     def check_sources(self, sources: Sequence[Path]) -> None:
         """Not all of them may be without a class."""
@@ -176,12 +176,6 @@ class MasksFromMasks:
             torch.from_numpy(image), labels, self.gt_prob, num_labels=self.num_labels, **self.crf
         )
         write_mask(target, refined.numpy(), self.palette)
-
-
-def _check_crf(crf: Mapping) -> None:
-    """Raise ValueError for a preset or parameters that do not exist or are out of range."""
-    check_choice('backend', crf.get('backend', 'auto'), BACKENDS)
-    crf_parameters(**{name: value for name, value in crf.items() if name != 'backend'})
 
 
 def _read_cam(

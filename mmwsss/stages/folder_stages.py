@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from ..registry import TASK_UTILS
 from ..utils.checks import check_choice, check_range, some, spelling_hint
 from ..utils.images import find_images
 from ..utils.io import list_files
-from ..utils.provenance import RECORD, digest_stamps, drop_leftovers
+from ..utils.provenance import RECORD, digest_json, digest_stamps, drop_leftovers
 from ..utils.text import read_json
 from .evaluate import CONVENTIONS, PredictionFolder, eval_folder
 from .folder import files_beside, find_sources, run_folder
@@ -83,7 +81,7 @@ class FolderStage(Stage):
         sources = find_sources(self.spec['source'], self.task.source_suffix, self.ids())
         images = find_images(self.spec['images'], sources)
         found = {
-            'ids': list_digest(sources),
+            'ids': digest_json(list(sources)),
             'source': digest_stamps(sources.values()),
             'images': digest_stamps(images.values()),
         }
@@ -210,7 +208,7 @@ class EvaluateStage(Stage):
     def files(self) -> dict[str, Any]:
         names = ('predictions', 'truth')
         found = {name: digest_stamps(visible(self.spec[name])) for name in names}
-        classes = list_digest(foreground_names(self.spec['classes']))
+        classes = digest_json(foreground_names(self.spec['classes']))
         return {**found, 'split': digest_stamps([self.spec['split']]), 'classes': classes}
 
     def run(self, digest: str) -> dict[str, Any]:
@@ -225,11 +223,6 @@ class EvaluateStage(Stage):
         tags = {'name': self.name, **self.spec}
         convention = self.spec.get('convention', 'default')
         return eval_folder(folder, classes, [self._background], convention, out, tags)
-
-
-def list_digest(names: Iterable[str]) -> str:
-    """Digest of names in their order."""
-    return hashlib.sha1(json.dumps(list(names)).encode()).hexdigest()
 
 
 def visible(folder: str | os.PathLike) -> list[Path]:

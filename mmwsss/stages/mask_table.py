@@ -15,7 +15,7 @@ from ..datasets.converters.common import read_ids
 from ..utils.checks import check_range, some
 from ..utils.io import IGNORE, atomic_write, read_mask, strange_values_hint
 from ..utils.parallel import map_parallel
-from ..utils.provenance import digest_stamps
+from ..utils.provenance import digest_json, digest_stamps
 from .folder import find_sources
 from .stage import Stage, check_folders, register_stage
 
@@ -101,7 +101,8 @@ class MaskTableStage(Stage):
 
     def files(self) -> dict[str, Any]:
         sources = find_sources(self.spec['masks'], '.png', self._ids())
-        return {'masks': digest_stamps(sources.values())}
+        classes = digest_json(foreground_names(self.spec['classes']))
+        return {'masks': digest_stamps(sources.values()), 'classes': classes}
 
     def run(self, digest: str) -> dict[str, Any]:
         names = ['background', *foreground_names(self.spec['classes'])]

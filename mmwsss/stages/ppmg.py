@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..ops.dense_crf import DenseCRF
+from ..ops.dense_crf import DenseCRF, check_crf_arguments
 from ..ops.ppmg import foreground_scores, proportional_label, smooth_activation
 from ..registry import TASK_UTILS
 from ..utils.arguments import PALETTE, POSITIVE, WEIGHT, checked, number
 from ..utils.io import write_mask
-from .crf import _check_crf, _read_cam
+from .crf import _read_cam
 
 
 @TASK_UTILS.register_module()
@@ -54,7 +54,7 @@ class PPMGFromCAMs:
     target_suffix: ClassVar[str] = '.png'
 
     def __post_init__(self) -> None:
-        _check_crf(self.crf)
+        check_crf_arguments(self.crf)
 
     def check_sources(self, sources: Sequence[Path]) -> None:
         """Maps are checked one by one, when they are read."""

@@ -103,6 +103,7 @@ def prediction_settings(
         dataset: Its test data set.
     """
     parts = dict(model=cfg.model.to_dict(), dataset=cfg.test_dataloader.dataset.to_dict())
+    (parts['model'].get('test_cfg') or {}).pop('with_cam', None)  # for pictures alone
     inputs = dataset_inputs(dataset)
     return dict(
         **parts,

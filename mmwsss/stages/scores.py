@@ -12,12 +12,12 @@ import torch
 
 from mmwsss.utils.arguments import CLASSES, POSITIVE, SHARE, checked, number, several
 
-from ..ops.dense_crf import DenseCRF, unary_from_scores
+from ..ops.dense_crf import DenseCRF, check_crf_arguments, unary_from_scores
 from ..ops.pseudo_label import add_background, threshold_label
 from ..registry import TASK_UTILS
 from ..utils.checks import check_range
 from ..utils.io import atomic_write
-from .crf import _check_crf, _read_cam
+from .crf import _read_cam
 
 
 @TASK_UTILS.register_module()
@@ -44,7 +44,7 @@ class ScoresFromCAMs:
     target_suffix: ClassVar[str] = '.npz'
 
     def __post_init__(self) -> None:
-        _check_crf(self.crf)
+        check_crf_arguments(self.crf)
 
     def check_sources(self, sources: Sequence[Path]) -> None:
         """Maps are checked one by one, when they are read."""
@@ -93,7 +93,7 @@ class TwoLabelsFromCAMs:
     def __post_init__(self) -> None:
         low, high = self.backgrounds
         check_range('backgrounds[1]', high, 0, low, open_high=True)
-        _check_crf(self.crf)
+        check_crf_arguments(self.crf)
 
     def check_sources(self, sources: Sequence[Path]) -> None:
         """Maps are checked one by one, when they are read."""

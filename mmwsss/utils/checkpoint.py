@@ -6,6 +6,7 @@ ones that build tensors, plain Python values and the few types which mmengine's 
 checkpoints hold, and refuse everything else.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -152,16 +153,21 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
 def load_from_http(filename: str, map_location: Any = None) -> Any:
     """Safe loader of ``http(s)://``: rank 0 downloads first, then every rank reads the file."""
     folder = os.path.join(torch.hub.get_dir(), 'checkpoints')
-    path = os.path.join(folder, os.path.basename(urlparse(filename).path))
+    name = os.path.basename(urlparse(filename).path)
+    digest = torch.hub.HASH_REGEX.search(name)
+    if not digest:  # other addresses may end in the same name
+        name = f'{hashlib.sha1(filename.encode()).hexdigest()[:12]}-{name}'
+    path = os.path.join(folder, name)
     rank, world_size = get_dist_info()
     if world_size > 1 and rank > 0:
         torch.distributed.barrier()
-    if not os.path.exists(path):
-        os.makedirs(folder, exist_ok=True)
-        digest = torch.hub.HASH_REGEX.search(os.path.basename(path))
-        torch.hub.download_url_to_file(filename, path, digest.group(1) if digest else None)
-    if world_size > 1 and rank == 0:
-        torch.distributed.barrier()
+    try:
+        if not os.path.exists(path):
+            os.makedirs(folder, exist_ok=True)
+            torch.hub.download_url_to_file(filename, path, digest.group(1) if digest else None)
+    finally:
+        if world_size > 1 and rank == 0:
+            torch.distributed.barrier()
     return load_checkpoint_file(path, map_location)
 
 

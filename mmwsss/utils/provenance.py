@@ -276,6 +276,11 @@ def _digest(path: str, _stamp: str) -> str:
     return found.hexdigest()
 
 
+def digest_json(value: Any) -> str:
+    """Digest of what JSON knows; entries of dictionaries count in their order."""
+    return hashlib.sha1(json.dumps(value).encode()).hexdigest()
+
+
 def digest_stamps(paths: Iterable[str | os.PathLike]) -> str:
     """One digest of the names, sizes and times of many files, in their order."""
     found = hashlib.sha1()

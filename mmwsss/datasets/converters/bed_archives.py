@@ -7,6 +7,8 @@ import os
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -14,15 +16,25 @@ from mmengine.utils import track_iter_progress
 from PIL import Image
 
 from ...stores.cam_store import save_cam
-from ...utils.checks import check_apart, check_choice, check_distinct_files, some
+from ...utils.checks import check_apart, check_choice, some
 from ...utils.io import atomic_write
-from ...utils.provenance import claim
+from ...utils.provenance import claim, drop_leftovers
 
 MODELS = ('DSS', 'PFAN', 'PoolNet', 'VST')
 _VOC_DATA = ('MSRA', 'MSRA_HKU', 'DUTS', 'COCO', 'COCO20')
 _COCO_DATA = _VOC_DATA[:3]
 _CLASSES = {'VOC2012': 20, 'COCO': 80}
-_Files = Mapping[str, Callable[[], bytes]]
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A file of an archive or folder: how it is read, and the file on the disk that holds it."""
+
+    read: Callable[[], bytes]
+    path: Path
+
+
+_Files = Mapping[str, _Picture]
 
 
 def _saliencies(data: tuple[str, ...]) -> list[str]:
@@ -96,7 +108,8 @@ def import_archive(
         The number of images.
 
     Raises:
-        ValueError: Unknown key, names or pictures that do not fit; names the files.
+        ValueError: Unknown key, names or pictures that do not fit, or ``out`` holds files of other
+            settings or images; names the files.
     """
     check_choice('archive', key, [*activation_keys(), *saliency_keys()])
     check_apart({'the output folder': out}, {'the archive': source})
@@ -107,14 +120,18 @@ def import_archive(
         if not files:
             raise ValueError(f'{source} holds no .png file')
         groups = _by_image(source, key, files) if maps else {name: {0: name} for name in files}
-        check_distinct_files(Path(out).parent, groups)
-        done = claim(out, suffix, settings, dict.fromkeys(groups, (source,)), restart)
+        inputs = {
+            image: sorted({files[name].path for name in names.values()})
+            for image, names in groups.items()
+        }
+        done = claim(out, suffix, settings, inputs, restart)
+        drop_leftovers(out, suffix, inputs, restart)
         for image in track_iter_progress([name for name in groups if name not in done]):
             target = Path(out, f'{image}{suffix}')
             if maps:
                 _store(target, files, groups[image])
             else:
-                _copy(target, files[image]())
+                _copy(target, files[image].read())
     return len(groups)
 
 
@@ -123,7 +140,7 @@ def _opened(source: str | os.PathLike) -> Iterator[_Files]:
     """PNGs by their name without folder and suffix, whatever folders are around them."""
     if os.path.isdir(source):
         paths = [path for path in sorted(Path(source).rglob('*.png')) if path.name[0] != '.']
-        yield _unique(source, {str(path): path.read_bytes for path in paths})
+        yield _unique(source, {str(path): _Picture(path.read_bytes, path) for path in paths})
         return
     try:
         archive = zipfile.ZipFile(source)
@@ -135,16 +152,17 @@ def _opened(source: str | os.PathLike) -> Iterator[_Files]:
             for name in sorted(archive.namelist())
             if name.endswith('.png') and '__MACOSX' not in name
         ]
-        yield _unique(source, {name: lambda name=name: archive.read(name) for name in names})
+        files = {name: _Picture(partial(archive.read, name), Path(source)) for name in names}
+        yield _unique(source, files)
 
 
 def _unique(source: str | os.PathLike, files: _Files) -> _Files:
-    found: dict[str, Callable[[], bytes]] = {}
-    for name, read in files.items():
+    found: dict[str, _Picture] = {}
+    for name, picture in files.items():
         stem = PurePosixPath(name.replace(os.sep, '/')).stem
         if stem in found:
             raise ValueError(f'{source} holds {stem}.png in two folders')
-        found[stem] = read
+        found[stem] = picture
     return found
 
 
@@ -168,7 +186,7 @@ def _by_image(
 
 def _store(target: Path, files: _Files, names: Mapping[int, str]) -> None:
     classes = sorted(names)
-    maps = [_grey(files[names[c]](), names[c]) for c in classes]
+    maps = [_grey(files[names[c]].read(), names[c]) for c in classes]
     if len({one.shape for one in maps}) > 1:
         raise ValueError(f'{names[classes[0]]} and its other classes are of different sizes')
     cam = np.stack(maps).astype(np.float32) / 255

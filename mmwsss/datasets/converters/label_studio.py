@@ -106,7 +106,13 @@ def _results(task: Mapping[str, Any], use: str, several: str) -> list[dict] | No
         raise ValueError(
             f"it has {len(entries)} {use}: remove all but one, or take the 'newest' (--several)"
         )
-    entry = max(entries, key=lambda e: str(e.get('updated_at') or e.get('created_at') or ''))
+    times = [str(entry.get('updated_at') or entry.get('created_at') or '') for entry in entries]
+    if len(entries) > 1 and not all(times):
+        raise ValueError(
+            f'it has {len(entries)} {use}, of which some do not say when they were made, so the '
+            'newest is not known: remove all but one'
+        )
+    entry = entries[times.index(max(times))]
     results = entry.get('result')
     if not isinstance(results, list) or not all(isinstance(item, dict) for item in results):
         raise ValueError(f"one of its {use} has no list 'result'")

@@ -10,7 +10,7 @@ from ...stores.palettes import voc_palette
 from ...utils.checks import check_apart, check_choice, check_range
 from ...utils.images import find_images, picture_size
 from ...utils.io import IGNORE, read_mask, write_mask
-from ...utils.provenance import claim
+from ...utils.provenance import claim, drop_leftovers
 from .common import scan_files, warn_left_out
 
 # Category ids of COCO that occur, in the order of the 80 classes.
@@ -78,6 +78,7 @@ def import_masks(
     settings = dict(made_by='import_masks', num_classes=num_classes, ids=ids)
     inputs = {key: (scanned.found[key], pictures[key]) for key in keys}
     done = claim(out, '.png', settings, inputs, restart)
+    drop_leftovers(out, '.png', inputs, restart)
     palette = voc_palette(num_classes)
     for key in track_iter_progress([key for key in keys if key not in done]):
         mask = imported(scanned.found[key], pictures[key], table, ids)

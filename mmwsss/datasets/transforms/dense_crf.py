@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 
-from mmwsss.ops.dense_crf import crf_parameters, refine_labels
+from mmwsss.ops.dense_crf import check_crf_arguments, refine_labels
 from mmwsss.registry import TRANSFORMS
 from mmwsss.utils.arguments import checked, number
 
@@ -28,7 +28,7 @@ class DenseCRFMask(BaseTransform):
     """
 
     def __init__(self, gt_prob: float = 0.7, **crf) -> None:
-        crf_parameters(**{k: v for k, v in crf.items() if k != 'backend'})  # complain early
+        check_crf_arguments(crf)
         self.gt_prob = gt_prob
         self.crf = crf
 

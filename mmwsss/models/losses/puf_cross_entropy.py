@@ -22,7 +22,7 @@ from mmwsss.utils.arguments import FLAG, POSITIVE, TEXT, WEIGHT, checked, one_of
     loss_name=TEXT,
 )
 class PUFCrossEntropyLoss(nn.Module):
-    """Pretended underfitting: see :func:`mmwsss.ops.losses.pretend_underfitting`.
+    """Pretended underfitting: see :mod:`mmwsss.ops.losses.pretend_underfitting`.
 
     It can be the ``loss_decode`` of any head of MMSegmentation, and every head has a gate of its
     own: there is no warm-up, the gate is it. The loss is a mean over **all** pixels, also those

@@ -260,7 +260,7 @@ class AFA(SingleStageWSSS):
         """One random-walk step on the cells, for each background score.
 
         Returns:
-            ``(B, T * (1 + K), H, W)`` (see :mod:`mmwsss.ops.two_threshold`).
+            ``(B, T * (1 + K), H, W)`` (see :mod:`mmwsss.ops.pseudo_label.two_threshold`).
         """
         scores = background_softmax(upsample(cams, affinity.grid), classes, backgrounds)
         walked = random_walk_step(scores, affinity.matrix, self.affinity_head.radius)

@@ -264,10 +264,11 @@ class WSSSSegmentor(BaseSegmentor):
         if cfg.predict == 'seg':
             for batch, members in same_size_batches(inputs):
                 self.postprocess_result(self.seg_scores(batch), [data_samples[i] for i in members])
-        labelled = all('gt_image_labels' in sample for sample in data_samples)
-        pictures = cfg.with_cam and labelled and 'cam' in cfg.predict_choices
-        if cfg.predict == 'cam' or pictures:
+        if cfg.predict == 'cam':
             self.add_maps(inputs, data_samples)
+        elif cfg.with_cam and 'cam' in cfg.predict_choices:
+            labelled = [i for i, one in enumerate(data_samples) if 'gt_image_labels' in one]
+            self.add_maps([inputs[i] for i in labelled], [data_samples[i] for i in labelled])
         if cfg.predict == 'cam':
             for sample in data_samples:
                 sample.pred_sem_seg = sample.pred_pseudo_mask

@@ -6,7 +6,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from mmwsss.ops.dense_crf import dense_crf
+from mmwsss.ops.dense_crf import check_crf_arguments, dense_crf
 from mmwsss.registry import MODELS
 from mmwsss.utils.arguments import checked, one_of
 from mmwsss.utils.images import read_rgb
@@ -28,7 +28,7 @@ class DenseCRFModel(BaseTTAModel):
         data_preprocessor: As in :class:`mmengine.model.BaseTTAModel`.
 
     Raises:
-        ValueError: Another kind of scores.
+        ValueError: Another kind of scores, or no arguments of the CRF.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class DenseCRFModel(BaseTTAModel):
         scores: str = 'logits',
         data_preprocessor: dict | None = None,
     ) -> None:
+        check_crf_arguments(crf)
         super().__init__(module, data_preprocessor)
         self.crf = crf
         self.scores = scores

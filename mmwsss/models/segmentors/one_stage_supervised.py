@@ -24,7 +24,8 @@ class OneStageSupervised(OneStage):
         scores = self.decode_head.scores(logits, logits.softmax(dim=1))
         label = supervised_label(data_samples)
         resized = F.interpolate(logits, label.shape[-2:], mode='bilinear', align_corners=True)
-        return dict(
+        losses = dict(
             loss_cls=F.multilabel_soft_margin_loss(scores, image_labels),
             loss_mask=F.cross_entropy(resized, label, ignore_index=255),
         )
+        return self.weigh_losses(losses)

@@ -7,7 +7,7 @@ import torch
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from torch import Tensor
 
-from mmwsss.ops.dense_crf import BACKENDS, crf_parameters, dense_crf, refine_labels
+from mmwsss.ops.dense_crf import check_crf_arguments, dense_crf, refine_labels
 from mmwsss.ops.pixels import CRF_IMAGES, crf_image
 from mmwsss.utils.checks import check_choice, check_range
 
@@ -118,8 +118,7 @@ def check_crf(name: str, crf: Mapping | None) -> None:
         raise ValueError(f"{name} must be like dict(preset='deeplabv2'), or None, got {crf!r}")
     arguments = dict(crf)
     check_choice(f'{name}.image', arguments.pop('image', 'true'), CRF_IMAGES)
-    check_choice(f'{name}.backend', arguments.pop('backend', 'auto'), BACKENDS)
     try:
-        crf_parameters(**arguments)
+        check_crf_arguments(arguments)
     except (TypeError, ValueError) as error:
         raise ValueError(f'{name}: {error}') from None

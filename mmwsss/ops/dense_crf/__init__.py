@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -95,6 +95,18 @@ def crf_parameters(
     )
 
 
+def check_crf_arguments(crf: Mapping[str, Any]) -> None:
+    """Raise ValueError unless ``crf`` holds arguments of :class:`DenseCRF` beside the image."""
+    arguments = dict(crf)
+    _check_backend(arguments.pop('backend', 'auto'))
+    crf_parameters(**arguments)
+
+
+def _check_backend(name: str) -> None:
+    if name not in BACKENDS:
+        raise ValueError(f'backend must be one of {", ".join(BACKENDS)}, not {name!r}')
+
+
 @one_thread()
 def unary_from_scores(scores: Tensor, clip: float = 1e-5) -> Tensor:
     """Unary energies ``-log(clip(score, clip, 1))``; scores of a pixel need not sum to 1.
@@ -179,8 +191,7 @@ class DenseCRF:
             )
         if images.numel() == 0:
             raise ValueError(f'the image is empty: {tuple(images.shape)}')
-        if backend not in BACKENDS:
-            raise ValueError(f'backend must be one of {BACKENDS}, not {backend!r}')
+        _check_backend(backend)
         self.parameters = crf_parameters(preset, **parameters)
         self.shape = images.shape[:-1]
         images = images.reshape(-1, *images.shape[-3:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from ...utils.checks import some
 from ...utils.images import picture_size
 from ...utils.io import atomic_write
 from ...utils.parallel import map_parallel
-from ...utils.provenance import as_json, digest_stamps
+from ...utils.provenance import as_json, digest_json, digest_stamps
 from ...utils.text import read_json
 from .settings import is_mask
 
@@ -143,7 +142,8 @@ def _cached(name, source, truths, task, resize, processes, cache) -> Findings:
             truths=digest_stamps(truths[key] for key in there),
             resize=resize,
             kind=type(source).__name__,
-            labels=hashlib.sha1(json.dumps(labels).encode()).hexdigest(),
+            labels=digest_json(labels),
+            num_foreground=getattr(source, 'num_foreground', None),
         )
     )
     if cache.is_file() and (content := read_json(cache)).get('digest') == digest:

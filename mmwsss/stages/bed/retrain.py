@@ -17,7 +17,7 @@ from ...utils.checks import check_range, check_unique, some
 from ...utils.images import find_images, picture_size
 from ...utils.io import atomic_write, write_mask
 from ...utils.parallel import map_parallel
-from ...utils.provenance import claim, drop_leftovers
+from ...utils.provenance import claim, digest_json, drop_leftovers
 from ..launch import Launch, load_config
 from ..options import walk
 from ..pipeline import Pipeline
@@ -174,6 +174,9 @@ def write_labels(
     settings = dict(
         kind='wsss_bed labels',
         source=os.path.realpath(source.folder),
+        source_kind=type(opened).__name__,
+        num_foreground=num_foreground,
+        labels=digest_json(used),
         saliency=os.path.realpath(place) if isinstance(place, Path) else place,
         quantise=quantise,
         resize=resize,

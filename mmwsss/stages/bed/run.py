@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -34,7 +32,7 @@ from ...utils.checks import (
 )
 from ...utils.io import atomic_write, list_files, read_mask
 from ...utils.parallel import map_parallel
-from ...utils.provenance import check_claim, claim, digest_stamps
+from ...utils.provenance import check_claim, claim, digest_json, digest_stamps
 from .checks import Findings, check_inversion, check_saliency, check_source
 from .settings import MAX_PAIRS, NO_SALIENCY, BedSaliency, BedSource, is_mask
 
@@ -339,8 +337,8 @@ class Bed:
         place = os.path.realpath(place) if isinstance(place, Path) else place
         return dict(
             kind='wsss_bed',
-            ids=_digest(self.ids),
-            labels=_digest(labels),
+            ids=digest_json(self.ids),
+            labels=digest_json(labels),
             num_classes=self.num_classes,
             truth=os.path.realpath(self.truth_dir),
             truth_files=digest_stamps(self.truths.values()),
@@ -452,7 +450,3 @@ def _by_mode(saliency: Tensor | None, thresholds: Sequence[float]) -> dict[str, 
     above = [s for s in thresholds if s > 0]
     modes: dict[str, dict[str, Any]] = {'soft': dict(soft=True)} if 0 in thresholds else {}
     return {**modes, 'binary': dict(sal_thresholds=above)} if above else modes
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha1(json.dumps(value).encode()).hexdigest()

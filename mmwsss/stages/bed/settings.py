@@ -176,9 +176,9 @@ def is_mask(source: ActivationSource) -> bool:
 
 def _named(what: str, text: str) -> tuple[str, str]:
     name, equals, rest = text.partition('=')
-    if not equals or not rest or not _NAME.fullmatch(name):
+    if not equals or not rest or not _NAME.fullmatch(name) or '__' in name:
         raise ValueError(
-            f'{what} must be NAME=FOLDER, with a name of letters, digits, ., _, + and -; '
+            f'{what} must be NAME=FOLDER, with a name of letters, digits, ., single _, + and -; '
             f'got {text!r}'
         )
     return name, rest

@@ -65,7 +65,7 @@ def write_pictures(pipeline: Pipeline, name: str, root: Path) -> None:
     chosen = spread(list(image_inputs(dataset)))
     work = pipeline.records / f'{name}_pictures'
     narrow(cfg.test_dataloader.dataset, dataset, chosen, work / 'images.txt')
-    settings = as_json(dict(stage=stage.depends()['stage'], weights=stage.files()['weights']))
+    settings = as_json(stage.depends())
 
     def run(narrowed: Config) -> None:
         arguments = (stage.weights(), '--work-dir', str(work))
