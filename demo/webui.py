@@ -15,7 +15,7 @@ import os
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault('GRADIO_ANALYTICS_ENABLED', 'False')
 
@@ -133,6 +133,11 @@ class Page:
         except (ImportError, OSError, ValueError) as error:
             raise mistake(str(error)) from error
 
+    def _segment_chosen(
+        self, files: list[str] | None, folder: list[str] | None, *options: Any
+    ) -> tuple[list[tuple[str, str]], str, str]:
+        return self.segment_all([*(files or ()), *(folder or ())], *options)
+
     def _pack(
         self, paths: list[str], labels: list[str] | None, threshold: float, mask_format: str
     ) -> tuple[list[tuple[str, str]], str, str]:
@@ -197,6 +202,9 @@ class Page:
                         mask = gr.File(label='Mask (PNG of class indices)', elem_id='mask')
                     with gr.Tab('Several', id='several'):
                         files = gr.File(label='Images', file_count='multiple', elem_id='files')
+                        folder = gr.File(
+                            label='Or a folder', file_count='directory', elem_id='folder'
+                        )
                         kind = gr.Radio(list(FORMATS), value='png', label='Masks as')
                         pack = gr.Button('Segment all', variant='primary', elem_id='all')
                         said = gr.Textbox(label='Done', interactive=False, elem_id='said')
@@ -208,7 +216,8 @@ class Page:
                             elem_id='gallery',
                         )
             button.click(self.segment, [image, *options], [picture, found, mask])
-            pack.click(self.segment_all, [files, *options, kind], [gallery, archive, said])
+            chosen = [files, folder, *options, kind]
+            pack.click(self._segment_chosen, chosen, [gallery, archive, said])
         return page
 
     def _build_options(self) -> list[gradio.components.Component]:

@@ -58,7 +58,6 @@ SHORTER = {
         ' CHECKPOINT ': ' none ',
         '--size 96 128': '--size 32 48',
         "'clip_es_voc'": "'clip_es_mini'",
-        ': value}': ': 0.5}',
     },
     'docs/excel.md': {"'excel_free_voc'": "'excel_free_mini'"},
     'docs/mini.md': {'mini.py data/mini': 'mini.py -h'},  # a minute of drawing

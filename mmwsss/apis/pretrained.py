@@ -395,5 +395,6 @@ def _card(
     ]  # fmt: skip
     if figures:
         lines += ['', '## Figures', '', '| | |', '|---|---|']
-        lines += [f'| {name} | {value} |' for name, value in figures.items()]
+        cells = ([str(cell).replace('|', r'\|') for cell in pair] for pair in figures.items())
+        lines += [f'| {" | ".join(pair)} |' for pair in cells]
     return '\n'.join([*lines, ''])

@@ -27,7 +27,7 @@ def saved(tmp_path_factory):
     """A folder, and the inferencer that wrote it."""
     inferencer = WSSSInferencer('clip_es_mini', CLASSES, GROUNDS, device='cpu', max_side=200)
     folder = tmp_path_factory.mktemp('saved') / 'model'
-    inferencer.save_pretrained(folder, {'mIoU, mini val': 41.5})
+    inferencer.save_pretrained(folder, {'mIoU, mini val': 41.5, 'a | b': 1})
     return folder, inferencer
 
 
@@ -84,6 +84,7 @@ def test_the_card(saved):
     card = (saved[0] / 'README.md').read_text()
     assert '| mIoU, mini val | 41.5 |' in card
     assert '- ship: `boat`\n- cow\n' in card
+    assert r'| a \| b | 1 |' in card, 'a table of two columns'
 
 
 def test_excel_with_its_descriptions(tmp_path):

@@ -1,6 +1,5 @@
 """The page in a real browser. Skipped where Gradio, Selenium or Chromium is missing."""
 
-import importlib.util
 import io
 import os
 import re
@@ -15,17 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from PIL import Image
 
-from mmwsss.apis.wsss_inferencer import WSSSInferencer
-from mmwsss.datasets.mini_render import render_mini
-from mmwsss.registry import MODELS
 from mmwsss.utils.io import read_mask
 
-gradio = pytest.importorskip('gradio')
+from .scenes import cow_image
+
+pytest.importorskip('gradio')
 webdriver = pytest.importorskip('selenium.webdriver')
 CHROMIUM, DRIVER = shutil.which('chromium'), shutil.which('chromedriver')
 if not (CHROMIUM and DRIVER):
@@ -120,15 +115,6 @@ def result(page) -> tuple[np.ndarray, np.ndarray, str]:
     return arrays[0], arrays[1], found
 
 
-def cow_image() -> tuple[np.ndarray, np.ndarray]:
-    """A mini image that shows cows and nothing else, and its mask."""
-    for i in range(100):
-        image, mask, _ = render_mini('val', i)
-        if set(np.unique(mask)) - {255} == {0, 7}:
-            return image, mask
-    raise AssertionError('no such image')
-
-
 def test_an_image_and_names_give_maps_and_a_mask(page, tmp_path):
     image, truth = cow_image()
     Image.fromarray(image).save(tmp_path / 'field.png')
@@ -166,8 +152,6 @@ def test_mistakes_are_told(page, tmp_path):
         fill(page, 'classes', names)
         press(page)
         wait.until(lambda b, m=message: m in b.find_element(By.TAG_NAME, 'body').text)
-    path = tmp_path / 'broken.png'
-    path.write_bytes(b'no picture')
     assert not page.find_elements(By.CSS_SELECTOR, '#picture img')
 
 
@@ -197,38 +181,21 @@ def test_several_images_can_be_taken_away(page, tmp_path):
     assert pictures
 
 
+def test_a_folder_is_taken_as_it_is(page, tmp_path):
+    image, _ = cow_image()
+    (tmp_path / 'pictures').mkdir()
+    Image.fromarray(image).save(tmp_path / 'pictures/c.png')
+    (tmp_path / 'pictures/notes.txt').write_text('no picture')
+    fill(page, 'classes', CLASSES)
+    page.find_element(By.XPATH, '//button[@role="tab"][contains(., "Several")]').click()
+    wait = WebDriverWait(page, 120)
+    field = wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, '#folder input[type=file]'))[0]
+    field.send_keys(str(tmp_path / 'pictures'))
+    wait.until(lambda b: 'notes' in b.find_element(By.ID, 'folder').text)
+    page.find_element(By.ID, 'all').click()
+    wait.until(lambda b: said(b))
+    assert said(page) == '1 images are in the zip file. 1 cannot be read: notes.txt'
+
+
 def said(page) -> str:
     return page.find_element(By.CSS_SELECTOR, '#said textarea').get_attribute('value')
-
-
-def test_a_trained_network_has_no_class_field(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    cfg = Config.fromfile(ROOT / 'configs/wsss/cam_mit_mini.py')
-    init_default_scope('mmseg')
-    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), 'untrained.pth')
-    spec = importlib.util.spec_from_file_location('webui', ROOT / 'demo/webui.py')
-    webui = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(webui)
-    there = webui.Page(WSSSInferencer(cfg, weights='untrained.pth', device='cpu'))
-    shown = {
-        block.elem_id: block.visible for block in there.build().blocks.values() if block.elem_id
-    }
-    assert not shown['classes']
-    assert shown['labels']
-    image, truth = cow_image()
-    Image.fromarray(image).save('field.png')
-    _, shares, mask = there.segment('field.png', '', '', 'cow', 0.1)
-    assert shares == {name: float(name == 'cow') for name in there.inferencer.classes[1:]}
-    assert set(np.unique(read_mask(mask))) <= {0, 7}
-    gallery, archive, text = there.segment_all(['field.png'], '', '', '', 0.1, 'png')
-    assert text == '1 images are in the zip file. '
-    assert len(gallery) == 1
-    assert read_mask(zipfile.ZipFile(archive).read('masks/field.png')).shape == truth.shape
-    Path('bad.png').write_bytes(b'no picture')
-    for paths, message in (
-        ([], 'Choose images first'),
-        (['bad.png'], 'Not one of 1 images can be read: bad.png'),
-        (['field.png', 'x/field.png'], 'image name given more than once: field'),
-    ):
-        with pytest.raises(gradio.Error, match=message):
-            there.segment_all(paths, '', '', '', 0.1, 'png')

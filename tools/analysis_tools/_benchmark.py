@@ -41,9 +41,12 @@ class Results:
         self.path, self.seeds = path, seeds
         self._miou: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
         self._failed: dict[str, set[int]] = defaultdict(set)
-        for _, pipeline, seed, _, stage, metric, value in (
+        digests: dict[str, str] = {}
+        for row, pipeline, seed, digest, stage, metric, value in (
             read_results(path) if path.is_file() else ()
         ):
+            if metric == 'mIoU' and digests.setdefault(row, digest) != digest:
+                raise ValueError(f'{path}: {row}: its seeds were run with different settings')
             if metric == 'failed':
                 self._failed[pipeline].add(seed)
             elif metric == 'mIoU':

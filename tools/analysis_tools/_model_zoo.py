@@ -13,11 +13,11 @@ HEAD = f"""# Model zoo
 
 <!-- Written by tools/analysis_tools/tables.py from metafiles and benchmark; do not edit. -->
 
-mIoU in per cent. *Published* figures are those of the papers or of their authors, on the data set
-of the row; equality with the official code is shown by [golden cases](../tests/parity), the full
-data sets have not been measured here. *Measured* are figures on the embedded
-[mini data set](mini.md): mean and standard deviation of the seeds 0, 1 and 2
-(`--cfg-options randomness.seed=N`), one run where there is no deviation, always the last
+mIoU in per cent. *Published* figures are on the data set of the row, with their source in
+brackets (second-hand: from another paper that cites it); equality with the official code is shown
+by [golden cases](../tests/parity), the full data sets have not been measured here. *Measured* are
+figures on the embedded [mini data set](mini.md): mean and standard deviation of the seeds 0, 1 and
+2 (`--cfg-options randomness.seed=N`), one run where there is no deviation, always the last
 checkpoint. Seeds and pseudo masks know the image labels, segmentations (val) do not; measured seeds
 are taken at the best of 100 background scores. {STAR} The figure was typed after a run of the
 command: no result in `benchmarks/mini.csv` stands behind it.
@@ -27,6 +27,16 @@ command: no result in `benchmarks/mini.csv` stands behind it.
 def cell(found: dict[str, str]) -> str:
     """All figures of one model."""
     return '; '.join(f'{what} {value}' for what, value in found.items())
+
+
+def published(model: dict, results: Results) -> str:
+    """The figures of others, each group with its source."""
+    groups = []
+    for result in model.get('Results', ()):
+        if found := figures(dict(Results=[result]), official=True, results=results):
+            source = f' ({result["Source"]})' if 'Source' in result else ''
+            groups.append(f'{cell(found)}{source}')
+    return '; '.join(groups)
 
 
 def link(model: dict) -> str:
@@ -45,8 +55,9 @@ def section(item: dict, results: Results) -> str:
     for model in item['models']:
         metadata = model['Metadata']
         network = ', '.join(metadata.get('Architecture', ()))
-        both = (cell(figures(model, official, results)) for official in (True, False))
-        lines.append(line(link(model), metadata['Training Data'], network, *both))
+        measured = cell(figures(model, official=False, results=results))
+        data = metadata['Training Data']
+        lines.append(line(link(model), data, network, published(model, results), measured))
     commands = {
         result['Command']: None
         for model in item['models']
