@@ -82,6 +82,8 @@ def test_label_studio_versions(labelled):
     with pytest.raises(ValueError, match=r"image 'a': it has 2 annotations: .*--several"):
         labelled(both)
     assert drawn(labelled(both, several='newest')[0]) == [[0]]
+    with pytest.raises(ValueError, match='which is the newest is not known'):
+        labelled(dict(both, annotations=[old, old]), several='newest')
     cancelled = dict(both, annotations=[dict(new, was_cancelled=True), old])
     assert drawn(labelled(cancelled)[0]) == [[1]]
     predicted = dict(task(key='b'), annotations=[], predictions=[dict(result=[brush([[1]])])])

@@ -20,6 +20,7 @@ from mmwsss.datasets.label_list import read_label_list
 from mmwsss.ops.saliency import quantize
 from mmwsss.stores.cam_store import load_cam
 from mmwsss.utils.io import read_mask, write_mask
+from mmwsss.utils.provenance import ChangedError
 
 TOOL = Path(__file__).parents[2] / 'tools/dataset_converters/import_bed.py'
 
@@ -69,6 +70,14 @@ def test_saliency_becomes_a_folder_whatever_is_around_it(tmp_path):
     folder.mkdir()
     write_mask(folder / 'a.png', np.zeros((3, 4), np.uint8))
     assert import_archive(folder, folder.name, tmp_path / 'unpacked') == 1
+    write_mask(folder / 'a.png', np.full((3, 4), 9, np.uint8))
+    with pytest.raises(ChangedError, match='inputs of 1 images have changed'):
+        import_archive(folder, folder.name, tmp_path / 'unpacked')
+    (folder / 'a.png').rename(folder / 'b.png')
+    with pytest.raises(ChangedError, match=r'1 images that do not belong .*: a'):
+        import_archive(folder, folder.name, tmp_path / 'unpacked')
+    import_archive(folder, folder.name, tmp_path / 'unpacked', restart=True)
+    assert [path.name for path in (tmp_path / 'unpacked').glob('*.png')] == ['b.png']
 
 
 def test_what_does_not_fit_is_refused(tmp_path):

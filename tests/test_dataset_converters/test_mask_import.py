@@ -7,6 +7,7 @@ from PIL import Image
 
 from mmwsss.datasets.converters.mask_import import COCO_IDS, id_table, import_masks
 from mmwsss.utils.io import read_mask, write_mask
+from mmwsss.utils.provenance import ChangedError
 
 
 @pytest.fixture
@@ -46,6 +47,15 @@ def test_masks_of_other_sizes_are_refused(folders):
         convert(folders)
     with pytest.raises(ValueError, match='are those of 81 classes, not of 21'):
         convert(folders, 21)
+
+
+def test_masks_that_are_no_longer_in_the_source_are_refused(folders):
+    Image.new('RGB', (6, 4)).save(folders / 'images/b.jpg')
+    write_mask(folders / 'masks/b.png', np.zeros((4, 6), np.uint8))
+    assert convert(folders) == 2
+    (folders / 'masks/b.png').unlink()
+    with pytest.raises(ChangedError, match=r'1 images that do not belong .*: b'):
+        convert(folders)
 
 
 def test_command(folders, monkeypatch, capsys):

@@ -139,6 +139,15 @@ def test_a_batch_of_several_sizes_is_each_image_alone(predict):
 
 
 @torch.no_grad()
+def test_only_samples_with_labels_get_maps():
+    images, samples = [pixels(24, 32), pixels(24, 32, 1)], [sample(0), SegDataSample()]
+    model = segmentor(with_cam=True)
+    labelled, bare = model.test_step(dict(inputs=images, data_samples=samples))
+    assert 'pred_cam' in labelled and 'pred_cam' not in bare
+    assert bare.pred_sem_seg.data.shape == (1, 24, 32)
+
+
+@torch.no_grad()
 def test_padding_and_mirroring_are_undone_for_maps_as_for_masks():
     image = pixels(24, 32)
     model = segmentor(with_cam=True)

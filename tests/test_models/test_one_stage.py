@@ -6,10 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
 
 from mmwsss.models import OneStage, OneStageHead, VGG16d
 from mmwsss.models.backbones.resnet38d import ResNet38d
 from mmwsss.models.layers import FixedNormASPP, GlobalCueInjection
+from mmwsss.models.segmentors.one_stage_supervised import OneStageSupervised
 from mmwsss.ops.pixel_adaptive import pamr
 from mmwsss.ops.pseudo_label.relative import relative_label
 from mmwsss.testing import labelled_samples, noise
@@ -18,7 +20,7 @@ SIZE = (40, 56)
 NORM = dict(mean=[123.675, 116.28, 103.53], std=[58.4, 57.1, 57.4])
 
 
-def segmentor(**changes) -> OneStage:
+def segmentor(kind: type = OneStage, **changes) -> OneStage:
     torch.manual_seed(0)
     init_default_scope('mmseg')
     config = dict(
@@ -35,7 +37,7 @@ def segmentor(**changes) -> OneStage:
         mask_loss_start=100,
         data_preprocessor=dict(type='SegDataPreProcessor', **NORM),
     )
-    model = OneStage(**{**config, **changes})
+    model = kind(**{**config, **changes})
     model.init_weights()
     model.decode_head.last[-1].weight.data *= 8  # masks with edges
     return model
@@ -43,6 +45,18 @@ def segmentor(**changes) -> OneStage:
 
 def pictures(number: int = 2) -> torch.Tensor:
     return noise(number, SIZE, **NORM)
+
+
+def test_the_bound_weighs_its_losses():
+    label = torch.randint(0, 3, (2, 1, *SIZE), generator=torch.Generator().manual_seed(0))
+    samples = labelled_samples((0,), (1,))
+    for one, mask in zip(samples, label, strict=True):
+        one.gt_sem_seg = PixelData(data=mask)
+    losses = [
+        segmentor(kind=OneStageSupervised, **options).loss(pictures(), samples)['loss_mask']
+        for options in ({}, dict(loss_schedule=dict(loss_mask=[(0, 0.5)])))
+    ]
+    torch.testing.assert_close(losses[1], 0.5 * losses[0])
 
 
 def test_taps_of_the_backbones():

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmwsss.apis import run_bed
+from mmwsss.datasets.label_list import read_label_list
 from mmwsss.datasets.mini_render import CLASSES, render_mini
 from mmwsss.ops.confusion import confusion_matrix, segmentation_scores
 from mmwsss.ops.saliency import quantize, saliency_guided_label
@@ -28,7 +29,8 @@ from mmwsss.stages.bed import (
     run,
     scores,
 )
-from mmwsss.stages.bed.retrain import initial_weights
+from mmwsss.stages.bed.checks import check_source
+from mmwsss.stages.bed.retrain import initial_weights, write_labels
 from mmwsss.stages.saliency import LabelRule
 from mmwsss.stores.cam_store import load_cam, save_cam
 from mmwsss.utils.io import read_mask, write_mask
@@ -442,6 +444,9 @@ def test_truth_that_is_missing_or_is_the_source(data):
         (dict(write_labels='worst', images='{}/images'), 'best, preset or tau'),
         (dict(write_labels='best'), 'give --images'),
         (dict(retrain_crf='psa'), 'belong to --retrain'),
+        (dict(retrain='{}/nowhere.py'), '--retrain: there is no config .*nowhere.py'),
+        (dict(retrain='{}/ids.txt', seeds=(1, 1)), '--seeds given more than once: 1'),
+        (dict(source=['A__B={}/store']), 'with a name of'),
         (dict(workers=0), 'processes'),
     ],
 )
@@ -475,6 +480,38 @@ def test_written_labels_have_the_score_of_their_row(data, chosen):
         total += confusion_matrix(*pair, 11)
     miou = segmentation_scores(total, 'gt_present', 'background')['miou'].item()
     assert 100 * miou == pytest.approx(float(row['mIoU']), abs=1e-4)
+
+
+def test_written_labels_are_those_of_their_image_labels(data):
+    given = dict(saliency=['none'], write_labels='tau=0.3,s=0', images=str(data / 'images'))
+    judge(data, **given)
+    lines = (data / 'labels.txt').read_text().splitlines()
+    fewer = [lines[0].rsplit(' ', 1)[0], *lines[1:]]
+    (data / 'labels.txt').write_text('\n'.join(fewer))
+    with pytest.raises(ValueError, match='other settings: labels:'):
+        write_labels(
+            data / 'out/labels/CAM__none',
+            parse_source(f'CAM={data}/store'),
+            parse_saliency('none'),
+            LabelRule(0.3, 0, ignore=False, use_saliency=False),
+            data / 'images',
+            IDS,
+            len(CLASSES),
+            read_label_list(data / 'labels.txt', list(CLASSES)),
+            processes=1,
+        )
+
+
+def test_findings_of_other_class_counts_are_not_taken(data):
+    source = parse_source(f'CAM={data}/store')
+    truths = {key: data / f'truth/{key}.png' for key in IDS}
+
+    def fatal(count):
+        opened = source.open(count, None)
+        return check_source('CAM', opened, truths, False, 1, data / 'cache.json').fatal()
+
+    assert not list(fatal(len(CLASSES)))
+    assert list(fatal(1)), 'some maps are of class 1 and above'
 
 
 def test_labels_of_sources_without_published_settings(data):

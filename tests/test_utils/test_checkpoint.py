@@ -215,7 +215,23 @@ def test_http_goes_through_the_safe_loader(evil, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match='Refused to load') as info:
         CheckpointLoader.load_checkpoint('https://example.org/models/evil.pth?x=1')
     assert not mark.exists()
-    assert str(tmp_path / 'hub' / 'checkpoints' / 'evil.pth') in str(info.value)
+    assert f'{tmp_path}/hub/checkpoints/' in str(info.value) and 'evil.pth' in str(info.value)
+
+
+def test_addresses_that_end_alike_are_two_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    asked = []
+
+    def download(url, to, sha):
+        asked.append((Path(to).name, sha))
+        torch.save(dict(url=url), to)
+
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
+    addresses = [f'https://example.org/{name}/model.pth' for name in ('one', 'two', 'one')]
+    found = [CheckpointLoader.load_checkpoint(address)['url'] for address in addresses]
+    assert found == addresses and len(asked) == 2, 'and what is there is not fetched again'
+    CheckpointLoader.load_checkpoint('https://example.org/three/model-0123abcd.pth')
+    assert asked[-1] == ('model-0123abcd.pth', '0123abcd'), 'a name with a digest is one file'
 
 
 def test_genuine_checkpoint_resumes(tmp_path):

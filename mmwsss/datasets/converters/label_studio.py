@@ -107,10 +107,10 @@ def _results(task: Mapping[str, Any], use: str, several: str) -> list[dict] | No
             f"it has {len(entries)} {use}: remove all but one, or take the 'newest' (--several)"
         )
     times = [str(entry.get('updated_at') or entry.get('created_at') or '') for entry in entries]
-    if len(entries) > 1 and not all(times):
+    if times.count(max(times)) > 1:
         raise ValueError(
-            f'it has {len(entries)} {use}, of which some do not say when they were made, so the '
-            'newest is not known: remove all but one'
+            f'it has {len(entries)} {use}, and which is the newest is not known, since several are '
+            'of one time or of none: remove all but one'
         )
     entry = entries[times.index(max(times))]
     results = entry.get('result')
