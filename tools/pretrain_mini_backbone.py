@@ -18,13 +18,14 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from _training import load_last, save_last
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -211,7 +212,6 @@ class Phase:
         size: Side of the images.
         largest: Side of the largest objects, relative to it.
         cell: Side of the cells that rectangles are made of.
-        stop: Steps that are run, if not all that the schedule is made for.
     """
 
     steps: int
@@ -224,7 +224,6 @@ class Phase:
     size: int = 96
     largest: float = 1.0
     cell: int = 8
-    stop: int | None = None
 
 
 ARCHS = {
@@ -400,16 +399,15 @@ def run_phase(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, phase.lr, total_steps=phase.steps, pct_start=phase.warmup
     )
-    start, stop = 0, phase.stop or phase.steps
-    if last.exists():
-        saved = torch.load(last, weights_only=True)
+    start, settings = 0, dict(asdict(phase), arch=args.arch, batch=args.batch, first=first)
+    if saved := load_last(last, settings):
         start = saved['step']
         for name, part in dict(model=model, optimizer=optimizer, schedule=schedule).items():
             part.load_state_dict(saved[name])
         print(f'{last}: resumed at step {start}')
     loader = DataLoader(
         FreshImages(first + phase.steps, args.batch, SEED, phase.size, phase.largest), None,
-        sampler=range(first + start, first + stop), num_workers=1, prefetch_factor=4,
+        sampler=range(first + start, first + phase.steps), num_workers=1, prefetch_factor=4,
     )  # fmt: skip
     began, losses = time.time(), []
     for step, (images, labels) in enumerate(loader, start=start):
@@ -428,11 +426,10 @@ def run_phase(
             print(f'step {step + 1}/{phase.steps} loss {np.mean(losses):.3f} {pace:.2f} s/step',
                   flush=True)  # fmt: skip
             losses = []
-        if (step + 1) % 50 == 0 or step + 1 == stop:
+        if (step + 1) % 50 == 0 or step + 1 == phase.steps:
             state = dict(model=model, optimizer=optimizer, schedule=schedule)
             state = {name: part.state_dict() for name, part in state.items()}
-            with atomic_write(last) as temporary:
-                torch.save(dict(state, step=step + 1), temporary)
+            save_last(last, settings, **state, step=step + 1)
 
 
 def main() -> None:
@@ -445,7 +442,7 @@ def main() -> None:
     args.out = args.out or Path(f'mmwsss/assets/mini_{args.arch}.safetensors')
     model = train(args)
     phases = ARCHS[args.arch][-1]
-    steps, size = sum(phase.stop or phase.steps for phase in phases), phases[-1].size
+    steps, size = sum(phase.steps for phase in phases), phases[-1].size
     figures = dict(seed=SEED, steps=steps, accuracy=round(accuracy(model, 20, size), 4))
     if args.arch in ('dino', 'deit', 'conformer'):
         figures['patch_miou'] = round(patch_miou(model.backbone), 4)

@@ -29,6 +29,7 @@ from _mini_clip import (
     normalize_image,
     pool_tokens,
 )
+from _training import load_last, save_last
 from open_clip.model import CLIP
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -340,8 +341,9 @@ def train(args: argparse.Namespace) -> None:
     optimizers = build_optimizers(model, args.lr)
     last = args.work_dir / 'last.pth'
     start, best = 0, -1.0
-    if last.exists():
-        saved = torch.load(last, weights_only=True)
+    names = ('steps', 'fine_from', 'batch', 'lr', 'eval_every', 'eval_images')
+    settings = {name: getattr(args, name) for name in names}
+    if saved := load_last(last, settings):
         model.load_state_dict(saved['model'])
         for optimizer, state in zip(optimizers, saved['optimizers'], strict=True):
             optimizer.load_state_dict(state)
@@ -382,8 +384,7 @@ def train(args: argparse.Namespace) -> None:
                 export(model, args.out, dict(seed=SEED, **figures))
             state = dict(model=model.state_dict(), step=step + 1, best=best)
             state['optimizers'] = [o.state_dict() for o in optimizers]
-            with atomic_write(last) as temporary:
-                torch.save(state, temporary)
+            save_last(last, settings, **state)
 
 
 def report(path: Path, count: int) -> dict:

@@ -151,7 +151,8 @@ class TrainedNetwork:
         labels = np.setdiff1d(mask, [0, 255]).astype(np.int64) - 1 if labels is None else labels
         if scores is None:
             return labels[:0], torch.zeros(0, *size), mask
-        return labels, probabilities(scores)[torch.from_numpy(labels) + 1], mask
+        shares = probabilities(scores, getattr(self.model, 'gives_logits', True))
+        return labels, shares[torch.from_numpy(labels) + 1], mask
 
     def check_labels_in_windows(self) -> None:
         """Raise ValueError if the network makes maps for image labels: windows have none of them.
@@ -205,15 +206,18 @@ def _default(model: nn.Module) -> str:
     return getattr(type(getattr(model, 'settings', None)), 'predict', 'seg')
 
 
-def probabilities(scores: Tensor) -> Tensor:
-    """Scores of a network ``(C, H, W)`` as values in [0, 1], background first.
+def probabilities(scores: Tensor, logits: bool = True) -> Tensor:
+    """Scores of a network as values in [0, 1], background first.
 
-    Scores that all lie in [0, 1] are what they are (probabilities, a CRF's posterior, maps); others
-    are logits. One channel alone is the logit of the one class.
+    Args:
+        scores: ``(C, H, W)``. One channel alone is that of the one class.
+        logits: Whether they are logits. Others stay what they are: probabilities, a CRF's
+            posterior, maps.
+
+    Returns:
+        ``(C, H, W)``, at least two channels.
     """
     if len(scores) == 1:
-        scores = scores.sigmoid()
+        scores = scores.sigmoid() if logits else scores
         return torch.cat([1 - scores, scores])
-    if scores.min() >= 0 and scores.max() <= 1:
-        return scores
-    return scores.softmax(dim=0)
+    return scores.softmax(dim=0) if logits else scores

@@ -62,11 +62,8 @@ class MasksFromCAMs:
 
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         named = None if self.palette is None else len(self.palette)
-        stored, cam = _read_cam(source, image, named)
+        stored, cam = read_cam(source, image, named)
         write_mask(target, self.mask(image, stored.labels, cam), self.palette)
-
-    def check_sources(self, sources: Sequence[Path]) -> None:
-        """Maps are checked one by one, when they are read."""
 
     def mask(self, image: np.ndarray, labels: np.ndarray, cam: Tensor) -> np.ndarray:
         """Label map of one image.
@@ -126,11 +123,8 @@ class LowHighFromCAMs:
         check_range('high', self.high, self.low, open_low=True)
         check_crf_arguments(self.crf)
 
-    def check_sources(self, sources: Sequence[Path]) -> None:
-        """Maps are checked one by one, when they are read."""
-
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
-        stored, cam = _read_cam(source, image)
+        stored, cam = read_cam(source, image)
         crf = DenseCRF(torch.from_numpy(image), **self.crf)
         scores = [add_background(cam[None], power) for power in (self.low, self.high)]
         low, high = reduce_maps(crf(unary_from_scores(torch.cat(scores))), self.stride)
@@ -178,7 +172,7 @@ class MasksFromMasks:
         write_mask(target, refined.numpy(), self.palette)
 
 
-def _read_cam(
+def read_cam(
     source: Path, image: np.ndarray, num_classes: int | None = None
 ) -> tuple[StoredCAM, Tensor]:
     """Maps at the size of the image; ``num_classes`` counts the background."""

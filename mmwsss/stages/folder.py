@@ -28,6 +28,8 @@ class FolderTask(Protocol):
         source_suffix, target_suffix: Of the files that it reads and writes. Without a
             ``source_suffix`` the images themselves are the sources.
         beside: May be there: ``{folder: suffix}`` of what it reads besides, for every image.
+        check_sources: May be there: called with all sources before any work, to raise ValueError if
+            they cannot be right as a whole.
     """
 
     source_suffix: ClassVar[str]
@@ -35,9 +37,6 @@ class FolderTask(Protocol):
 
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         """Read ``source``, look at the uint8 RGB ``(H, W, 3)`` image, write ``target`` whole."""
-
-    def check_sources(self, sources: Sequence[Path]) -> None:
-        """Raise ValueError, before any work, if the sources as a whole cannot be right."""
 
 
 def run_folder(
@@ -86,7 +85,8 @@ def run_folder(
     sources = find_sources(source_dir, task.source_suffix, ids)
     ids = list(sources)
     images = find_images(image_dir, ids)
-    task.check_sources([sources[key] for key in ids])
+    if check := getattr(task, 'check_sources', None):
+        check([sources[key] for key in ids])
     settings = dict(
         kind=type(task).__name__,
         sources=os.path.realpath(source_dir),

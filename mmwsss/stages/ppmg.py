@@ -16,7 +16,7 @@ from ..ops.ppmg import foreground_scores, proportional_label, smooth_activation
 from ..registry import TASK_UTILS
 from ..utils.arguments import PALETTE, POSITIVE, WEIGHT, checked, number
 from ..utils.io import write_mask
-from .crf import _read_cam
+from .crf import read_cam
 
 
 @TASK_UTILS.register_module()
@@ -56,11 +56,8 @@ class PPMGFromCAMs:
     def __post_init__(self) -> None:
         check_crf_arguments(self.crf)
 
-    def check_sources(self, sources: Sequence[Path]) -> None:
-        """Maps are checked one by one, when they are read."""
-
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
-        stored, cams = _read_cam(source, image)
+        stored, cams = read_cam(source, image)
         mask = self.mask(torch.from_numpy(image), torch.from_numpy(stored.labels), cams)
         write_mask(target, mask.numpy().astype(np.uint8), self.palette)
 

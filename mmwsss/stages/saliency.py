@@ -131,9 +131,6 @@ class MasksFromSaliency:
         """The folder of saliency maps."""
         return None if self.saliency_dir is None else SaliencySource(Path(self.saliency_dir))
 
-    def check_sources(self, sources: Sequence[Path]) -> None:
-        """Maps are checked one by one, when they are read."""
-
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         size = image.shape[:2]
         stored = load_cam(source, size=size)
@@ -183,9 +180,6 @@ class SaliencyFromImages:
     source_suffix: ClassVar[str] = ''  # the images themselves
     target_suffix: ClassVar[str] = '.png'
 
-    def check_sources(self, sources: Sequence[Path]) -> None:
-        """Nothing to say about them as a whole."""
-
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         batch = torch.from_numpy(image).permute(2, 0, 1)[None]
         write_mask(target, quantize(OPERATORS[self.method](batch)[0]).numpy())
@@ -213,9 +207,6 @@ class SaliencyFromTruth:
 
     source_suffix: ClassVar[str] = '.png'
     target_suffix: ClassVar[str] = '.png'
-
-    def check_sources(self, sources: Sequence[Path]) -> None:
-        """Masks are read one by one."""
 
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         mask = read_mask(source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -17,7 +16,7 @@ from ..ops.pseudo_label import add_background, threshold_label
 from ..registry import TASK_UTILS
 from ..utils.checks import check_range
 from ..utils.io import atomic_write
-from .crf import _read_cam
+from .crf import read_cam
 
 
 @TASK_UTILS.register_module()
@@ -46,11 +45,8 @@ class ScoresFromCAMs:
     def __post_init__(self) -> None:
         check_crf_arguments(self.crf)
 
-    def check_sources(self, sources: Sequence[Path]) -> None:
-        """Maps are checked one by one, when they are read."""
-
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
-        stored, cam = _read_cam(source, image)
+        stored, cam = read_cam(source, image)
         scores = add_background(cam[None], self.power)[0]
         scores = DenseCRF(torch.from_numpy(image), **self.crf)(unary_from_scores(scores))
         _save(target, labels=np.int16(stored.labels), scores=np.float16(scores))
@@ -95,11 +91,8 @@ class TwoLabelsFromCAMs:
         check_range('backgrounds[1]', high, 0, low, open_high=True)
         check_crf_arguments(self.crf)
 
-    def check_sources(self, sources: Sequence[Path]) -> None:
-        """Maps are checked one by one, when they are read."""
-
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
-        stored, cam = _read_cam(source, image, self.num_labels)
+        stored, cam = read_cam(source, image, self.num_labels)
         crf, classes = DenseCRF(torch.from_numpy(image), **self.crf), torch.tensor(stored.labels)
         both = [threshold_label(cam[None], classes[None], score) for score in self.backgrounds]
         low, high = crf.refine_labels(torch.cat(both), self.gt_prob, num_labels=self.num_labels)

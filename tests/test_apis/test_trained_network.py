@@ -160,7 +160,9 @@ def test_what_scores_are():
     logits = torch.randn(3, 2, 2, generator=torch.Generator().manual_seed(0)) * 3
     torch.testing.assert_close(probabilities(logits), logits.softmax(0))
     prob = logits.softmax(0)
-    assert torch.equal(probabilities(prob), prob)
+    assert torch.equal(probabilities(prob, logits=False), prob)
+    low = logits.sigmoid()  # logits may lie in [0, 1], too
+    torch.testing.assert_close(probabilities(low), low.softmax(0))
 
 
 def test_networks_keep_large_images_whole(make):

@@ -24,7 +24,7 @@ from .geometric import RandomPadCrop, pad_crop
 JOINT_KEYS = ('img', 'crf_low', 'crf_high')
 
 
-def _stored(key: str, results: dict) -> str:
+def store_path(key: str, results: dict) -> str:
     """Path of the image's file in a store.
 
     Raises:
@@ -38,7 +38,8 @@ def _stored(key: str, results: dict) -> str:
     return results[key]
 
 
-def _check_labels(path: str, labels: np.ndarray, results: dict) -> None:
+def check_store_labels(path: str, labels: np.ndarray, results: dict) -> None:
+    """Raise ValueError unless a store's ``labels`` are those of the image, if these are known."""
     if 'image_labels' not in results:
         return
     given, labels = np.asarray(results['image_labels']).tolist(), labels.tolist()
@@ -61,9 +62,9 @@ class LoadCAM(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        path = _stored('cam_path', results)
+        path = store_path('cam_path', results)
         stored = load_cam(path, results.get('num_foreground'), results['img'].shape[:2])
-        _check_labels(path, stored.labels, results)
+        check_store_labels(path, stored.labels, results)
         results['seed_cam'] = BaseDataElement(
             cam=torch.from_numpy(stored.cam.astype(np.float32)),
             labels=torch.from_numpy(stored.labels),
@@ -87,10 +88,10 @@ class LoadCRFScores(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        path = _stored('score_path', results)
+        path = store_path('score_path', results)
         size = results['img'].shape[:2]
         labels, low, high = load_scores(path, size, results.get('num_foreground'))
-        _check_labels(path, labels, results)
+        check_store_labels(path, labels, results)
         for name, scores in (('low', low), ('high', high)):
             if scores.shape[1:] != size:
                 scores = upsample(torch.from_numpy(scores.astype(np.float32)), size).numpy()

@@ -13,7 +13,7 @@ from mmwsss.stores.score_store import load_rough_scores
 from mmwsss.utils.arguments import COUNT, POSITIVE, SHARE, checked, several
 from mmwsss.utils.checks import check_range
 
-from .affinity import _check_labels, _stored
+from .affinity import check_store_labels, store_path
 
 
 @TRANSFORMS.register_module()
@@ -28,10 +28,10 @@ class LoadRoughScores(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        path = _stored('score_path', results)
+        path = store_path('score_path', results)
         size, classes = results['img'].shape[:2], results.get('num_foreground')
         labels, scores = load_rough_scores(path, size, classes)
-        _check_labels(path, labels, results)
+        check_store_labels(path, labels, results)
         results['rough_labels'], results['rough_scores'] = labels, scores[1:]
         return results
 

@@ -10,7 +10,7 @@ from mmwsss.registry import TRANSFORMS
 from mmwsss.stores.cam_store import check_labels, read_store
 from mmwsss.utils.arguments import COUNT, checked
 
-from .affinity import _check_labels, _stored
+from .affinity import check_store_labels, store_path
 
 
 @TRANSFORMS.register_module()
@@ -26,10 +26,10 @@ class LoadTwoLabels(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        path = _stored('score_path', results)
+        path = store_path('score_path', results)
         arrays = read_store(path, ('labels', 'low', 'high'))
         labels = check_labels(path, arrays['labels'], results.get('num_foreground'))
-        _check_labels(path, labels, results)
+        check_store_labels(path, labels, results)
         known = [0, *(labels + 1), 255]
         for name in ('low', 'high'):
             found, size = arrays[name], results['img'].shape[:2]

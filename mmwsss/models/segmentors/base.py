@@ -279,6 +279,11 @@ class WSSSSegmentor(BaseSegmentor):
         scores = upsample(self.merged_logits(inputs).float(), inputs.shape[-2:])
         return self.refine_scores(inputs, scores, self.settings.merge.startswith('prob'))
 
+    @property
+    def gives_logits(self) -> bool:
+        """Whether ``seg_logits`` of predictions are logits, not shares in [0, 1]."""
+        return self.settings.crf is None and not self.settings.merge.startswith('prob')
+
     def merged_logits(self, inputs: Tensor) -> Tensor:
         """Scores of all views together, at the resolution of the head."""
         # the first scale sets the size at which the logits meet

@@ -128,7 +128,7 @@ class DeepLab(WSSSSegmentor, EncoderDecoder):
     def predict_maps(self, inputs: Tensor, image_labels: Tensor) -> Maps:
         """Probabilities of the classes in the image labels, and the best of them and background."""
         scores = self.seg_scores(inputs)
-        if self.settings.crf is None and not self.settings.merge.startswith('prob'):
+        if self.gives_logits:
             scores = scores.softmax(dim=1)
         cams, classes = pack_present(scores[:, 1:], image_labels)
         return Maps(cams, classes, decide(torch.cat([scores[:, :1], cams], dim=1), classes))

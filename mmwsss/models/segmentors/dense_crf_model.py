@@ -31,6 +31,8 @@ class DenseCRFModel(BaseTTAModel):
         ValueError: Another kind of scores, or no arguments of the CRF.
     """
 
+    gives_logits = False  # but a posterior; see :class:`WSSSSegmentor`
+
     def __init__(
         self,
         module: dict | nn.Module,

@@ -84,6 +84,11 @@ class MapClassifier(WSSSSegmentor):
         cams = merge_cams(cams, inputs.shape[-2:], self.settings.merge, self.settings.flip)
         return Maps(cams.clamp(0, 1), packed[0][1])
 
+    @property
+    def gives_logits(self) -> bool:
+        """See the base class; scores are maps."""
+        return False
+
     def seg_scores(self, inputs: Tensor) -> Tensor:
         """Background and maps ``(B, 1 + C_fg, H, W)`` of the classes that are recognised."""
         present = self.class_logits(self.extract_feat(inputs)).sigmoid() > 0.5

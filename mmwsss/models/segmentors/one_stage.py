@@ -195,6 +195,11 @@ class OneStage(SingleStageWSSS):
         merged = restrict_classes(masks, present, self.settings.background_power)
         return self.refine_scores(inputs, merged, probabilities=True)
 
+    @property
+    def gives_logits(self) -> bool:
+        """See the base class; scores are masks."""
+        return False
+
     def seg_scores(self, inputs: Tensor) -> Tensor:
         """Masks of the classes that are recognised; those of a pixel need not add up to 1."""
         best, masks = self.merged_masks(inputs)
