@@ -239,6 +239,11 @@ def test_tables_of_other_machines_join(folder):
         scores_of('there/benchmark_bench/results.csv')['judge', 0, 'mask']['mIoU'],
         12.5,
     ]
+    (line,) = (line for line in read_tables(page())[0] if 'Judged' in line[0])
+    shown = (found[0] + 12.5) / 2, np.std([found[0], 12.5], ddof=1)
+    assert '{:.1f} ± {:.1f}'.format(*shown) in line, 'the page joins them, too'
+    run(folder, rows=['full'], seeds=[0], others=[other])
+    assert 'Not run: A &lt;net&gt;; Its start.' in page(), 'what is elsewhere was run'
     other.write_text(text.replace('mask,mIoU,', 'mask,mIoU,high'))
     with pytest.raises(ValueError, match=r'other.csv, line \d+: could not convert.*high'):
         run(folder, rows=['judge'], seeds=[0], others=[other])

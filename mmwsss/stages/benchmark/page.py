@@ -241,8 +241,11 @@ def _masks(table: Table, row: Row) -> Mapping[str, Path]:
 def _add_curves(page: Page, table: Table) -> None:
     """Losses of all trainings of a pipeline, first seed."""
     figures = {}
-    for cells in filter(None, table.cells.values()):
-        cell = max(cells, key=lambda one: (len(one.stages), -one.seed))
+    for cells in table.cells.values():
+        logged = [cell for cell in cells if any(stage.log for stage in cell.stages.values())]
+        if not logged:
+            continue
+        cell = max(logged, key=lambda one: (len(one.stages), -one.seed))
         logs = {name: stage.log for name, stage in cell.stages.items() if stage.log}
         losses = {name: log.loss for name, log in logs.items() if log.loss}
         stem = cell.row.pipeline.stem

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from ...utils.io import atomic_write
 from ...utils.text import read_text
-from .collect import CellResult
+from .collect import CellResult, StageResult
+from .rows import Benchmark
 
 FIELDS = ('row', 'pipeline', 'seed', 'digest', 'stage', 'metric', 'value')
 _DECIMALS = {
@@ -18,6 +19,7 @@ _DECIMALS = {
     'seconds_per_image': 4,
     'peak_memory_mb': 0,
     'trained_parameters': 0,
+    'best_on_truth': 0,
 }
 Key = tuple[str, int, str]
 Line = tuple[str, str, int, str, str, str, str]
@@ -65,12 +67,68 @@ def write_results(
         tmp.write_text(text.getvalue(), encoding='utf-8')
 
 
+def with_others(
+    benchmark: Benchmark, cells: Sequence[CellResult], others: Sequence[str | os.PathLike]
+) -> list[CellResult]:
+    """The cells that are here, and those that are only finished on other machines.
+
+    The latter have neither logs nor pictures.
+
+    Args:
+        benchmark: Whose rows they are; rows that it does not have are left out.
+        cells: What was run here.
+        others: See :func:`write_results`.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`read_results`.
+    """
+    found = {(cell.row.name, cell.seed): cell for cell in cells if not cell.missing}
+    for other in others:
+        theirs: dict[tuple[str, int], list[Line]] = {}
+        for line in read_results(other):
+            if line[0] in benchmark.rows:
+                theirs.setdefault((line[0], line[2]), []).append(line)
+        found = {**{key: _elsewhere(benchmark, lines) for key, lines in theirs.items()}, **found}
+    unfinished = {(cell.row.name, cell.seed): cell for cell in cells if cell.missing}
+    return [cell for _, cell in sorted({**unfinished, **found}.items())]
+
+
+def _elsewhere(benchmark: Benchmark, lines: Sequence[Line]) -> CellResult:
+    """A cell of which there are only its lines."""
+    name, _, seed, digest, *_ = lines[0]
+    row = benchmark.rows[name]
+    pipeline = benchmark.pipeline(row.pipeline, seed, row.until)
+    root = benchmark.root(row.pipeline, seed)
+    cell = CellResult(row, seed, pipeline, root, digest, stages={}, missing=[])
+    for *_, stage, metric, value in lines:
+        if metric == 'failed':
+            cell.failed = value
+        elif metric == 'peak_memory_mb':
+            cell.peak_memory_mb = float(value)
+        else:
+            _take(cell.stages.setdefault(stage, StageResult(stage, 0.0)), metric, float(value))
+    return cell
+
+
+def _take(stage: StageResult, metric: str, value: float) -> None:
+    if _is_score(metric):
+        stage.scores[metric] = value
+    elif metric == 'seconds':
+        stage.seconds = value
+    elif metric == 'best_on_truth':
+        stage.best_on_truth = True
+    else:
+        stage.costs[metric] = value
+
+
 def _lines(cell: CellResult) -> Iterator[Line]:
     head = (cell.row.name, cell.row.pipeline.stem, cell.seed, cell.digest)
     for stage in cell.stages.values():
         for metric, value in stage.scores.items():
             yield (*head, stage.name, metric, f'{value:.4f}')
-        for metric, value in dict(stage.costs, seconds=stage.seconds).items():
+        facts = dict(stage.costs, seconds=stage.seconds)
+        facts |= dict(best_on_truth=1) if stage.best_on_truth else {}
+        for metric, value in facts.items():
             yield (*head, stage.name, metric, f'{value:.{_DECIMALS[metric]}f}')
     if cell.failed:
         yield (*head, '', 'failed', cell.failed)

@@ -9,7 +9,7 @@ from ...utils.checks import check_output_folder
 from .cells import Cell, run_cells
 from .collect import collect
 from .page import write_page
-from .results import scores_of, write_results
+from .results import scores_of, with_others, write_results
 from .rows import Benchmark
 
 
@@ -51,5 +51,5 @@ def run_benchmark(
             '--collect, or name the right --work-dir'
         )
     write_results(benchmark.folder / 'results.csv', cells, others)
-    write_page(benchmark.folder / 'index.html', benchmark, cells)
+    write_page(benchmark.folder / 'index.html', benchmark, with_others(benchmark, cells, others))
     return failures
