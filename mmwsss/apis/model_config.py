@@ -13,7 +13,6 @@ import mmwsss
 
 from ..models.utils.clip_weights import find_clip_file
 from ..registry import DATASETS
-from ..stages.launch import load_config
 from .class_names import ClassNames
 
 _NEEDED = ('model.backbone', 'model.text', 'test_pipeline')
@@ -48,23 +47,6 @@ def config_classes(cfg: Config) -> ClassNames:
     meta = {**getattr(kind, 'METAINFO', {}), **dataset.get('metainfo', {})}
     names = meta.get('classes', ())[1:]
     return dict(zip(names, prompts, strict=True)) if len(names) == len(prompts) else prompts
-
-
-def load_any_config(path: str | os.PathLike) -> Config:
-    """Read a config file; whatever is wrong with it is an error that names it.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: It cannot be read.
-    """
-    try:
-        return load_config(path)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # the file is a program
-        raise ValueError(
-            f'{path} cannot be read as a config ({type(error).__name__}: {error})'
-        ) from error
 
 
 def check_config(cfg: Config) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from ..datasets.converters.common import write_ids
 from ..stages import MasksFromCAMs, run_folder
+from ..stages.launch import load_config
 from ..stores.cam_store import read_store, save_cam
 from ..stores.label_file import write_label_file
 from ..utils.checks import check_apart, check_output_folder, check_range, some
@@ -32,7 +33,6 @@ from ..utils.provenance import (
     read_record,
 )
 from .class_names import encode_all
-from .model_config import load_any_config
 from .request import LABEL_THRESHOLD, and_parents, check_not_overwritten
 from .results import Failure, ImageResult
 from .wsss_inferencer import WSSSInferencer
@@ -281,7 +281,7 @@ class TrainingConfig:
 
 
 def _load_network(network: str | os.PathLike, num_classes: int) -> Config:
-    cfg = load_any_config(network)
+    cfg = load_config(network)
     missing = [key for key in _NETWORK_KEYS if not _holds(cfg.to_dict(), key)]
     if missing:
         raise ValueError(

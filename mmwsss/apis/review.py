@@ -29,6 +29,7 @@ from ..utils.parallel import map_parallel
 from ..visualization.review_sheet import SheetRow, draw_sheet, thumbnails
 
 TOP = 50
+TITLE = 'Masks to look at first'
 MEASURES = {
     'unsure': 'share of 255 among all pixels that are not background',
     'margin': 'one minus the mean margin between the two best maps, background included, where a '
@@ -119,6 +120,7 @@ def review_masks(
     for path in (out, out.with_suffix('.csv')):
         check_output_file(path)
     _check_table(out.with_suffix('.csv'))
+    _check_sheet(out)
     files = _find(masks, images, cams, other, ids)
     work = partial(_look, num_classes=classes and len(classes))
     looks = map_parallel(work, files, processes, _CHUNK)
@@ -138,7 +140,7 @@ def review_masks(
     _write_table(out.with_suffix('.csv'), columns, rows, failed)
     values = sorted({value for _, look in seen for value in look.shares})
     page = draw_sheet(
-        f'Masks to look at first: {Path(masks)}',
+        f'{TITLE}: {Path(masks)}',
         columns,
         rows,
         ['image', 'mask', *(['other mask'] if other else [])],
@@ -372,6 +374,13 @@ def _check_table(path: Path) -> None:
                     f'{path}, where the table would be written, is there and is another table: '
                     'choose another name for the sheet'
                 )
+
+
+def _check_sheet(path: Path) -> None:
+    if path.is_file():
+        with open(path, encoding='utf-8', errors='replace') as file:
+            if TITLE not in file.read(4000):
+                raise ValueError(f'{path} is there and is no review sheet: choose another name')
 
 
 def _write_table(

@@ -26,6 +26,7 @@ from ..ops.multi_view.windows import window_boxes
 from ..ops.resize import upsample
 from ..registry import MODELS
 from ..stages import MasksFromCAMs
+from ..stages.launch import load_config
 from ..stores.cam_store import save_cam
 from ..stores.palettes import voc_palette
 from ..utils.checks import (
@@ -46,7 +47,7 @@ from .class_names import (
     encode_all,
 )
 from .clip_maps import CLIPMaps
-from .model_config import check_config, config_classes, find_clip, find_config, load_any_config
+from .model_config import check_config, config_classes, find_clip, find_config
 from .pretrained import WEIGHTS, find_folder, read_folder, write_folder, write_network
 from .request import LABEL_THRESHOLD, check_request, is_folder
 from .results import Failure, ImageResult
@@ -170,9 +171,7 @@ class WSSSInferencer:
                 raise ValueError(f'{", ".join(given)} cannot be said of a trained network')
             self._load_network(model, weights, device, palette, max_side)
             return
-        self.cfg = (
-            deepcopy(model) if isinstance(model, Config) else load_any_config(find_config(model))
-        )
+        self.cfg = deepcopy(model) if isinstance(model, Config) else load_config(find_config(model))
         check_config(self.cfg)
         init_default_scope(self.cfg.get('default_scope', 'mmseg'))
         # each call says whether CLIP chooses the labels, and at which threshold
@@ -279,7 +278,7 @@ class WSSSInferencer:
         palette: Sequence[Sequence[int]] | None,
         max_side: int | None,
     ) -> None:
-        self.cfg = model if isinstance(model, Config) else load_any_config(find_config(model))
+        self.cfg = model if isinstance(model, Config) else load_config(find_config(model))
         self.device = device or get_device()
         self.network = TrainedNetwork(self.cfg, weights, self.device)
         self.model, self.classes = self.network.model, self.network.classes

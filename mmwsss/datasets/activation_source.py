@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..ops.resize import upsample
@@ -132,7 +132,7 @@ class PNGSource(ActivationSource):
 def _grey(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
-            mode, values = image.mode, np.array(image)
+            mode, values = image.mode, np.array(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise
     except Exception as error:  # PIL's decoders raise whatever the broken bytes lead to

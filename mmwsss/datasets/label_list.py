@@ -57,6 +57,8 @@ def _from_lines(path: str | os.PathLike, foreground: list[str]) -> LabelList:
             raise ValueError(
                 f'{path}: {line!r} is no image id followed by 0-based class indices'
             ) from None
+        if not values and (',' in key or ';' in key):
+            raise ValueError(f'{path}: {line!r}: separate the id and its classes by blanks')
         if key in labels:
             raise ValueError(f'{path} names the image {key} twice')
         labels[key] = found
@@ -72,6 +74,13 @@ def _from_vectors(path: str | os.PathLike, foreground: list[str]) -> LabelList:
                 f'{path}: the entry of {key} has the shape {vector.shape}, expected one number for '
                 f'each of the {len(foreground)} classes'
             )
+        if not np.isin(vector, (0, 1)).all():
+            raise ValueError(
+                f'{path}: the entry of {key} must hold 0 and 1, for absent and present classes, '
+                f'got {some(vector[~np.isin(vector, (0, 1))])}'
+            )
+        if str(key) in labels:
+            raise ValueError(f'{path} names the image {key} twice')
         labels[str(key)] = np.flatnonzero(vector).tolist()
     return labels
 

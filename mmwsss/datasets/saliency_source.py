@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..ops.resize import upsample
@@ -92,24 +93,29 @@ class ConstantSaliency:
         return np.full((1, 1), self.value, np.float32)
 
 
-def read_grey(path: str | os.PathLike) -> tuple[np.ndarray, str]:
-    """8-bit luminance ``(H, W)`` of a picture, and its mode.
+def read_grey(source: str | os.PathLike | bytes, name: str | None = None) -> tuple[np.ndarray, str]:
+    """8-bit luminance ``(H, W)`` of a picture, turned as EXIF says, and its mode.
+
+    Args:
+        source: Path, or the content of a file.
+        name: Where the content came from, for messages.
 
     Raises:
         FileNotFoundError: No such file.
         ValueError: No picture, or one of more than 8 bits; names it.
     """
+    path = name or source
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             mode = image.mode
             deep = mode.startswith('I') or mode == 'F'
-            values = None if deep else np.array(image.convert('L'))
+            values = None if deep else np.array(ImageOps.exif_transpose(image).convert('L'))
     except FileNotFoundError:
         raise
     except Exception as error:  # PIL's decoders raise whatever the broken bytes lead to
         raise ValueError(f'{path} cannot be read as a picture: {error}') from error
     if values is None:
-        raise ValueError(f'{path} has the mode {mode}; save saliency as 8-bit grey, 255 salient')
+        raise ValueError(f'{path} has the mode {mode}; save maps as 8-bit grey, 255 the highest')
     return values, mode
 
 

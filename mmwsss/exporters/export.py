@@ -12,11 +12,11 @@ from typing import Any
 
 from ..datasets.converters.coco_shapes import load_pycocotools
 from ..datasets.converters.common import check_class_names, scan_files, warn_left_out
-from ..utils.checks import check_apart, check_choice, check_output_folder, check_range
+from ..utils.checks import check_apart, check_choice, check_output_folder, check_range, some
 from ..utils.images import find_images, picture_size
 from ..utils.io import IGNORE, atomic_write, check_some_class, read_mask
 from ..utils.parallel import map_parallel
-from ..utils.provenance import claim, drop_leftovers
+from ..utils.provenance import RECORD, claim, drop_leftovers
 from . import coco, cvat, label_studio, yolo
 from .formats import SHAPES, ExportOptions, Format, Picture
 from .regions import classes_of
@@ -145,10 +145,17 @@ def export_masks(
     urls = {
         key: form.url(pictures[key].name if pictures else key + image_suffix, prefix) for key in ids
     }
+    if not (out / form.folder / RECORD).is_file():
+        _check_foreign([out / name for name in form.beside])
     tasks = _claim_tasks(form, out / form.folder, settings, sources, urls, restart)
     run = partial(_export_one, form=form, classes=list(classes), options=options)
     results = map_parallel(run, tasks, processes, chunk=16)
     return _finish(form, out, tasks, results, classes, options)
+
+
+def _check_foreign(paths: Sequence[Path]) -> None:
+    if there := [path for path in paths if path.exists()]:
+        raise ValueError(f'{some(there)} would be overwritten: choose another output folder')
 
 
 def _claim_tasks(

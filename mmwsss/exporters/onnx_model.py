@@ -25,7 +25,7 @@ from torch.overrides import TorchFunctionMode
 from ..models.segmentors import WSSSSegmentor
 from ..ops.resize import upsample
 from ..registry import DATASETS, MODELS
-from ..utils.checkpoint import load_checkpoint_file, weights_in
+from ..utils.checkpoint import load_checkpoint_file, state_in
 from ..utils.checks import check_apart, check_choice, check_output_file, check_range, some
 from ..utils.io import atomic_write
 
@@ -184,9 +184,7 @@ def _load(
 ) -> tuple[list[str], list]:
     """Load a checkpoint strictly; class names and palette that it, else the config, knows."""
     content = load_checkpoint_file(path, 'cpu')
-    state = weights_in(content)
-    if not isinstance(state, Mapping):
-        raise ValueError(f'{path} holds no weights')
+    state = state_in(content, path)
     state = {key.removeprefix('module.'): value for key, value in state.items()}
     try:
         model.load_state_dict(state)

@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..utils.checks import check_choice
+from ..utils.text import read_config
 from .folder_stages import BEST_OF
 from .unroll import filled, unrolled
 
@@ -54,7 +55,7 @@ def _before(config: Config, path: Path, seen: tuple[str, ...]) -> Iterator[dict]
         raise ValueError(f'{path}: pipelines come after each other in a circle: {[*seen, name]}')
     if not other.is_file():
         raise FileNotFoundError(f'{path}: after={name!r}, but there is no {other}')
-    earlier = Config.fromfile(other)
+    earlier = read_config(other)
     if earlier.get('data_root') != config.get('data_root'):
         raise ValueError(
             f'{path}: after={name!r} lies on other data ({earlier.get("data_root")}, not '

@@ -11,8 +11,9 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
+from ..datasets.converters.common import scan_files, warn_left_out
 from ..utils.checks import check_apart, check_range, check_unique, some, spelling_hint
-from ..utils.images import find_images, read_rgb, scan_images
+from ..utils.images import find_images, list_images, read_rgb, scan_images
 from ..utils.io import list_files
 from ..utils.parallel import map_parallel
 from ..utils.provenance import claim
@@ -82,7 +83,11 @@ def run_folder(
             **{f'{folder}, which the task reads': folder for folder in beside},
         },
     )
+    if task.source_suffix and os.path.realpath(source_dir) == os.path.realpath(image_dir):
+        raise ValueError(f'{source_dir} is given as the source folder and as the image folder')
     sources = find_sources(source_dir, task.source_suffix, ids)
+    if ids is None:
+        _warn_left_out(source_dir, task.source_suffix)
     ids = list(sources)
     images = find_images(image_dir, ids)
     if check := getattr(task, 'check_sources', None):
@@ -108,6 +113,13 @@ def run_folder(
             + '\n'.join(failures[:20])
         )
     return len(todo)
+
+
+def _warn_left_out(folder: str | os.PathLike, suffix: str) -> None:
+    if suffix:
+        warn_left_out(scan_files(folder, suffix, 'Source'))
+    else:
+        list_images(folder)
 
 
 def find_sources(

@@ -20,6 +20,7 @@ from ..registry import RUNNERS
 from ..utils.checks import check_choice, check_output_folder, check_range
 from ..utils.io import atomic_write
 from ..utils.parallel import die_with_parent
+from ..utils.text import read_config
 from .options import merge_options
 
 _TORCHRUN_VARIABLES = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE')
@@ -109,7 +110,7 @@ def load_config(
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'Config {path} does not exist (current folder: {Path.cwd()}).')
-    cfg = Config.fromfile(path)
+    cfg = read_config(path)
     merge_options(cfg, cfg_options or {})
     cfg.launcher = launcher
     if work_dir is not None:

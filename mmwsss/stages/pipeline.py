@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmengine.config import Config
 from prettytable import PrettyTable
 
 from ..utils.checks import check_choice, check_output_folder, some
 from ..utils.io import atomic_write
 from ..utils.provenance import as_json, compare_settings, only_one
-from ..utils.text import read_json
+from ..utils.text import read_config, read_json
 from .chain import chained, start_from, up_to
 from .config_stages import TrainStage
 from .folder_stages import BEST_OF
@@ -89,7 +88,7 @@ class Pipeline:
         self.path, self.root = Path(path), Path(root)
         if not self.path.is_file():
             raise FileNotFoundError(f'Pipeline {path} does not exist (folder: {Path.cwd()}).')
-        config = Config.fromfile(self.path)
+        config = read_config(self.path)
         if mask_dir is not None:
             start_from(config, self.path, os.path.abspath(mask_dir))
         if not config.get('stages'):

@@ -20,11 +20,11 @@ from ..ops.saliency.degraded import LEVELS, degraded
 from ..ops.saliency.operators import OPERATORS
 from ..registry import TASK_UTILS
 from ..stores.cam_store import load_cam
-from ..utils.arguments import FLAG, PALETTE, TEXT, WEIGHT, checked, one_of
-from ..utils.io import IGNORE, read_mask, write_mask
+from ..utils.arguments import FLAG, PALETTE, SHARE, TEXT, checked, one_of
+from ..utils.io import IGNORE, check_some_class, read_mask, write_mask
 
 
-@checked(tau=WEIGHT, sal_thresh=WEIGHT, ignore=FLAG, use_saliency=FLAG)
+@checked(tau=SHARE, sal_thresh=SHARE, ignore=FLAG, use_saliency=FLAG)
 @dataclass(frozen=True)
 class LabelRule:
     """How a label map is made of activations and saliency.
@@ -66,8 +66,8 @@ PUBLISHED: dict[str, LabelRule] = {
 @checked(
     saliency_dir=TEXT,
     preset=one_of(*PUBLISHED),
-    tau=WEIGHT,
-    sal_thresh=WEIGHT,
+    tau=SHARE,
+    sal_thresh=SHARE,
     ignore=FLAG,
     quantise=FLAG,
     resize=FLAG,
@@ -207,6 +207,10 @@ class SaliencyFromTruth:
 
     source_suffix: ClassVar[str] = '.png'
     target_suffix: ClassVar[str] = '.png'
+
+    def check_sources(self, sources: Sequence[Path]) -> None:
+        """Not all of them may be without a class."""
+        check_some_class(sources)
 
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         mask = read_mask(source)

@@ -53,7 +53,7 @@ def unknown_class_message(name: str, classes: Sequence[str]) -> str:
     """Explain that ``name`` is none of ``classes``, with the nearest name or the valid ones."""
     if name == 'background':
         return "'background' is implied and must not be listed"
-    near = difflib.get_close_matches(name, classes, n=1)
+    near = difflib.get_close_matches(str(name), classes, n=1)
     hint = f'did you mean {near[0]!r}? ' if near else ''
     return f'unknown class {name!r}; {hint}Valid classes: {", ".join(classes)}'
 

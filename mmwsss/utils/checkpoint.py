@@ -100,6 +100,18 @@ def weights_in(checkpoint: Any) -> Any:
     return checkpoint
 
 
+def state_in(checkpoint: Any, path: str | os.PathLike) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint (:func:`weights_in`).
+
+    Raises:
+        ValueError: It holds something else; names the file.
+    """
+    state = weights_in(checkpoint)
+    if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
+        raise ValueError(f'{path} holds no weights: no tensors by their names')
+    return dict(state)
+
+
 class _Inert:
     """Takes the place of an object that is not wanted."""
 

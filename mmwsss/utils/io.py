@@ -14,6 +14,7 @@ from ..stores.palettes import colour_table
 from .checks import check_palette
 
 IGNORE = 255
+_LOSSY = ('JPEG', 'JPEG2000', 'MPO', 'WEBP')
 BINARY_HINT = (
     '{what} holds a class, but there is 255 ({at}), which means ignored. If these are binary masks '
     'of 0 and 255, store the object as 1 (divide by 255).'
@@ -78,12 +79,17 @@ def read_mask(
     name = name or (repr(source[:8]) if isinstance(source, bytes) else os.fspath(source))
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            mode = image.mode
+            mode, kind = image.mode, image.format
             mask = np.array(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise
     except Exception as error:  # PIL's decoders raise whatever the broken bytes lead to
         raise ValueError(f'{name} cannot be read as a picture: {error}') from error
+    if kind in _LOSSY:
+        raise ValueError(
+            f'{name} is a {kind} file, which does not keep the values of its pixels: save masks as '
+            'PNG'
+        )
     if mode not in ('P', 'L', '1'):
         raise ValueError(
             f'{name} is not a label map: its mode is {mode}, expected a paletted or 8-bit grey PNG '

@@ -214,6 +214,8 @@ def _difference(
     stamps: dict[str, list[str]],
     products: Mapping[str, Path],
 ) -> str:
+    if not products:  # nothing was made yet
+        return ''
     changes = compare_settings(earlier.get('settings', {}), settings)
     if changes:
         return f'holds results of other settings: {some(changes)}'

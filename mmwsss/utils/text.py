@@ -9,6 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
 _MARKS = {
     codecs.BOM_UTF8: 'utf-8-sig',
     codecs.BOM_UTF32_LE: 'utf-32',  # begins as the mark of UTF-16 does
@@ -96,6 +98,25 @@ def parse_json(content: bytes, path: str | os.PathLike) -> Any:
         raise ValueError(f'{path} is not valid JSON: {error}.') from error
     except RecursionError:
         raise ValueError(f'{path} is not valid JSON: it is nested too deeply.') from None
+
+
+def read_config(path: str | os.PathLike) -> Config:
+    """A config of mmengine.
+
+    Raises:
+        FileNotFoundError: One that it is based on is missing.
+        ValueError: It is no Python, or fails as it is run; names it.
+    """
+    try:
+        return Config.fromfile(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # the file is a program
+        hint = '; save it as UTF-8 without byte-order mark' if '\ufeff' in str(error) else ''
+        hint = hint or ('; save it as UTF-8' if isinstance(error, UnicodeError) else '')
+        raise ValueError(
+            f'{path} cannot be read as a config ({type(error).__name__}: {error}){hint}'
+        ) from error
 
 
 def read_json(path: str | os.PathLike, what: str = 'File') -> Any:

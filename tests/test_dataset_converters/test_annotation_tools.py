@@ -68,6 +68,7 @@ def test_label_studio_regions(labelled):
         (dict(image='/data/local-files/?d=my%20set/a%20b%231.jpg'), 'a b#1'),
         (dict(image='https://host/x/c.2.png?token=9'), 'c.2'),
         (dict(image='s3://bucket/d.jpg', image_id='e.f'), 'e.f'),
+        (dict(image='my set/photo #1?.jpg'), 'photo #1?'),
     ],
 )
 def test_label_studio_names(labelled, data, image_id):

@@ -119,6 +119,19 @@ def test_tool(tmp_path):
     assert labels == {'2007_000032': ['aeroplane', 'person']}
 
 
+def test_label_lists_that_are_ambiguous(tmp_path):
+    (tmp_path / 'a.txt').write_text('a,0,1\n')
+    with pytest.raises(ValueError, match='separate the id and its classes by blanks'):
+        read_label_list(tmp_path / 'a.txt', ['cat', 'dog'])
+    for content, message in (
+        ({'a': np.array([0, -1])}, 'the entry of a must hold 0 and 1'),
+        ({1: np.array([0, 1]), '1': np.array([1, 0])}, 'names the image 1 twice'),
+    ):
+        np.save(tmp_path / 'a.npy', content)
+        with pytest.raises(ValueError, match=message):
+            read_label_list(tmp_path / 'a.npy', ['cat', 'dog'])
+
+
 def test_label_lists_of_three_forms(tmp_path):
     names = ['cat', 'dog', 'cow']
     (tmp_path / 'a.txt').write_text('x 2 0\ny\n')

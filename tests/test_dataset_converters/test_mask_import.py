@@ -58,6 +58,15 @@ def test_masks_that_are_no_longer_in_the_source_are_refused(folders):
         convert(folders)
 
 
+def test_binary_and_lossy_masks_are_refused(folders):
+    write_mask(folders / 'masks/a.png', np.full((4, 6), 255, np.uint8))
+    with pytest.raises(ValueError, match='not one of the 1 masks'):
+        convert(folders)
+    Image.new('L', (6, 4), 3).save(folders / 'masks/a.png', 'JPEG')
+    with pytest.raises(ValueError, match=r'a\.png is a JPEG file, .*save masks as PNG'):
+        convert(folders)
+
+
 def test_command(folders, monkeypatch, capsys):
     import runpy
 

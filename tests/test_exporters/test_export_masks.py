@@ -211,6 +211,17 @@ def test_a_second_run_writes_nothing_and_other_settings_are_refused(root, to):
     assert export(root, to, image_suffix=suffix, images=None, restart=True).images == 4
 
 
+@pytest.mark.parametrize(
+    ('to', 'name'), [('yolo', 'data.yaml'), ('label-studio', 'label_config.xml')]
+)
+def test_files_of_the_user_stay(root, to, name):
+    (root / 'out').mkdir()
+    (root / 'out' / name).write_text('mine')
+    with pytest.raises(ValueError, match=rf'{name} would be overwritten'):
+        export(root, to)
+    assert (root / 'out' / name).read_text() == 'mine'
+
+
 def test_yolo_goes_on_where_it_stopped(root):
     export(root, 'yolo')
     labels = root / 'out/labels'

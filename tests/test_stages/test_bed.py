@@ -415,6 +415,13 @@ def test_lists_that_do_not_overlap(data):
         judge(data, labels=None)
 
 
+def test_binary_masks_are_no_truth(data):
+    for path in [*(data / 'truth').glob('*.png'), *(data / 'masks').glob('*.png')]:
+        write_mask(path, np.where(read_mask(path) > 0, 255, 0).astype(np.uint8))
+    with pytest.raises(ValueError, match=r'not one of the 6 masks.*255'):
+        judge(data)
+
+
 def test_truth_that_is_missing_or_is_the_source(data):
     with pytest.raises(ValueError, match='source done is the truth'):
         judge(data, source=[f'done={data}/truth:mask'])

@@ -247,6 +247,15 @@ def test_tables_of_other_machines_join(folder):
     other.write_text(text.replace('mask,mIoU,', 'mask,mIoU,high'))
     with pytest.raises(ValueError, match=r'other.csv, line \d+: could not convert.*high'):
         run(folder, rows=['judge'], seeds=[0], others=[other])
+    lines_of_it = text.splitlines()
+    for changed, message in (
+        (text + lines_of_it[1] + '\n', 'a second .* of judge, seed 0'),
+        (re.sub('mask,mIoU,.*', 'mask,mIoU,6012', text), r'mIoU must be a number in \[0, 100\]'),
+        (text.replace('judge,judge', 'judge,full'), 'seed 0, of another machine is of the pipe'),
+    ):
+        other.write_text(changed)
+        with pytest.raises(ValueError, match=message):
+            run(folder, rows=['full'], seeds=[0], others=[other], work_dir='new')
 
 
 def test_a_cell_that_is_not_finished_here_is_taken_from_elsewhere(folder):

@@ -93,8 +93,17 @@ def test_other_settings_are_refused_and_named(out, inputs, change, message):
     assert (out / RECORD).read_bytes() == record
     assert claim(out, '.png', {**SETTINGS, **change}, inputs, restart=True) == set()
     assert not masks(out)
+    make(out, 'a')
     with pytest.raises(ChangedError, match='other settings'):  # now it belongs to the others
         claim(out, '.png', SETTINGS, inputs)
+
+
+def test_settings_with_which_nothing_was_made_bind_nobody(tmp_path, inputs):
+    claim(tmp_path / 'new', '.png', dict(SETTINGS, power=-1.0), inputs)
+    assert claim(tmp_path / 'new', '.png', SETTINGS, inputs) == set()
+    make(tmp_path / 'new', 'a')
+    with pytest.raises(ChangedError, match='other settings: power'):
+        claim(tmp_path / 'new', '.png', dict(SETTINGS, power=-1.0), inputs)
 
 
 @pytest.mark.parametrize('change', ['size', 'time', 'removed', 'one more'])

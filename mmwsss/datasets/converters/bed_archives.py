@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -13,12 +12,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from mmengine.utils import track_iter_progress
-from PIL import Image
 
 from ...stores.cam_store import save_cam
 from ...utils.checks import check_apart, check_choice, some
 from ...utils.io import atomic_write
 from ...utils.provenance import claim, drop_leftovers
+from ..saliency_source import read_grey
 
 MODELS = ('DSS', 'PFAN', 'PoolNet', 'VST')
 _VOC_DATA = ('MSRA', 'MSRA_HKU', 'DUTS', 'COCO', 'COCO20')
@@ -186,7 +185,7 @@ def _by_image(
 
 def _store(target: Path, files: _Files, names: Mapping[int, str]) -> None:
     classes = sorted(names)
-    maps = [_grey(files[names[c]].read(), names[c]) for c in classes]
+    maps = [read_grey(files[names[c]].read(), names[c])[0] for c in classes]
     if len({one.shape for one in maps}) > 1:
         raise ValueError(f'{names[classes[0]]} and its other classes are of different sizes')
     cam = np.stack(maps).astype(np.float32) / 255
@@ -194,14 +193,6 @@ def _store(target: Path, files: _Files, names: Mapping[int, str]) -> None:
 
 
 def _copy(target: Path, content: bytes) -> None:
-    _grey(content, target.name)
+    read_grey(content, target.name)
     with atomic_write(target) as tmp:
         tmp.write_bytes(content)
-
-
-def _grey(content: bytes, name: str) -> np.ndarray:
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            return np.array(image.convert('L'))
-    except Exception as error:  # PIL's decoders raise whatever the broken bytes lead to
-        raise ValueError(f'{name} cannot be read as a picture: {error}') from error

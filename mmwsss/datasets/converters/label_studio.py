@@ -92,6 +92,8 @@ def _image_id(task: Mapping[str, Any], where: str) -> str:
         raise ValueError(
             f"{where}: 'data' has neither 'image_id' nor 'image', which names the file"
         )
+    if not ('://' in url or '?d=' in url or url.startswith('/data/')):  # a file, not an address
+        return written_id(url, where)
     parts = urlsplit(url)
     local = parse_qs(parts.query).get('d')
     return written_id(local[0] if local else unquote(parts.path), where)
@@ -99,7 +101,10 @@ def _image_id(task: Mapping[str, Any], where: str) -> str:
 
 def _results(task: Mapping[str, Any], use: str, several: str) -> list[dict] | None:
     """The regions of a task; None if nobody has annotated it."""
-    entries = [e for e in task.get(use) or [] if isinstance(e, dict) and not e.get('was_cancelled')]
+    given = task.get(use) or []
+    if not isinstance(given, list):
+        raise ValueError(f'its {use} are no list')
+    entries = [e for e in given if isinstance(e, dict) and not e.get('was_cancelled')]
     if not entries:
         return None
     if len(entries) > 1 and several == 'refuse':

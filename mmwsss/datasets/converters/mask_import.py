@@ -9,7 +9,7 @@ from mmengine.utils import track_iter_progress
 from ...stores.palettes import voc_palette
 from ...utils.checks import check_apart, check_choice, check_range
 from ...utils.images import find_images, picture_size
-from ...utils.io import IGNORE, read_mask, write_mask
+from ...utils.io import IGNORE, check_some_class, read_mask, write_mask
 from ...utils.provenance import claim, drop_leftovers
 from .common import scan_files, warn_left_out
 
@@ -74,6 +74,7 @@ def import_masks(
     table = id_table(ids, num_classes)
     scanned = scan_files(source, '.png', 'Mask')
     keys = warn_left_out(scanned)
+    check_some_class(list(scanned.found.values()))
     pictures = find_images(images, keys)
     settings = dict(made_by='import_masks', num_classes=num_classes, ids=ids)
     inputs = {key: (scanned.found[key], pictures[key]) for key in keys}

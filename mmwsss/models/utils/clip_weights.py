@@ -13,7 +13,7 @@ from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from open_clip.pretrained import download_pretrained
 from torch import Tensor
 
-from ...utils.checkpoint import read_safetensors, weights_in
+from ...utils.checkpoint import read_safetensors, state_in
 
 MINI_CLIP = Path(__file__).parents[2] / 'assets' / 'mini_clip.safetensors'
 _OPENAI_SHA256 = '5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f'
@@ -112,9 +112,7 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
             f'({type(error).__name__}); pickled objects are refused. Pass the OpenAI archive, a '
             'safetensors file or a state dict saved with torch.save'
         ) from error
-    state = weights_in(state)
-    if not isinstance(state, Mapping):
-        raise ValueError(f'{path} holds no weights of CLIP')
+    state = state_in(state, path)
     return {k.removeprefix('module.'): v for k, v in state.items()}
 
 

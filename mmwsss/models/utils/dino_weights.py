@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmwsss.models.layers.dino_vit import DinoViT
-from mmwsss.utils import load_checkpoint_file
+from mmwsss.utils.checkpoint import load_checkpoint_file, state_in
 from mmwsss.utils.checks import check_choice, some
 
 MINI_DINO = Path(__file__).parents[2] / 'assets' / 'mini_dino.safetensors'
@@ -119,7 +119,7 @@ def load_dino(checkpoint: str | os.PathLike | Mapping[str, Tensor]) -> DinoViT:
     if str(checkpoint) == 'random':
         return random_dino().eval()
     path = find_dino_file(checkpoint)
-    return build_dino(load_checkpoint_file(path, 'cpu'), str(path)).eval()
+    return build_dino(state_in(load_checkpoint_file(path, 'cpu'), path), str(path)).eval()
 
 
 def find_dino_file(checkpoint: str | os.PathLike) -> Path:

@@ -30,7 +30,7 @@ from ...utils.checks import (
     some,
     spelling_hint,
 )
-from ...utils.io import atomic_write, list_files, read_mask
+from ...utils.io import atomic_write, check_some_class, list_files, read_mask
 from ...utils.parallel import map_parallel
 from ...utils.provenance import check_claim, claim, digest_json, digest_stamps
 from .checks import Findings, check_inversion, check_saliency, check_source
@@ -206,6 +206,9 @@ class Bed:
             ValueError: Files that cannot be used; or anything at all, when ``strict``.
         """
         self._check_overlap()
+        check_some_class([self.truths[key] for key in self.ids])
+        for source in filter(is_mask, self.opened.values()):
+            check_some_class([path for key in self.ids for path in source.files(key)])
         findings = self._findings()
         lines = [line for f in findings for line in f.lines(len(self.ids))]
         fatal = set().union(*(f.fatal() for f in findings))

@@ -145,7 +145,7 @@ def _origin(name: str, folder: Path) -> str:
 
 
 def parse_numbers(text: str, what: str) -> tuple[float, ...]:
-    """``0.2``, ``0.1,0.2`` or ``START:END:STEP`` (the end belongs to it), increasing, from 0 on.
+    """``0.2``, ``0.1,0.2`` or ``START:END:STEP`` (the end belongs to it), increasing in [0, 1].
 
     Raises:
         ValueError: Something else.
@@ -164,8 +164,8 @@ def parse_numbers(text: str, what: str) -> tuple[float, ...]:
             f'{what} must be a number, numbers with commas, or START:END:STEP, got {text!r}'
         ) from None
     increasing = all(a < b for a, b in pairwise(numbers))
-    if not increasing or not (numbers[0] >= 0 and numbers[-1] < float('inf')):
-        raise ValueError(f'{what} must increase from 0 on, got {text!r}')
+    if not increasing or not (numbers[0] >= 0 and numbers[-1] <= 1):
+        raise ValueError(f'{what} must increase, within 0 and 1, got {text!r}')
     return tuple(numbers)
 
 

@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 
+from ...utils.checks import check_range
 from ...utils.io import atomic_write
 from ...utils.text import read_text
 from .collect import CellResult, StageResult
@@ -95,8 +96,13 @@ def with_others(
 
 def _elsewhere(benchmark: Benchmark, lines: Sequence[Line]) -> CellResult:
     """A cell of which there are only its lines."""
-    name, _, seed, digest, *_ = lines[0]
+    name, stem, seed, digest, *_ = lines[0]
     row = benchmark.rows[name]
+    if stem != row.pipeline.stem:
+        raise ValueError(
+            f'the row {name}, seed {seed}, of another machine is of the pipeline {stem}, here of '
+            f'{row.pipeline.stem}: it is another benchmark'
+        )
     pipeline = benchmark.pipeline(row.pipeline, seed, row.until)
     root = benchmark.root(row.pipeline, seed)
     cell = CellResult(row, seed, pipeline, root, digest, stages={}, missing=[])
@@ -160,11 +166,18 @@ def read_results(path: str | os.PathLike) -> Iterator[Line]:
     reader = csv.reader(io.StringIO(read_text(path, 'Results')))
     if tuple(next(reader, ())) != FIELDS:
         raise ValueError(f'{path}: the columns must be {",".join(FIELDS)}')
+    seen: set[tuple[str, int, str, str]] = set()
     for cells in reader:
         try:
             row, pipeline, seed, digest, stage, metric, value = cells
             if metric != 'failed':
-                float(value)
+                number = float(value)
+                if metric == 'mIoU':
+                    check_range('mIoU', number, 0, 100)
+            key = row, int(seed), stage, metric
+            if key in seen:
+                raise ValueError(f'a second {metric} of {row}, seed {seed}, stage {stage}')
+            seen.add(key)
             yield row, pipeline, int(seed), digest, stage, metric, value
         except ValueError as error:
             raise ValueError(f'{path}, line {reader.line_num}: {error}') from None

@@ -9,9 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
 from ...utils.checks import check_choice, check_range, check_unique
+from ...utils.text import read_config
 from ..config_stages import TestStage
 from ..folder_stages import EvaluateStage
 from ..launch import Launch
@@ -150,7 +149,7 @@ def read_benchmark(
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'Benchmark {path} does not exist (folder: {Path.cwd()}).')
-    config = Config.fromfile(path)
+    config = read_config(path)
     known = {name: spec for name, spec in (config.get('rows') or {}).items() if spec is not None}
     if not known:
         raise ValueError(f'{path} has no rows: add rows = dict(NAME=dict(title=, pipeline=))')
