@@ -44,7 +44,7 @@ def config_classes(cfg: Config) -> ClassNames:
     prompts = cfg.model.text.class_names
     dataset = cfg.get('test_dataloader', {}).get('dataset', {})
     kind = DATASETS.get(dataset.get('type', '')) if dataset else None
-    meta = {**getattr(kind, 'METAINFO', {}), **dataset.get('metainfo', {})}
+    meta = {**getattr(kind, 'METAINFO', {}), **(dataset.get('metainfo') or {})}
     names = meta.get('classes', ())[1:]
     return dict(zip(names, prompts, strict=True)) if len(names) == len(prompts) else prompts
 

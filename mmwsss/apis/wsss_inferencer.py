@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..models.text_encoders.attribute_bank import PLAIN
 from ..models.text_encoders.text_bank import check_templates
-from ..ops.multi_view.windows import window_boxes
+from ..ops.multi_view.windows import Box, window_boxes
 from ..ops.resize import upsample
 from ..registry import MODELS
 from ..stages import MasksFromCAMs
@@ -31,6 +31,7 @@ from ..stores.cam_store import save_cam
 from ..stores.palettes import voc_palette
 from ..utils.checks import (
     check_device,
+    check_flag,
     check_palette,
     check_range,
     check_unique,
@@ -156,6 +157,7 @@ class WSSSInferencer:
     ) -> None:
         check_range('max_side', max_side, MIN_SIDE, integer=True)
         check_device(device)
+        check_flag('original_size', original_size)
         check_windows(window, stride)
         self.window, self.stride = window, stride or (window and max(1, window * 2 // 3))
         self._given_sides = dict(max_side=max_side, window=window, stride=stride)
@@ -526,13 +528,12 @@ class WSSSInferencer:
     # the model
 
     @torch.no_grad()
-    def _run(self, items: list[_Item], threshold: float) -> list[ImageResult]:
+    def _run(self, items: list[_Item], threshold: float) -> list[ImageResult | Failure]:
         """Maps and masks; labels that are missing are predicted first."""
         if not items:
             return []
         if self.network is not None:
-            found = (self.network(item.view, item.labels) for item in items)
-            return [self._result(item, *one) for item, one in zip(items, found, strict=True)]
+            return [self._segment(item) for item in items]
         data = self._maps.pack([item.view for item in items])
         unknown = [i for i, item in enumerate(items) if item.labels is None]
         if unknown:
@@ -543,12 +544,12 @@ class WSSSInferencer:
         return [self._result(item, *_found(s)) for item, s in zip(items, samples, strict=True)]
 
     @torch.no_grad()
-    def _run_windows(self, item: _Item, threshold: float, batch_size: int) -> ImageResult:
+    def _run_windows(self, item: _Item, threshold: float, batch_size: int) -> ImageResult | Failure:
         """The same of one image, window by window."""
         if self.network is not None:
             size, windows = item.view.shape[:2], (self.window, self.stride)
             boxes = window_boxes(size, *((step, step) for step in windows))
-            return self._result(item, *self.network(item.view, item.labels, boxes))
+            return self._segment(item, boxes)
         sides = MIN_PATCHES * self.model.backbone.patch_size, self.window
         windows = (self.window, self.stride)
         labels, cams, scores = window_maps(
@@ -558,6 +559,16 @@ class WSSSInferencer:
             item.scores = scores.numpy()
         mask = self.model.decide_label(cams[None], torch.from_numpy(labels)[None])[0]
         return self._result(item, labels, cams, mask.numpy().astype(np.uint8))
+
+    def _segment(self, item: _Item, boxes: Sequence[Box] = ()) -> ImageResult | Failure:
+        """By the network; an image that may be too small for it does not stop the others."""
+        try:
+            return self._result(item, *self.network(item.view, item.labels, boxes))
+        except (RuntimeError, ValueError) as error:
+            if min(item.view.shape[:2]) >= MIN_SIDE:
+                raise
+            name = item.file_name or item.name
+            return Failure(name, f'image {name} may be too small for the network: {error}')
 
     def _choose_labels(self, item: _Item, scores: Tensor, threshold: float) -> None:
         item.scores = scores.cpu().numpy()

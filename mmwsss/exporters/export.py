@@ -122,7 +122,7 @@ def export_masks(
     form, options = FORMATS[to], options or ExportOptions()
     _check_options(to, form, options)
     if image_suffix is not None:
-        _check_suffix(to, form, images)
+        _check_suffix(to, form, images, image_suffix)
     image_suffix = image_suffix or '.jpg'
     out = Path(out)
     check_apart({'the output': out}, {'the mask folder': folder, 'images': images})
@@ -238,9 +238,11 @@ def check_format(to: str) -> None:
         load_pycocotools()
 
 
-def _check_suffix(to: str, form: Format, images: str | os.PathLike | None) -> None:
+def _check_suffix(to: str, form: Format, images: str | os.PathLike | None, suffix: str) -> None:
     if images is not None:
         raise ValueError('image_suffix is for masks alone: images say their suffixes, leave it out')
+    if not suffix.startswith('.'):
+        raise ValueError(f'image_suffix must begin with a dot, as in .jpg, got {suffix!r}')
     if 'prefix' not in form.options:
         raise ValueError(f'{to} does not name the images: leave image_suffix out')
 

@@ -149,6 +149,8 @@ def spelling_hint(missing: Iterable[str], present: Iterable[str]) -> str:
 
 def check_palette(palette: Any, count: int) -> None:
     """Raise ValueError unless ``palette`` has ``count`` to 256 rows of three values in 0..255."""
+    if not isinstance(palette, Iterable):
+        raise ValueError(f'the palette must be a list of [r, g, b], got {palette!r}')
     rows = [list(row) if isinstance(row, Iterable) else [row] for row in palette]
     if not count <= len(rows) <= 256:
         raise ValueError(

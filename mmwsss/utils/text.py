@@ -119,6 +119,18 @@ def read_config(path: str | os.PathLike) -> Config:
         ) from error
 
 
+def read_object(path: str | os.PathLike) -> dict[str, Any]:
+    """A JSON file that this package has written, which holds an object.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`read_json`; or it holds something else.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(f'{path} is damaged, it must hold a JSON object: remove it')
+    return content
+
+
 def read_json(path: str | os.PathLike, what: str = 'File') -> Any:
     """Read a JSON file; see :func:`parse_json`.
 

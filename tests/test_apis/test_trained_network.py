@@ -156,6 +156,23 @@ def test_one_channel(make):
         make(dict(channels=1), window=64)(noise(70, 90))
 
 
+def test_a_tiny_image_does_not_stop_the_others(make, monkeypatch):
+    inferencer = make()
+    whole = inferencer.network._predict
+
+    def predict(image, labels):
+        if min(image.shape[:2]) < 4:
+            raise ValueError('smaller than a patch')
+        return whole(image, labels)
+
+    monkeypatch.setattr(inferencer.network, '_predict', predict)
+    out = inferencer([noise(70, 80), noise(2, 90), noise(70, 80)], show_progress=False)
+    assert len(out['predictions']) == 2
+    assert out['failed'] == {
+        '00000001': 'image 00000001 may be too small for the network: smaller than a patch'
+    }
+
+
 def test_what_scores_are():
     logits = torch.randn(3, 2, 2, generator=torch.Generator().manual_seed(0)) * 3
     torch.testing.assert_close(probabilities(logits), logits.softmax(0))

@@ -269,6 +269,8 @@ def test_bad_input(root, masks, tmp_path):
         export(root, 'yolo', options=ExportOptions('rle'))
     with pytest.raises(ValueError, match='images say their suffixes'):
         export(root, 'cvat', image_suffix='.png')
+    with pytest.raises(ValueError, match='image_suffix must begin with a dot'):
+        export(root, 'cvat', images=None, image_suffix='png')
     with pytest.raises(ValueError, match='yolo does not name the images'):
         export(root, 'yolo', images=None, image_suffix='.png')
     with pytest.raises(ValueError, match='cvat has no option tolerance'):

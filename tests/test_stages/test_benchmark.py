@@ -356,6 +356,19 @@ def test_wrong_arguments_are_found_before_any_work(folder, arguments, message):
     assert not Path('work_dirs').exists()
 
 
+def test_damaged_records_are_named(folder):
+    run(folder, rows=['judge'], seeds=[0])
+    root = Path('work_dirs/benchmark_bench')
+    for name, content in (
+        ('judge/seed0/judge/report.json', '{"mask": []}'),
+        ('judge/seed0/judge/report.json', '[]'),
+        ('benchmark.json', '{}'),
+    ):
+        (root / name).write_text(content)
+        with pytest.raises((RuntimeError, ValueError), match=Path(name).name):
+            run(folder, rows=['full'], seeds=[0])
+
+
 def test_a_folder_of_another_benchmark_is_refused(folder):
     run(folder, rows=['judge'], seeds=[0])
     text = Path('bench.py').read_text()

@@ -156,10 +156,10 @@ def test_without_results_there_are_typed_figures_only(tmp_path):
         ('row,seed\n', ': the columns must be row,'),
         (CSV + 'a,a,0\n', ', line 10: not enough values'),
         (FAILED + 'a,a,0\n', ', line 12: not enough values'),
-        (CSV + 'a,a,0,x,seed,mIoU,41\n', ': a, seed 0, seed: a second mIoU'),
+        (CSV + 'a,a,0,x,seed,mIoU,41\n', ', line 10: a second mIoU of a, seed 0, stage seed'),
         (CSV + 'a,a,2,y,seed,mIoU,41\n', ': a: its seeds were run with different settings'),
         (CSV + 'a,a,0,x,val,mIoU,good\n', ', line 10: could not convert'),
-        (CSV + 'a,a,0,x,val,mIoU,nan\n', ': a, seed 0, val: mIoU must be'),
+        (CSV + 'a,a,0,x,val,mIoU,nan\n', ', line 10: mIoU must be'),
     ],
 )
 def test_what_is_wrong_with_results_is_named(tmp_path, text, message):

@@ -19,7 +19,7 @@ from ...utils.checks import check_output_folder, check_range
 from ...utils.io import atomic_write
 from ...utils.parallel import die_with_parent
 from ...utils.provenance import compare_settings
-from ...utils.text import read_json
+from ...utils.text import read_object
 from ..pipeline import Pipeline
 from .pictures import write_pictures
 from .rows import Benchmark
@@ -130,7 +130,9 @@ def claim_folder(benchmark: Benchmark) -> None:
     rows = {name: row.pipeline.stem for name, row in benchmark.rows.items()}
     now = dict(data_root=benchmark.data_root, rows=rows)
     if path.is_file():
-        earlier = read_json(path)
+        earlier = read_object(path)
+        if not isinstance(earlier.get('rows'), dict):
+            raise RuntimeError(f'{path} does not say which rows lie here: it is damaged, remove it')
         kept = {name: rows[name] for name in earlier['rows'] if name in rows}
         known = {name: earlier['rows'][name] for name in kept}
         then = dict(earlier, rows=known)
@@ -224,13 +226,13 @@ def _unexplained(code: int) -> str:
 def failure_in(root: Path) -> str:
     """Why the cell in a folder has failed; empty if it has not, or was not run."""
     path = root / FAILED
-    return str(read_json(path).get('reason', 'unknown')) if path.is_file() else ''
+    return str(read_object(path).get('reason', 'unknown')) if path.is_file() else ''
 
 
 def peak_memory_in(root: Path) -> float | None:
     """Peak memory of the cell in a folder in megabytes, if it ran in one go."""
     path = root / USAGE
-    return read_json(path).get('peak_memory_mb') if path.is_file() else None
+    return read_object(path).get('peak_memory_mb') if path.is_file() else None
 
 
 def _write_json(path: Path, content: Mapping) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...utils.text import read_json
+from ...utils.text import read_object
 from ..config_stages import CheckpointStage, TrainStage, last_checkpoint
 from ..pipeline import Pipeline
 from ..stage import Stage
@@ -115,7 +115,10 @@ def _cell(benchmark: Benchmark, row: Row, seed: int) -> CellResult:
 def _records(pipeline: Pipeline) -> dict[str, dict]:
     """Records of the stages that the latest run has found finished, or has finished."""
     path = pipeline.records / 'report.json'
-    report = read_json(path) if path.is_file() else {}
+    report = read_object(path) if path.is_file() else {}
+    needed = {'metrics', 'seconds', 'depends'}
+    if not all(isinstance(one, dict) and needed <= one.keys() for one in report.values()):
+        raise ValueError(f'{path} is no report of a pipeline: run the pipeline again')
     names = [stage.name for stage in pipeline.stages]
     return {name: report[name] for name in names if name in report}
 
