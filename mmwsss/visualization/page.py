@@ -16,7 +16,7 @@ body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:76rem;padding
 table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto;font-size:.9rem}
 th,td{border:1px solid var(--line);padding:.2rem .5rem;text-align:right}
 td{white-space:nowrap}
-th:first-child,td:first-child{text-align:left;white-space:normal}.words{text-align:left}
+th:first-child,td:first-child{text-align:left;white-space:normal;min-width:13rem}.words{text-align:left}
 th{background:var(--head)}tr.marked td{background:var(--best)}
 img{max-width:100%;height:auto}.grid{display:flex;flex-wrap:wrap;gap:1rem}.grid img{max-width:21rem}
 .grid img.plot{max-width:23.5rem}
