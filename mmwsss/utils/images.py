@@ -24,6 +24,7 @@ _OTHER_PICTURES = ('.heic', '.heif', '.avif', '.jp2', '.j2k', '.dng', '.raw', '.
 COMPANIONS = (
     '.xml', '.json', '.txt', '.csv', '.tsv', '.yaml', '.yml', '.md', '.npz', '.npy', '.db', '.ini',
 )  # fmt: skip
+_BLACK_BELOW = 1 << 12  # values of 10 or 12 bits in a file of 16, as cameras and scanners leave
 ImageInput = str | os.PathLike | Image.Image | np.ndarray
 
 
@@ -45,7 +46,7 @@ def read_rgb(source: ImageInput | bytes, name: str | None = None) -> np.ndarray:
     Raises:
         FileNotFoundError: No such file.
         ValueError: An address on the web, a file that is broken or no picture, an array of
-            another kind.
+            another kind, values of 12 bits or less in 16.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
@@ -77,7 +78,9 @@ def _decode(file: str | io.BytesIO | Image.Image, name: str) -> np.ndarray:
 
 def _unreadable(name: str | os.PathLike, error: Exception) -> ValueError:
     if isinstance(error, _OtherValuesError):
-        return ValueError(f'image {some([name])} is of {error}; save it with 8 or 16 bits')
+        return ValueError(
+            f'image {some([name])} is of {error}; save it with 8 bits, or with values that use all 16'
+        )
     if isinstance(error, OSError) and error.errno:
         return ValueError(
             f'image {some([name])} cannot be read ({error.strerror}). Check its permissions and '
@@ -293,9 +296,16 @@ def _wide_grey(image: Image.Image) -> np.ndarray:
     return values.astype(np.uint16)
 
 
+def _high_byte(array: np.ndarray) -> np.ndarray:
+    highest = array.max(initial=0)
+    if 0 < highest < _BLACK_BELOW:
+        raise _OtherValuesError(f'16 bits with values of up to {highest}, which would be black')
+    return (array >> 8).astype(np.uint8)
+
+
 def _from_array(array: np.ndarray) -> np.ndarray:
     if array.dtype == np.uint16:
-        array = (array >> 8).astype(np.uint8)
+        array = _high_byte(array)
     grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
     if grey:
         array = np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)

@@ -59,11 +59,24 @@ def test_activations_become_a_store_of_the_same_bytes(tmp_path):
     assert (tmp_path / 'out/2007_000032.npz').stat().st_mtime_ns == time
 
 
+def test_a_damaged_file_of_an_archive_is_named(tmp_path):
+    archive = make_archive(tmp_path, 'VOC2012_MOVE', ['a'], 'x/')
+    content = bytearray(archive.read_bytes())
+    content[content.index(b'IDAT') + 8] ^= 0xFF
+    archive.write_bytes(content)
+    with pytest.raises(ValueError, match=r'VOC2012_MOVE\.zip: x/a\.png cannot be read .*CRC'):
+        import_archive(archive, 'VOC2012_MOVE', tmp_path / 'out')
+
+
 def test_saliency_becomes_a_folder_whatever_is_around_it(tmp_path):
     archive = make_archive(tmp_path, 'VOC2012_MOVE', ['2007_000032'], '../../away/')
+    content = zipfile.ZipFile(archive).read('../../away/2007_000032.png')
     with zipfile.ZipFile(archive, 'a') as file:
-        file.writestr('__MACOSX/some/2007_000032.png', b'')
-    assert import_archive(archive, 'VOC2012_MOVE', tmp_path / 'in/out') == 1
+        file.writestr('__MACOSX/some/._2007_000032.png', b'')
+        file.writestr('some/._2007_000032.png', b'')
+        file.writestr('some\\2007_000033.PNG', content)
+    assert import_archive(archive, 'VOC2012_MOVE', tmp_path / 'in/out') == 2
+    assert read_mask(tmp_path / 'in/out/2007_000033.png').shape == (16, 16)
     assert read_mask(tmp_path / 'in/out/2007_000032.png').shape == (16, 16)
     assert not list(tmp_path.parent.glob('away'))
     folder = tmp_path / 'VOC2012_VST_DUTS'

@@ -145,6 +145,30 @@ def test_images_without_annotation_get_a_background_mask_and_meta_tells_the_rule
     }
 
 
+def test_annotated_classes_without_a_pixel_are_told_after_an_interruption_too(
+    tmp_path, monkeypatch
+):
+    told = []
+    monkeypatch.setattr(coco_masks, 'print_log', lambda message, *_: told.append(message))
+    thin, beside = [1, 1, 3, 1, 1, 1], [90, 90, 95, 90, 95, 95]
+    items = [
+        rectangle(1, 1, 0, 0, 4, 4),
+        {**rectangle(2, 18, 0, 0, 0, 0), 'segmentation': [thin]},
+        {**rectangle(3, 90, 0, 0, 0, 0, image=3), 'segmentation': [beside]},
+        crowd_region(4, 18, 0, 0, image=3),
+    ]
+    found = read_instances(dump(tmp_path / 'x.json', annotations=items))
+    first = write_semantic_masks(found, tmp_path / 'a')
+    assert first['without_pixels'] == {'dog': [key(1), key(3)], 'toothbrush': [key(3)]}
+    (tmp_path / 'a' / f'{key(3)}.png').unlink()
+    assert write_semantic_masks(found, tmp_path / 'a') == first
+    assert len(told) == 2 and told[0] == told[1]
+    assert '2 images have annotated classes without a pixel' in told[0]
+    assert f"'toothbrush' in {key(3)}" in told[0]
+    excluded = write_semantic_masks(found, tmp_path / 'b', crowd='exclude')
+    assert excluded['without_pixels'] == {'dog': [key(1)], 'toothbrush': [key(3)]}
+
+
 def test_an_interrupted_run_goes_on(coco, tmp_path):
     whole = write_semantic_masks(coco, tmp_path / 'a')
     out = tmp_path / 'a'
@@ -152,7 +176,7 @@ def test_an_interrupted_run_goes_on(coco, tmp_path):
     before = kept.stat().st_mtime_ns
     (out / f'{key(3)}.png').unlink()
     meta = json.loads((out / 'meta.json').read_text())
-    for name in ('pixels', 'images'):
+    for name in ('pixels', 'images', 'without_pixels'):
         del meta[name]
     (out / 'meta.json').write_text(json.dumps({**meta, 'complete': False}))
     assert write_semantic_masks(coco, out, nproc=2) == whole

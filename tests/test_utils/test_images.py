@@ -60,6 +60,17 @@ def test_16_bits_keep_the_high_byte_as_opencv_does(tmp_path):
     assert np.array_equal(read_rgb(colour), RGB)
 
 
+@pytest.mark.parametrize('highest', [200, 4095])
+def test_16_bits_that_would_be_black_are_refused(tmp_path, highest):
+    camera = np.linspace(0, highest, 48).reshape(6, 8).astype(np.uint16)
+    Image.fromarray(camera).save(tmp_path / 'a.png')
+    for source in (tmp_path / 'a.png', camera, np.dstack([camera] * 3)):
+        with pytest.raises(ValueError, match=f'values of up to {highest}, which would be black'):
+            read_rgb(source)
+    Image.fromarray(camera * 0).save(tmp_path / 'b.png')
+    assert not read_rgb(tmp_path / 'b.png').any()
+
+
 def test_palette(tmp_path):
     image = Image.fromarray(GREY % 3, mode='P')
     image.putpalette([10, 20, 30, 200, 100, 50, 7, 8, 9])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -138,27 +139,51 @@ def import_archive(
 def _opened(source: str | os.PathLike) -> Iterator[_Files]:
     """PNGs by their name without folder and suffix, whatever folders are around them."""
     if os.path.isdir(source):
-        paths = [path for path in sorted(Path(source).rglob('*.png')) if path.name[0] != '.']
-        yield _unique(source, {str(path): _Picture(path.read_bytes, path) for path in paths})
+        paths = [path for path in sorted(Path(source).rglob('*')) if _is_png(path.name)]
+        yield _unique(source, [(path.name, _Picture(path.read_bytes, path)) for path in paths])
         return
     try:
         archive = zipfile.ZipFile(source)
     except (OSError, zipfile.BadZipFile) as error:
         raise ValueError(f'{source} cannot be read as a zip archive: {error}') from error
     with archive:
-        names = [
-            name
-            for name in sorted(archive.namelist())
-            if name.endswith('.png') and '__MACOSX' not in name
+        members = ((_file_name(info), info) for info in archive.infolist() if not info.is_dir())
+        read = partial(_read_member, archive, source)
+        files = [
+            (name, _Picture(partial(read, info), Path(source)))
+            for name, info in members
+            if _is_png(name)
         ]
-        files = {name: _Picture(partial(archive.read, name), Path(source)) for name in names}
         yield _unique(source, files)
 
 
-def _unique(source: str | os.PathLike, files: _Files) -> _Files:
+def _file_name(info: zipfile.ZipInfo) -> str:
+    """Without folders, which some Windows programs separate by backslashes."""
+    return info.filename.replace('\\', '/').rpartition('/')[2]
+
+
+def _is_png(name: str) -> bool:
+    """Whether it is a picture, not what macOS leaves beside each (``._name.png``)."""
+    return name.lower().endswith('.png') and name[0] != '.'
+
+
+def _read_member(
+    archive: zipfile.ZipFile, source: str | os.PathLike, info: zipfile.ZipInfo
+) -> bytes:
+    try:
+        return archive.read(info)
+    # NotImplementedError: a packing that zipfile lacks; RuntimeError: a password is needed
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        raise ValueError(
+            f'{source}: {info.filename} cannot be read ({error}). Download the archive again, or '
+            'give a folder with its unpacked files.'
+        ) from error
+
+
+def _unique(source: str | os.PathLike, files: Iterable[tuple[str, _Picture]]) -> _Files:
     found: dict[str, _Picture] = {}
-    for name, picture in files.items():
-        stem = PurePosixPath(name.replace(os.sep, '/')).stem
+    for name, picture in files:
+        stem = PurePosixPath(name).stem
         if stem in found:
             raise ValueError(f'{source} holds {stem}.png in two folders')
         found[stem] = picture

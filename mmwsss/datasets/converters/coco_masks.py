@@ -1,6 +1,7 @@
 """Semantic masks from COCO instance annotations, and their comparison."""
 
 import json
+import logging
 import math
 import os
 import re
@@ -10,10 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
 from mmengine.utils import track_iter_progress
 
 from ...stores.palettes import voc_palette
-from ...utils.checks import check_choice, check_range
+from ...utils.checks import check_choice, check_range, some
 from ...utils.io import IGNORE, atomic_write, is_whole, list_files, read_mask, write_mask
 from ...utils.parallel import map_parallel
 from ...utils.text import read_json
@@ -57,7 +59,7 @@ def _checked_annotations(
 ) -> tuple[list[dict], list[dict]]:
     """Crowd regions to be ignored, and the objects from back to front."""
     crowds = [item for item in image.annotations if crowd == 'ignore' and item.get('iscrowd')]
-    objects = [item for item in image.annotations if crowd == 'include' or not item.get('iscrowd')]
+    objects = _objects(image, crowd)
     for item in (*crowds, *objects):
         try:
             check_shape(item.get('segmentation'), image.height, image.width)
@@ -73,6 +75,10 @@ def _checked_annotations(
     elif overlap == 'first':
         objects.reverse()
     return crowds, objects
+
+
+def _objects(image: CocoImage, crowd: str) -> list[dict]:
+    return [item for item in image.annotations if crowd == 'include' or not item.get('iscrowd')]
 
 
 def _check_area(item: dict, where: str) -> None:
@@ -119,7 +125,9 @@ def write_semantic_masks(
     """Write ``<image id>.png`` of every image and ``meta.json``.
 
     An interrupted run goes on where it was. Images without annotation get an all-background
-    mask. All annotations are checked before the first mask is written.
+    mask. All annotations are checked before the first mask is written. Classes of which an image
+    shows no pixel though it is annotated (an outline thinner than a pixel, or beside the image, or
+    objects hidden by others) are logged as a warning.
 
     Args:
         coco: The annotations.
@@ -130,7 +138,8 @@ def write_semantic_masks(
 
     Returns:
         The content of ``meta.json``: the rule, the classes and category ids, name and SHA-1 of
-        the annotation file, and pixels and images per class.
+        the annotation file, pixels and images per class, and the images in which annotated classes
+        have no pixel.
 
     Raises:
         ValueError: The folder holds masks of another rule or annotation file, an annotation is
@@ -165,9 +174,30 @@ def write_semantic_masks(
     names = _value_names(coco.classes)
     meta['pixels'] = {name: int(counts[:, index].sum()) for index, name in names.items()}
     meta['images'] = {name: int((counts[:, index] > 0).sum()) for index, name in names.items()}
+    meta['without_pixels'] = _without_pixels(coco, counts, crowd)
     meta['complete'] = True
     _write_json(folder / 'meta.json', meta)
     return meta
+
+
+def _without_pixels(coco: CocoInstances, counts: np.ndarray, crowd: str) -> dict[str, list[str]]:
+    """``{class: image ids}`` of annotated classes without a pixel in ``counts`` ``(N, 256)``."""
+    found: dict[str, list[str]] = {}
+    for image, count in zip(coco.images, counts, strict=True):
+        annotated = {coco.class_of[item['category_id']] for item in _objects(image, crowd)}
+        for index in sorted(annotated - set(np.flatnonzero(count).tolist())):
+            found.setdefault(coco.classes[index], []).append(image.image_id)
+    if found:
+        images = len(set().union(*found.values()))
+        print_log(
+            f'{coco.path}: {images} images have annotated classes without a pixel in their masks: '
+            f'{some((f"{name!r} in {some(ids, 2)}" for name, ids in found.items()), 3)}. The '
+            'outlines are thinner than a pixel, lie beside the image, or are hidden by other '
+            'objects; meta.json names all.',
+            'current',
+            logging.WARNING,
+        )
+    return found
 
 
 def _value_names(classes: Sequence[str]) -> dict[int, str]:
