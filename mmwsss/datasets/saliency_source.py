@@ -64,6 +64,22 @@ class SaliencySource(PerImageFiles):
         (path,) = self.files(key)
         return _array(path) if self.suffix == '.npy' else read_grey(path)[0]
 
+    def check_scale(self) -> None:
+        """Raise ValueError if pictures hold 0 and 1 but nothing above: binary maps, most likely.
+
+        They are read until one holds more, which the first one usually does.
+        """
+        highest = 0
+        for key in sorted(self.ids()) if self.suffix == '.png' else ():
+            highest = max(highest, int(self.read(key).max()))
+            if highest > 1:
+                return
+        if highest:
+            raise ValueError(
+                f'the maps in {self.folder} hold only 0 and 1, so that nothing would be salient; '
+                '255 must be the highest'
+            )
+
     def mode(self, key: str) -> str:
         """How a picture stores its values: ``'L'`` is grey; of an array also."""
         (path,) = self.files(key)

@@ -87,7 +87,8 @@ class MasksFromSaliency:
         palette: Colours of the masks; None: grey.
 
     Raises:
-        ValueError: A value is out of its range, or saliency is missing or not used.
+        ValueError: A value is out of its range, saliency is missing or not used, or its maps hold
+            only 0 and 1.
     """
 
     saliency_dir: str | None = None
@@ -129,7 +130,11 @@ class MasksFromSaliency:
     @cached_property
     def saliency(self) -> SaliencySource | None:
         """The folder of saliency maps."""
-        return None if self.saliency_dir is None else SaliencySource(Path(self.saliency_dir))
+        if self.saliency_dir is None:
+            return None
+        source = SaliencySource(Path(self.saliency_dir))
+        source.check_scale()
+        return source
 
     def __call__(self, image: np.ndarray, source: Path, target: Path) -> None:
         size = image.shape[:2]

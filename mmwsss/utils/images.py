@@ -79,7 +79,8 @@ def _decode(file: str | io.BytesIO | Image.Image, name: str) -> np.ndarray:
 def _unreadable(name: str | os.PathLike, error: Exception) -> ValueError:
     if isinstance(error, _OtherValuesError):
         return ValueError(
-            f'image {some([name])} is of {error}; save it with 8 bits, or with values that use all 16'
+            f'image {some([name])} is of {error}; save it with 8 bits, or with values that use all '
+            '16'
         )
     if isinstance(error, OSError) and error.errno:
         return ValueError(

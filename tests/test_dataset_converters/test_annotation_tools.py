@@ -233,6 +233,15 @@ def test_yolo_bad_lines(lines, line, message):
         lines(line)
 
 
+def test_yolo_class_list_beside_the_labels(lines, tmp_path):
+    beside = tmp_path / 'labels/classes.txt'
+    beside.write_text(''.join(f'{name}\n' for name in CLASSES))
+    assert [image.image_id for image in lines('').images] == ['a']
+    beside.write_text(''.join(f'{name}\n' for name in reversed(CLASSES)))
+    with pytest.raises(ValueError, match=r'labels/classes\.txt lists .* but those given are'):
+        lines('')
+
+
 def test_yolo_without_image(lines, tmp_path):
     (tmp_path / 'labels/b.txt').write_text('')
     with pytest.raises(FileNotFoundError, match='no image for 1 of 2 ids: b'):

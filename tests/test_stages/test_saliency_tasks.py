@@ -121,6 +121,19 @@ def test_saliency_of_another_size(folders):
     assert run_folder(task, *arguments, restart=True) == 2
 
 
+def test_binary_saliency_of_0_and_1_is_refused(folders):
+    operate(folders)
+    for key in IDS:
+        path = folders / f'sal/{key}.png'
+        write_mask(path, (read_mask(path) > 100).astype(np.uint8))
+    arguments = folders / 'cams', folders / 'images', folders / 'out', None, 1
+    with pytest.raises(ValueError, match=r'sal hold only 0 and 1, .* 255 must be the highest'):
+        run_folder(MasksFromSaliency(str(folders / 'sal')), *arguments)
+    write_mask(path, read_mask(path) * 0)  # an image in which nothing is salient
+    write_mask(folders / 'sal/a.png', read_mask(folders / 'sal/a.png') * np.uint8(255))
+    assert run_folder(MasksFromSaliency(str(folders / 'sal')), *arguments) == 2
+
+
 def test_settings_that_contradict():
     with pytest.raises(ValueError, match='EPS does not use'):
         MasksFromSaliency('somewhere', preset='EPS')

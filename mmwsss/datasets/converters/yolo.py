@@ -8,7 +8,7 @@ from ...utils.images import find_images, picture_size
 from ...utils.text import read_text
 from .annotated import as_instances, polygon_annotation
 from .coco import CocoInstances
-from .common import scan_files, warn_left_out
+from .common import read_class_names, scan_files, warn_left_out
 
 
 def read_yolo(
@@ -19,17 +19,23 @@ def read_yolo(
     Args:
         folder: Folder of ``<image id>.txt`` with lines ``class x y x y ...``, classes from 0 on,
             coordinates as shares of the sides. An empty file is an image of background.
+            ``classes.txt``, which some tools write beside them, is the class list.
         images: Folder of the images.
         classes: Foreground class names in the order of their numbers.
 
     Raises:
         FileNotFoundError: A folder or images are missing.
         ValueError: No file of labels; a line that is no polygon, such as a box; a class that is
-            none of ``classes``; coordinates outside of the image.
+            none of ``classes``; coordinates outside of the image; another ``classes.txt``.
     """
     scanned = scan_files(folder, '.txt', 'Label')
-    pictures, found, contents = find_images(images, warn_left_out(scanned)), {}, []
-    for key, path in scanned.found.items():
+    keys = warn_left_out(scanned)
+    if 'classes' in keys:
+        _check_class_list(scanned.found['classes'], classes)
+        keys.remove('classes')
+    pictures, found, contents = find_images(images, keys), {}, []
+    for key in keys:
+        path = scanned.found[key]
         text, size = read_text(path), picture_size(pictures[key])
         contents.append(f'{key} {size} {text}'.encode())
         items = []
@@ -41,6 +47,14 @@ def read_yolo(
                     raise ValueError(f'{path}, line {number}: {error}') from error
         found[key] = size, items
     return as_instances(Path(folder), contents, classes, found)
+
+
+def _check_class_list(path: Path, classes: Sequence[str]) -> None:
+    if (names := read_class_names(path)) != list(classes):
+        raise ValueError(
+            f'{path} lists the classes {names}, but those given are {list(classes)}: the numbers '
+            'in the labels count by that file, give it as the class list'
+        )
 
 
 def _annotation(words: list[str], key: int, size: tuple[int, int], count: int) -> dict:
