@@ -329,7 +329,7 @@ def _check_masks(folder: Path, work: MasksFromCAMs, restart: bool) -> None:
     if not masks or restart:
         return
     settings = json.loads(json.dumps({k: v for k, v in asdict(work).items() if k != 'palette'}))
-    earlier = read_record(record).get('settings', {})
+    earlier = read_record(record)['settings']
     changes = compare_settings({key: earlier.get(key) for key in settings}, settings)
     if changes:
         raise ChangedError(

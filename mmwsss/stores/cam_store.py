@@ -112,7 +112,7 @@ def read_store(
             return {name: file[name] for name in (*names, *there)}
     except Exception as error:  # zip and npy readers raise whatever the broken bytes lead to
         raise ValueError(
-            f'{path} is truncated or not a store of {", ".join(names)} '
+            f'{path} is truncated or not a store of {", ".join((*names, *optional))} '
             f'({type(error).__name__}: {error}). {remedy}'
         ) from error
 

@@ -200,7 +200,9 @@ def read_record(path: Path) -> dict[str, Any]:
         record = read_json(path)
     except ValueError:
         record = None
-    if not isinstance(record, dict) or not isinstance(record.get('files'), dict):
+    if not isinstance(record, dict) or not all(
+        isinstance(record.get(key), dict) for key in ('settings', 'files')
+    ):
         raise ChangedError(
             f'{path} is no record of what the files beside it were made from, or it is broken. Use '
             'another folder, or move them away.'
@@ -216,10 +218,10 @@ def _difference(
 ) -> str:
     if not products:  # nothing was made yet
         return ''
-    changes = compare_settings(earlier.get('settings', {}), settings)
+    changes = compare_settings(earlier['settings'], settings)
     if changes:
         return f'holds results of other settings: {some(changes)}'
-    known = earlier.get('files', {})
+    known = earlier['files']
     changed = [key for key in stamps if key in products and known.get(key) != stamps[key]]
     if changed:
         return (

@@ -267,6 +267,20 @@ def test_counts_of_other_settings_or_files_are_refused(data):
     assert {row['tau'] for row in changed} == {'0.1', '0.25'}
 
 
+def test_damaged_counts_are_named_and_damaged_findings_are_made_again(data):
+    before = judge(data)
+    block = min((data / 'out/cells').rglob('0*.npz'))
+    content = bytearray(block.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    block.write_bytes(content)
+    with pytest.raises(ValueError, match=rf'{block.name} is truncated or not a store of'):
+        judge(data)
+    block.unlink()
+    for cache, text in zip((data / 'out/checks').iterdir(), ('[]', '{"digest": 1'), strict=True):
+        cache.write_text(text)
+    assert judge(data) == before
+
+
 def test_missing_maps_are_counted_before_any_work(data):
     (data / 'border/im_3.png').unlink()
     (data / 'store/im_1.npz').unlink()

@@ -17,7 +17,7 @@ from ...utils.images import picture_size
 from ...utils.io import atomic_write
 from ...utils.parallel import map_parallel
 from ...utils.provenance import as_json, digest_json, digest_stamps
-from ...utils.text import read_json
+from ...utils.text import read_object
 from .settings import is_mask
 
 FATAL = ('missing', 'unreadable', 'other size')
@@ -146,9 +146,8 @@ def _cached(name, source, truths, task, resize, processes, cache) -> Findings:
             num_foreground=getattr(source, 'num_foreground', None),
         )
     )
-    if cache.is_file() and (content := read_json(cache)).get('digest') == digest:
-        results = content['results']
-    else:
+    results = _earlier(cache, digest, len(there))
+    if results is None:
         results = map_parallel(task, [(key, truths[key]) for key in there], processes, chunk=16)
         with atomic_write(cache) as tmp:
             content = dict(digest=digest, results=results)
@@ -157,6 +156,17 @@ def _cached(name, source, truths, task, resize, processes, cache) -> Findings:
         for kind, detail in found:
             faults.add(kind, key, detail)
     return faults
+
+
+def _earlier(cache: Path, digest: dict, count: int) -> list | None:
+    """What was found in the same files; None if the cache is of others, or damaged."""
+    try:
+        content = read_object(cache)
+    except (FileNotFoundError, ValueError):
+        return None
+    results = content.get('results')
+    same = content.get('digest') == digest and isinstance(results, list)
+    return results if same and len(results) == count else None
 
 
 def _look_at_maps(

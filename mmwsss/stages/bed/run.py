@@ -20,6 +20,7 @@ from ...datasets.label_list import LabelList
 from ...datasets.saliency_source import ConstantSaliency, SaliencySource, fit_saliency
 from ...ops.confusion import PRED_IGNORE_CONVENTIONS, confusion_matrix
 from ...ops.saliency.sweep import joint_histogram, sweep_confusions
+from ...stores.cam_store import read_store
 from ...utils.checks import (
     check_apart,
     check_choice,
@@ -382,11 +383,9 @@ class Bed:
         taus, thresholds = self.grid(source, saliency)
         ignore, total = self.ignores(source, saliency), {}
         for name in blocks:
-            with np.load(
-                self._folder(source, saliency) / f'{name}.npz', allow_pickle=False
-            ) as file:
-                for key in file.files:
-                    total[key] = total.get(key, 0) + torch.from_numpy(file[key])
+            path = self._folder(source, saliency) / f'{name}.npz'
+            for key, counts in read_store(path, (), ('mask', *_MODES)).items():
+                total[key] = total.get(key, 0) + torch.from_numpy(counts)
         if 'mask' in total:
             matrices = total['mask'][None, None]
         else:

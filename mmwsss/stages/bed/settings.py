@@ -140,7 +140,7 @@ def _origin(name: str, folder: Path) -> str:
     if made.get('kind') in USES_MASKS:
         return f'made from masks of the same classes ({made.get("level")})'
     if made.get('kind') == SaliencyFromImages.__name__:
-        return f'{made["method"].replace("_", " ")}, without learning'
+        return f'{made.get("method", "?").replace("_", " ")}, without learning'
     return origin_of(name)
 
 
