@@ -13,11 +13,11 @@ from mmengine.config import Config
 from mmengine.utils import track_iter_progress
 from PIL import Image
 
-from ..datasets.converters.common import write_ids
+from ..datasets.converters.common import read_id_list, write_ids
 from ..stages import MasksFromCAMs, run_folder
 from ..stages.launch import load_config
 from ..stores.cam_store import read_store, save_cam
-from ..stores.label_file import write_label_file
+from ..stores.label_file import read_label_file, write_label_file
 from ..utils.checks import check_apart, check_output_folder, check_range, some
 from ..utils.images import ImageFolder, scan_images
 from ..utils.io import atomic_write, list_files
@@ -141,6 +141,8 @@ def _make(
     done = _claim(out_dir, settings, sources, restart)
     if image_labels is not None:
         done = _same_labels(out_dir, done, image_labels, classes, restart)
+    if not restart:
+        _check_lists(out_dir, done, classes, image_labels is not None)
     todo = {key: path for key, path in sources.items() if key not in done}
     _drop_masks(out_dir, todo, sources)
     chosen = None if image_labels is None else {key: image_labels[key] for key in todo}
@@ -382,6 +384,26 @@ def _same_labels(
     return same
 
 
+def _check_lists(out_dir: Path, done: set[str], classes: Sequence[str], given: bool) -> None:
+    """Raise ChangedError if lists were edited since they were written, which would be lost."""
+    path, split = out_dir / 'image_labels.json', out_dir / 'train.txt'
+    if not path.is_file() or not split.is_file():
+        return
+    labels, listed = read_label_file(path), set(read_id_list(split))
+    made = {
+        key: {classes[i] for i in _stored_labels(out_dir, key)}
+        for key in sorted(done & set(labels))
+    }
+    changed = [key for key, names in made.items() if set(labels[key]) != names]
+    removed = [key for key, names in made.items() if (names or given) and key not in listed]
+    for file, keys in ((path, changed), (split, removed)):
+        if keys:
+            raise ChangedError(
+                f'{file} was edited, and would be written again: {some(keys)}. Rename it to keep '
+                f'it (labels of your own are given beforehand), use another folder, {RESTART}.'
+            )
+
+
 def _drop_masks(out_dir: Path, todo: Mapping[str, Path], sources: Mapping[str, Path]) -> None:
     """Remove the masks of maps that are not there or are made again."""
     for key, path in list_files(out_dir / 'masks', '.png').items():
@@ -432,10 +454,10 @@ def _store(out_dir: Path, result: ImageResult) -> None:
 def _write_lists(
     out_dir: Path, labels: Mapping[str, Sequence[str]], ids: Sequence[str], classes: Sequence[str]
 ) -> None:
-    write_label_file(out_dir / 'image_labels.json', labels)
     write_ids(out_dir / 'train.txt', ids)
     with atomic_write(out_dir / 'classes.txt') as tmp:
         tmp.write_text(''.join(f'{name}\n' for name in classes), encoding='utf-8')
+    write_label_file(out_dir / 'image_labels.json', labels)  # last: _check_lists relies on it
 
 
 def _stored_labels(out_dir: Path, key: str) -> np.ndarray:

@@ -160,6 +160,26 @@ def other_folder(photos: Path, change: str) -> Path:
     return other if change == 'folder' else photos
 
 
+def test_edited_lists_are_not_written_again(inferencer, photos, tmp_path):
+    out, run = tmp_path / 'data', (inferencer, photos, tmp_path / 'data', given_labels(photos))
+    make_pseudo_data(*run, processes=1)
+    labels, split = out / 'image_labels.json', out / 'train.txt'
+    for path, text in (
+        (labels, json.dumps({**given_labels(photos), '3': []})),
+        (split, split.read_text().replace('3\n', '')),
+    ):
+        whole = path.read_text()
+        path.write_text(text)
+        with pytest.raises(ChangedError, match=rf'{path.name} was edited, and would be written'):
+            make_pseudo_data(*run, processes=1)
+        assert path.read_text() == text != whole
+        make_pseudo_data(*run, processes=1, restart=True)
+        assert path.read_text() == whole
+        split.unlink()  # killed before the lists were written
+        make_pseudo_data(*run, processes=1)
+        assert split.is_file()
+
+
 @pytest.mark.parametrize('change', ['folder', 'picture'])
 def test_other_pictures_of_the_same_names(inferencer, photos, tmp_path, change):
     out = tmp_path / 'data'
