@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,7 @@ _OTHER_PICTURES = ('.heic', '.heif', '.avif', '.jp2', '.j2k', '.dng', '.raw', '.
 COMPANIONS = (
     '.xml', '.json', '.txt', '.csv', '.tsv', '.yaml', '.yml', '.md', '.npz', '.npy', '.db', '.ini',
 )  # fmt: skip
+_NOT_XML = re.compile('[^\t\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]')
 _BLACK_BELOW = 1 << 12  # values of 10 or 12 bits in a file of 16, as cameras and scanners leave
 ImageInput = str | os.PathLike | Image.Image | np.ndarray
 
@@ -213,13 +215,15 @@ def _why_left_out(path: Path) -> str | None:
 
 
 def unwritable_name(image_id: str) -> str | None:
-    """Why an image id cannot stand in a list with one id per line; None if it can."""
+    """Why a name cannot stand in a list with one per line, or in XML; None if it can."""
     try:
         image_id.encode('utf-8')
     except UnicodeEncodeError:
         return 'name that is not UTF-8'
     if image_id != image_id.strip().strip('\ufeff') or len(image_id.splitlines()) != 1:
         return 'name with blanks at its ends or line breaks'
+    if _NOT_XML.search(image_id):
+        return 'name with control characters'
     return None
 
 

@@ -219,6 +219,8 @@ def test_ids_that_can_stand_in_a_list(name):
         ('a\nb', 'line breaks'),
         ('a\u2028b', 'line breaks'),
         ('', 'line breaks'),
+        ('a\x01b', 'control characters'),
+        ('a\ufffe', 'control characters'),
     ],
 )
 def test_ids_that_cannot_stand_in_a_list(name, reason):

@@ -193,6 +193,8 @@ def check_class_names(names: Sequence[str], where: str) -> None:
     for name, plain in zip(names, folded, strict=True):
         if not plain:
             raise ValueError(f'{where} holds an empty class name.')
+        if reason := unwritable_name(name.strip()):
+            raise ValueError(f'{where} has the class {name!a}, a {reason}; rename it.')
         if plain.strip('_') == 'background' or plain == '__ignore__':
             raise ValueError(
                 f'{where}: {name!r} is implied (0 is background, 255 ignored) and must not be '
