@@ -1,7 +1,6 @@
 """Test a model: ``python tools/test.py CONFIG [CHECKPOINT]``."""
 
 import argparse
-import json
 
 from _cli import add_common_options, parse
 
@@ -51,7 +50,7 @@ def main() -> None:
 
     from mmwsss.apis import load_config, test_from_cfg
     from mmwsss.utils.checks import check_apart, check_output_file
-    from mmwsss.utils.io import atomic_write
+    from mmwsss.utils.io import write_json
 
     check_output_file(args.metrics)
     inputs = {'the config': args.config, 'the checkpoint': args.checkpoint}
@@ -69,8 +68,7 @@ def main() -> None:
         restart=args.restart,
     )
     if args.metrics and is_main_process():
-        with atomic_write(args.metrics) as path:
-            path.write_text(json.dumps(metrics, indent=2))
+        write_json(args.metrics, metrics)
 
 
 if __name__ == '__main__':

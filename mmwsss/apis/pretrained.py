@@ -8,7 +8,6 @@ CLIP and DINOv2 of a trained network have files of their own. Nothing is unpickl
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import re
 import shutil
@@ -29,7 +28,7 @@ from ..registry import DATASETS, MODELS, TRANSFORMS
 from ..stages.options import walk
 from ..utils.checkpoint import load_checkpoint_file, weights_in
 from ..utils.checks import check_output_folder, some
-from ..utils.io import atomic_write
+from ..utils.io import atomic_write, write_json, write_text
 from ..utils.provenance import as_json
 from ..utils.text import read_json
 from ..version import __version__
@@ -188,11 +187,8 @@ def _write_bank(folder: Path, text: dict) -> None:
 def _write_texts(
     folder: Path, config: dict, classes: Mapping[str, str], figures: Mapping, what: str
 ) -> None:
-    with atomic_write(folder / CARD) as tmp:
-        tmp.write_text(_card(config, classes, figures, what), encoding='utf-8')
-    with atomic_write(folder / CONFIG) as tmp:
-        content = dict(mmwsss=__version__, **config)
-        tmp.write_text(json.dumps(content, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+    write_text(folder / CARD, _card(config, classes, figures, what))
+    write_json(folder / CONFIG, dict(mmwsss=__version__, **config))
 
 
 def _frozen(model: Mapping) -> Iterator[tuple[dict, str, Callable]]:

@@ -20,7 +20,7 @@ from ..stores.cam_store import read_store, save_cam
 from ..stores.label_file import read_label_file, write_label_file
 from ..utils.checks import check_apart, check_output_folder, check_range, some
 from ..utils.images import ImageFolder, scan_images
-from ..utils.io import atomic_write, list_files
+from ..utils.io import atomic_write, list_files, write_text
 from ..utils.provenance import (
     RECORD,
     RESTART,
@@ -277,8 +277,7 @@ class TrainingConfig:
 
     def write(self) -> Path:
         """Write it; its path."""
-        with atomic_write(self.path) as tmp:
-            tmp.write_text(self.text, encoding='utf-8')
+        write_text(self.path, self.text)
         return self.path
 
 
@@ -455,8 +454,7 @@ def _write_lists(
     out_dir: Path, labels: Mapping[str, Sequence[str]], ids: Sequence[str], classes: Sequence[str]
 ) -> None:
     write_ids(out_dir / 'train.txt', ids)
-    with atomic_write(out_dir / 'classes.txt') as tmp:
-        tmp.write_text(''.join(f'{name}\n' for name in classes), encoding='utf-8')
+    write_text(out_dir / 'classes.txt', ''.join(f'{name}\n' for name in classes))
     write_label_file(out_dir / 'image_labels.json', labels)  # last: _check_lists relies on it
 
 

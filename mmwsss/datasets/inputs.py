@@ -13,7 +13,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 
 from ..registry import DATASETS
-from ..utils.io import atomic_write
+from ..utils.io import write_text
 from ..utils.provenance import digest_stamps
 from .image_label import STORES, ImageLabelDataset, image_id
 
@@ -124,8 +124,7 @@ def narrow(cfg: dict, dataset: BaseDataset, ids: Collection[str], path: Path) ->
         folder = dataset.data_prefix.get('img_path') or ''
         relative = (os.path.relpath(image, folder) for image in images.values())
         argument, lines = 'ann_file', [name.removesuffix(dataset.img_suffix) for name in relative]
-    with atomic_write(path) as tmp:
-        tmp.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
+    write_text(path, ''.join(f'{line}\n' for line in lines))
     cfg.update({argument: str(path.resolve()), 'indices': None})
 
 

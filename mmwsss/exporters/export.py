@@ -14,7 +14,7 @@ from ..datasets.converters.coco_shapes import load_pycocotools
 from ..datasets.converters.common import check_class_names, scan_files, warn_left_out
 from ..utils.checks import check_apart, check_choice, check_output_folder, check_range, some
 from ..utils.images import find_images, picture_size
-from ..utils.io import IGNORE, atomic_write, check_some_class, read_mask
+from ..utils.io import IGNORE, check_some_class, read_mask, write_text
 from ..utils.parallel import map_parallel
 from ..utils.provenance import RECORD, claim, drop_leftovers
 from . import coco, cvat, label_studio, yolo
@@ -197,9 +197,9 @@ def _finish(
     """Write what is for all images together, and sum up."""
     one, target = form.join is not None, out / form.folder
     if one and any(task.wanted for task in tasks):  # all or none
-        _write_text(target / form.file, form.join((text for text, _ in results), classes, options))
+        write_text(target / form.file, form.join((text for text, _ in results), classes, options))
     for name, make in form.beside.items():
-        _write_text(out / name, make(classes))
+        write_text(out / name, make(classes))
     return _summarise([target / form.file if one else target], classes, results)
 
 
@@ -226,8 +226,9 @@ def _export_one(
     described = None
     if task.wanted:
         described = form.describe(Picture(task.image_id, task.url, mask), classes, options)
-    if task.target is not None and task.wanted:
-        described = _write_text(task.target, described)
+    if task.target is not None and described is not None:
+        write_text(task.target, described)
+        described = None
     return described, (classes_of(mask), int((mask == IGNORE).sum()), mask.size)
 
 
@@ -258,11 +259,6 @@ def _check_options(to: str, form: Format, options: ExportOptions) -> None:
 
 def _maybe(pictures: dict[str, Path], key: str) -> list[Path]:
     return [pictures[key]] if pictures else []
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_write(path) as tmp:
-        tmp.write_text(text, encoding='utf-8')
 
 
 def _summarise(paths: list[Path], classes: Sequence[str], results: list) -> Exported:

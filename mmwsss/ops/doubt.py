@@ -11,10 +11,8 @@ import numpy as np
 from scipy.stats import rankdata
 from torch import Tensor
 
-IGNORE = 255
 
-
-def unsure_share(masks: Tensor, ignore_index: int = IGNORE) -> Tensor:
+def unsure_share(masks: Tensor, ignore_index: int = 255) -> Tensor:
     """Share of unsure pixels among those that are not background.
 
     Args:
@@ -58,7 +56,7 @@ def label_doubt(scores: Tensor) -> Tensor:
     return 1 - scores.amin(dim=-1) if scores.shape[-1] else scores.new_zeros(scores.shape[:-1])
 
 
-def disagreement(masks: Tensor, others: Tensor, ignore_index: int = IGNORE) -> Tensor:
+def disagreement(masks: Tensor, others: Tensor, ignore_index: int = 255) -> Tensor:
     """Share of what either of two label maps calls foreground on which they do not agree.
 
     Pixels of which either is unsure are left to :func:`unsure_share`.

@@ -21,7 +21,7 @@ from ..registry import TASK_UTILS
 from ..stores.cam_store import StoredCAM, load_cam
 from ..stores.score_store import save_scores
 from ..utils.checks import check_range
-from ..utils.io import check_some_class, read_mask, write_mask
+from ..utils.io import IGNORE, check_some_class, read_mask, write_mask
 
 _DEEPLAB_MEAN = (122.675, 116.669, 104.008)  # RGB
 _MAX_FOREGROUND = 254  # masks of 8 bits: 0 is background, 255 unsure
@@ -89,7 +89,7 @@ class MasksFromCAMs:
         keys = np.concatenate([[0], labels + 1]).astype(np.uint8)
         mask = keys[place.numpy()]
         if self.confidence is not None:
-            mask[best.numpy() < self.confidence] = 255
+            mask[best.numpy() < self.confidence] = IGNORE
         return mask
 
 

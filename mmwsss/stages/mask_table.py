@@ -13,7 +13,7 @@ from prettytable import PrettyTable
 from ..datasets.class_names import foreground_names
 from ..datasets.converters.common import read_ids
 from ..utils.checks import check_range, some
-from ..utils.io import IGNORE, atomic_write, read_mask, strange_values_hint
+from ..utils.io import IGNORE, read_mask, strange_values_hint, write_text
 from ..utils.parallel import map_parallel
 from ..utils.provenance import digest_json, digest_stamps
 from .folder import find_sources
@@ -113,6 +113,5 @@ class MaskTableStage(Stage):
         absent = [name for name, count in zip(names, pixels, strict=False) if not count]
         if absent:
             print(f'{self.name}: no mask shows {some(absent, 10)}', flush=True)
-        with atomic_write(self.context.records / f'{self.name}.csv') as tmp:
-            tmp.write_text(table.get_csv_string(), encoding='utf-8')
+        write_text(self.context.records / f'{self.name}.csv', table.get_csv_string())
         return {'absent_classes': len(absent), 'unsure_share': float(pixels[-1] / pixels.sum())}

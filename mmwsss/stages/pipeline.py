@@ -15,7 +15,7 @@ from pathlib import Path
 from prettytable import PrettyTable
 
 from ..utils.checks import check_choice, check_output_folder, some
-from ..utils.io import atomic_write
+from ..utils.io import write_json
 from ..utils.provenance import as_json, compare_settings, only_one
 from ..utils.text import read_config, read_json
 from .chain import chained, start_from, up_to
@@ -172,7 +172,8 @@ class Pipeline:
         with only_one(self.records, 'this pipeline'):
             self._check_data()
             results, before = {}, ''
-            self._write_json('report', results)  # of the stages that this run has looked at
+            # of the stages that this run has looked at
+            write_json(self._record_path('report'), results)
             for number, stage in enumerate(self.stages, 1):
                 title = f'[{number}/{len(self.stages)}] {stage.name}'
                 with self._naming(stage.name):
@@ -184,7 +185,7 @@ class Pipeline:
                 if record is None:
                     record = self._run_stage(stage, depends)
                 results[stage.name] = record
-                self._write_json('report', results)
+                write_json(self._record_path('report'), results)
         self._print_scores(results)
         return results
 
@@ -232,7 +233,7 @@ class Pipeline:
                 )
 
     def _run_stage(self, stage: Stage, depends: dict) -> dict:
-        self._write_json(stage.name, dict(depends=depends))
+        write_json(self._record_path(stage.name), dict(depends=depends))
         start = time.time()
         metrics = stage.run(_digest(depends))
         record = dict(
@@ -241,7 +242,7 @@ class Pipeline:
             metrics=metrics,
             products=stage.products(),
         )
-        self._write_json(stage.name, record)
+        write_json(self._record_path(stage.name), record)
         return record
 
     def _finished(self, stage: Stage, depends: dict) -> dict | None:
@@ -321,10 +322,6 @@ class Pipeline:
 
     def _record_path(self, name: str) -> Path:
         return self.records / f'{name}.json'
-
-    def _write_json(self, name: str, content: dict) -> None:
-        with atomic_write(self._record_path(name)) as tmp:
-            tmp.write_text(json.dumps(content, indent=2), encoding='utf-8')
 
     def _print_scores(self, results: dict[str, dict]) -> None:
         scored = {name: r['metrics'] for name, r in results.items() if 'mIoU' in r['metrics']}

@@ -15,7 +15,7 @@ from ..ops.dense_crf import DenseCRF, check_crf_arguments, unary_from_scores
 from ..ops.pseudo_label import add_background, threshold_label
 from ..registry import TASK_UTILS
 from ..utils.checks import check_range
-from ..utils.io import atomic_write
+from ..utils.io import write_arrays
 from .crf import read_cam
 
 
@@ -49,7 +49,7 @@ class ScoresFromCAMs:
         stored, cam = read_cam(source, image)
         scores = add_background(cam[None], self.power)[0]
         scores = DenseCRF(torch.from_numpy(image), **self.crf)(unary_from_scores(scores))
-        _save(target, labels=np.int16(stored.labels), scores=np.float16(scores))
+        write_arrays(target, labels=np.int16(stored.labels), scores=np.float16(scores))
 
 
 @TASK_UTILS.register_module()
@@ -96,9 +96,4 @@ class TwoLabelsFromCAMs:
         crf, classes = DenseCRF(torch.from_numpy(image), **self.crf), torch.tensor(stored.labels)
         both = [threshold_label(cam[None], classes[None], score) for score in self.backgrounds]
         low, high = crf.refine_labels(torch.cat(both), self.gt_prob, num_labels=self.num_labels)
-        _save(target, labels=np.int16(stored.labels), low=np.uint8(low), high=np.uint8(high))
-
-
-def _save(target: Path, **arrays: np.ndarray) -> None:
-    with atomic_write(target) as tmp, open(tmp, 'wb') as file:
-        np.savez_compressed(file, **arrays)
+        write_arrays(target, labels=np.int16(stored.labels), low=np.uint8(low), high=np.uint8(high))

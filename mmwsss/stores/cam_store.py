@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmwsss.utils.io import atomic_write
+from mmwsss.utils.io import write_arrays
 
 MAX_CLASSES = 2**15  # labels are stored as int16
 
@@ -82,8 +82,7 @@ def save_cam(
     if scores is not None:
         _check_scores(path, scores, labels)
         arrays['scores'] = np.float32(scores)
-    with atomic_write(path) as tmp, open(tmp, 'wb') as file:
-        np.savez_compressed(file, **arrays)
+    write_arrays(path, **arrays)
 
 
 def read_store(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..utils.io import atomic_write
+from ..utils.io import write_text
 from ..utils.text import read_json
 
 
@@ -45,8 +45,7 @@ def read_label_file(path: str | os.PathLike) -> dict[str, list[str]]:
 def write_label_file(path: str | os.PathLike, labels: Mapping[str, Sequence[str]]) -> None:
     """Write an image-label file atomically, ids sorted, one image per line."""
     lines = (f'{json.dumps(key)}: {json.dumps(list(labels[key]))}' for key in sorted(labels))
-    with atomic_write(path) as tmp:
-        tmp.write_text('{\n' + ',\n'.join(lines) + '\n}\n', encoding='utf-8')
+    write_text(path, '{\n' + ',\n'.join(lines) + '\n}\n')
 
 
 def unknown_class_message(name: str, classes: Sequence[str]) -> str:

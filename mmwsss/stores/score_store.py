@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from mmwsss.ops.resize import reduced_size
-from mmwsss.utils.io import atomic_write
+from mmwsss.utils.io import write_arrays
 
 from .cam_store import check_labels, check_unit, read_store
 
@@ -80,10 +80,14 @@ def save_scores(
     """Write scores ``(1 + K, h, w)`` in [0, 1], background first, of classes ``(K,)``, atomically.
 
     Labels are stored as int16, scores as float16.
+
+    Raises:
+        ValueError: Shapes, labels or values are others.
     """
-    with atomic_write(path) as tmp, open(tmp, 'wb') as file:
-        scores = dict(low=np.float16(low), high=np.float16(high))
-        np.savez_compressed(file, labels=np.int16(labels), **scores)
+    labels = check_labels(path, np.asarray(labels))
+    for name, scores in (('low', low), ('high', high)):
+        _check_scores(path, name, scores, len(labels))
+    write_arrays(path, labels=np.int16(labels), low=np.float16(low), high=np.float16(high))
 
 
 def _check_grid(

@@ -1,11 +1,13 @@
 """Reading and writing files: atomic writes and label-map PNGs."""
 
 import io
+import json
 import os
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -55,6 +57,23 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(tmp, path)
     finally:
         tmp.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write UTF-8 by :func:`atomic_write`."""
+    with atomic_write(path) as tmp:
+        tmp.write_text(text, encoding='utf-8')
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Write indented JSON by :func:`atomic_write`."""
+    write_text(path, json.dumps(content, indent=1) + '\n')
+
+
+def write_arrays(path: str | os.PathLike, **arrays: np.ndarray) -> None:
+    """Write a compressed ``.npz`` by :func:`atomic_write`."""
+    with atomic_write(path) as tmp, open(tmp, 'wb') as file:
+        np.savez_compressed(file, **arrays)
 
 
 def read_mask(

@@ -20,7 +20,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from .checks import check_distinct_files, check_output_folder, some
-from .io import atomic_write, is_whole, list_files
+from .io import is_whole, list_files, write_json
 from .text import read_json
 
 RECORD = 'made_from.json'
@@ -72,8 +72,7 @@ def claim(
         earlier = read_record(path) if path.is_file() else {}
         files = {**earlier.get('files', {}), **stamps}
         if earlier != (record := dict(settings=settings, files=files)):
-            with atomic_write(path) as tmp:
-                tmp.write_text(json.dumps(record, indent=1), encoding='utf-8')
+            write_json(path, record)
     return {key for key in stamps if key in products and is_whole(products[key])}
 
 

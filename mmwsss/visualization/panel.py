@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..stores.palettes import colour_table
+from ..utils.io import IGNORE
 
-IGNORE = 255
 MIN_SIDE, MAX_SIDE = 256, 384
 MAX_CAMS = 4
 GAP = 3

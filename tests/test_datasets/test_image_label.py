@@ -408,7 +408,7 @@ def test_a_whole_folder_leaves_hidden_files_out_and_says_what_else_it_leaves(roo
         (('background', 'cat', 'dog', 'Cat'), 'names cat, Cat more than once'),
         (('background', 'cat', 'Background'), "'Background' is implied"),
         (('background', 'cat', ' '), 'empty class name'),
-        (('background', 'c\x01at'), 'a name with control characters'),
+        (('background', 'c\x01at'), 'is a name with control characters'),
         (('background', 'cat', 7), "must be 'background' followed by"),
     ],
 )

@@ -7,7 +7,6 @@ The images, maps and true masks are those of val_dataloader (VOC, mini: the spli
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -40,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
 
     from mmwsss.apis import load_config, sweep_walk
     from mmwsss.utils.checks import check_apart, check_output_file
-    from mmwsss.utils.io import atomic_write
+    from mmwsss.utils.io import write_json
 
     check_output_file(args.metrics)
     inputs = {'the config': args.config, 'the checkpoint': args.checkpoint}
@@ -48,8 +47,7 @@ def run(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     metrics = sweep_walk(cfg, args.checkpoint, args.logt, args.alpha, args.background)
     if args.metrics and is_main_process():
-        with atomic_write(args.metrics) as path:
-            path.write_text(json.dumps(metrics, indent=2))
+        write_json(args.metrics, metrics)
 
 
 def main() -> None:

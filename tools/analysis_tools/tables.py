@@ -33,7 +33,7 @@ import _page_tables
 from _benchmark import Figures, Results
 
 from mmwsss.stages.benchmark import read_benchmark
-from mmwsss.utils.io import atomic_write
+from mmwsss.utils.io import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS, RESULTS = 'configs/benchmarks/mini.py', 'benchmarks/mini.csv'
@@ -98,8 +98,7 @@ def pages(root: Path, results: Results) -> Iterator[tuple[Path, str]]:
 
 def _write(path: Path, text: str) -> None:
     if not path.is_file() or path.read_text(encoding='utf-8') != text:
-        with atomic_write(path) as tmp:
-            tmp.write_text(text, encoding='utf-8')
+        write_text(path, text)
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """Semantic masks from COCO instance annotations, and their comparison."""
 
-import json
 import logging
 import math
 import os
@@ -16,7 +15,7 @@ from mmengine.utils import track_iter_progress
 
 from ...stores.palettes import voc_palette
 from ...utils.checks import check_choice, check_range, some
-from ...utils.io import IGNORE, atomic_write, is_whole, list_files, read_mask, write_mask
+from ...utils.io import IGNORE, is_whole, list_files, read_mask, write_json, write_mask
 from ...utils.parallel import map_parallel
 from ...utils.text import read_json
 from .coco import CROWDS, OVERLAPS, CocoImage, CocoInstances, annotation_name
@@ -176,7 +175,7 @@ def write_semantic_masks(
     meta['images'] = {name: int((counts[:, index] > 0).sum()) for index, name in names.items()}
     meta['without_pixels'] = _without_pixels(coco, counts, crowd)
     meta['complete'] = True
-    _write_json(folder / 'meta.json', meta)
+    write_json(folder / 'meta.json', meta)
     return meta
 
 
@@ -221,7 +220,7 @@ def _claim_folder(folder: Path, meta: dict) -> None:
                 f'{folder} holds masks but no meta.json, so it is not known how they were made. '
                 'Choose an empty folder.'
             )
-        _write_json(path, {**meta, 'complete': False})
+        write_json(path, {**meta, 'complete': False})
         return
     earlier = read_meta(folder)
     differing = [key for key in meta if earlier.get(key) != meta[key]]
@@ -233,11 +232,6 @@ def _claim_folder(folder: Path, meta: dict) -> None:
         raise ValueError(
             f'{folder} was made differently ({what}). Choose another folder or remove this one.'
         )
-
-
-def _write_json(path: Path, content: dict) -> None:
-    with atomic_write(path) as tmp:
-        tmp.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
 
 
 def read_meta(folder: str | os.PathLike) -> dict:

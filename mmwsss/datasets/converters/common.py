@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 
 from ...utils.checks import check_look_different, some, spelling_hint
 from ...utils.images import COMPANIONS, IMAGE_SUFFIXES, ImageFolder, unwritable_name
-from ...utils.io import atomic_write
+from ...utils.io import write_text
 from ...utils.text import decode_text, read_lines
 
 _DECLARED = re.compile(rb'\s*<\?xml[^>]*?\sencoding\s*=\s*["\']([\w.:-]+)["\']')
@@ -128,8 +128,7 @@ def write_ids(path: str | os.PathLike, ids: Iterable[str]) -> None:
             raise ValueError(
                 f'{path}: image id {some([ascii(key)])} is a {reason}; rename the image'
             )
-    with atomic_write(path) as tmp:
-        tmp.write_text(''.join(f'{image_id}\n' for image_id in ids), encoding='utf-8')
+    write_text(path, ''.join(f'{image_id}\n' for image_id in ids))
 
 
 def read_class_names(path: str | os.PathLike) -> list[str]:
@@ -194,7 +193,7 @@ def check_class_names(names: Sequence[str], where: str) -> None:
         if not plain:
             raise ValueError(f'{where} holds an empty class name.')
         if reason := unwritable_name(name.strip()):
-            raise ValueError(f'{where} has the class {name!a}, a {reason}; rename it.')
+            raise ValueError(f'{where}: class {name!a} is a {reason}; rename it.')
         if plain.strip('_') == 'background' or plain == '__ignore__':
             raise ValueError(
                 f'{where}: {name!r} is implied (0 is background, 255 ignored) and must not be '

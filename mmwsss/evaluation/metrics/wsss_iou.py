@@ -31,7 +31,7 @@ from mmwsss.ops.resize import upsample
 from mmwsss.registry import METRICS
 from mmwsss.utils.arguments import FLAG, INTEGER, TEXT, checked, one_of
 from mmwsss.utils.checks import check_choice, check_range
-from mmwsss.utils.io import BINARY_HINT, atomic_write
+from mmwsss.utils.io import BINARY_HINT, write_json
 from mmwsss.visualization.curve import draw_sweep
 
 TABLE_COLUMNS = ('iou', 'fp', 'fn', 'precision', 'recall')
@@ -336,8 +336,7 @@ class WSSSIoUMetric(BaseMetric):
             if self.powers is not None:
                 report['curve']['powers'] = self.powers.tolist()
             draw_sweep(f'{stem}.png', self.thresholds.tolist(), curve.tolist(), self.prefix or '')
-        with atomic_write(f'{stem}.json') as tmp, open(tmp, 'w') as file:
-            json.dump(_without_nan(report), file, allow_nan=False)
+        write_json(f'{stem}.json', _without_nan(report))
 
 
 REMEDY_TRUTH = (

@@ -22,12 +22,11 @@ from mmwsss.registry import MODELS
 from mmwsss.structures import supervised_label
 from mmwsss.utils.arguments import FLAG, NUMBER, POSITIVE, WEIGHT, WHOLE, checked, number, several
 from mmwsss.utils.checks import some
-from mmwsss.utils.io import strange_values_hint
+from mmwsss.utils.io import IGNORE, strange_values_hint
 
 from .base import WSSSSegmentor
 from .sliding import SlidingSettings, fitted_views
 
-IGNORED = 255
 _SCORE_LEVEL = 2  # the map of the patches' own stride
 
 
@@ -275,7 +274,7 @@ class WeakCLIP(WSSSSegmentor):
             images, target: See :meth:`mmwsss.models.decode_heads.SeedFPNHead.losses`.
         """
         losses = self.decode_head.losses(self.neck(levels), label, images, target)
-        loss_score = all_pixel_cross_entropy(scores.float() / self.tau, label, IGNORED)
+        loss_score = all_pixel_cross_entropy(scores.float() / self.tau, label, IGNORE)
         return dict(losses, loss_score=self.score_weight * loss_score)
 
     def loss_images(self, inputs: Tensor) -> Tensor:
@@ -286,9 +285,9 @@ class WeakCLIP(WSSSSegmentor):
     def _network_label(self, label: Tensor, data_samples: list[SegDataSample]) -> Tensor:
         """Labels of the data as classes of the network."""
         count = len(self.class_ids)
-        wrong = (label >= count) & (label != IGNORED)
+        wrong = (label >= count) & (label != IGNORE)
         if not wrong.any():
-            table = label.new_full((IGNORED + 1,), IGNORED)
+            table = label.new_full((IGNORE + 1,), IGNORE)
             table[:count] = self.class_ids
             return table[label]
         image = int(wrong.flatten(1).any(dim=1).nonzero()[0])
@@ -297,7 +296,7 @@ class WeakCLIP(WSSSSegmentor):
         name = meta.get('seg_map_path', meta.get('img_path', 'an image'))
         raise ValueError(
             f'the mask of {name} holds the labels {some(ids)}, but the network has {count} '
-            f'classes (0..{count - 1}, {IGNORED} for unknown); {strange_values_hint(ids, count)}'
+            f'classes (0..{count - 1}, {IGNORE} for unknown); {strange_values_hint(ids, count)}'
         )
 
     def merged_logits(self, inputs: Tensor) -> Tensor:

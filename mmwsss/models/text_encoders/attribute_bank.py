@@ -14,7 +14,7 @@ from mmwsss.registry import MODELS
 from mmwsss.utils import load_checkpoint_file
 from mmwsss.utils.arguments import COUNT, WHOLE, checked, number
 from mmwsss.utils.checks import some
-from mmwsss.utils.io import atomic_write
+from mmwsss.utils.io import write_arrays
 from mmwsss.utils.text import read_json
 
 from .text_bank import TextBank
@@ -102,8 +102,7 @@ def _described(name: str, sentence: str) -> str:
 def save_bank(path: str | os.PathLike, bank: Tensor, **about: object) -> None:
     """Write a bank ``(D, K)`` and what it was made from as ``.npz``, atomically."""
     facts = {name: np.array(value) for name, value in about.items()}
-    with atomic_write(path) as tmp, open(tmp, 'wb') as file:
-        np.savez(file, bank=bank.numpy(), **facts)
+    write_arrays(path, bank=bank.numpy(), **facts)
 
 
 def load_bank(path: str | os.PathLike) -> tuple[Tensor, dict[str, np.ndarray]]:

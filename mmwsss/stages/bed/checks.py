@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +13,7 @@ from ...datasets.activation_source import ActivationSource, Maps, fit_maps
 from ...datasets.saliency_source import GREY_MODES, ConstantSaliency, SaliencySource
 from ...utils.checks import some
 from ...utils.images import picture_size
-from ...utils.io import atomic_write
+from ...utils.io import write_json
 from ...utils.parallel import map_parallel
 from ...utils.provenance import as_json, digest_json, digest_stamps
 from ...utils.text import read_object
@@ -149,9 +148,7 @@ def _cached(name, source, truths, task, resize, processes, cache) -> Findings:
     results = _earlier(cache, digest, len(there))
     if results is None:
         results = map_parallel(task, [(key, truths[key]) for key in there], processes, chunk=16)
-        with atomic_write(cache) as tmp:
-            content = dict(digest=digest, results=results)
-            tmp.write_text(json.dumps(content), encoding='utf-8')
+        write_json(cache, dict(digest=digest, results=results))
     for key, found in zip(there, results, strict=True):
         for kind, detail in found:
             faults.add(kind, key, detail)

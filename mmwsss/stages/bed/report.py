@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...utils.io import atomic_write
+from ...utils.io import atomic_write, write_text
 from ...visualization.bed import as_image, as_png, draw_bars, draw_curves, draw_heat
 from ...visualization.page import Page, mean_text
 from .published import published_tables
@@ -41,8 +41,7 @@ def write_reports(bed: Bed, cells: Sequence[Cell], retrained: Retrained | None =
     write_csv(bed.out / 'best.csv', best)
     write_confusions(bed.out / 'confusion.npz', cells)
     tables = _tables(bed, scores, best, retrained)
-    with atomic_write(bed.out / 'report.md') as tmp:
-        tmp.write_text(_markdown(bed, tables), encoding='utf-8')
+    write_text(bed.out / 'report.md', _markdown(bed, tables))
     _write_page(bed, scores, best, tables, retrained)
 
 
@@ -170,8 +169,7 @@ def _write_page(
         images.append(as_image(figure, f'curves of {name}'))
     page.figures(images)
     _add_heats(bed.out, page, maps)
-    with atomic_write(bed.out / 'index.html') as tmp:
-        tmp.write_text(page.text(), encoding='utf-8')
+    write_text(bed.out / 'index.html', page.text())
 
 
 def _add_heats(out: Path, page: Page, maps: Sequence[Scores]) -> None:

@@ -31,7 +31,7 @@ from ...utils.checks import (
     some,
     spelling_hint,
 )
-from ...utils.io import atomic_write, check_some_class, list_files, read_mask
+from ...utils.io import check_some_class, list_files, read_mask, write_arrays
 from ...utils.parallel import map_parallel
 from ...utils.provenance import check_claim, claim, digest_json, digest_stamps
 from .checks import Findings, check_inversion, check_saliency, check_source
@@ -441,8 +441,7 @@ def _count(block: _Block) -> None:
                     total[mode] = torch.zeros(shape, dtype=torch.int64)
                 total[mode][rows[:, None], columns] += counts
     for path, total in totals.items():
-        with atomic_write(path) as tmp, open(tmp, 'wb') as file:
-            np.savez_compressed(file, **{key: value.numpy() for key, value in total.items()})
+        write_arrays(path, **{key: value.numpy() for key, value in total.items()})
 
 
 def _by_mode(saliency: Tensor | None, thresholds: Sequence[float]) -> dict[str, dict[str, Any]]:

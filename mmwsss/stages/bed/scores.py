@@ -7,13 +7,12 @@ import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...ops.confusion import segmentation_scores
-from ...utils.io import atomic_write
+from ...utils.io import write_arrays, write_text
 from ..saliency import LabelRule
 from .published import published_tables
 from .run import Cell
@@ -167,8 +166,7 @@ def write_csv(path: str | os.PathLike, rows: Iterable[Mapping[str, Any]]) -> Non
     writer = csv.DictWriter(text, list(rows[0]), lineterminator='\n')
     writer.writeheader()
     writer.writerows(rows)
-    with atomic_write(path) as tmp:
-        tmp.write_text(text.getvalue(), encoding='utf-8')
+    write_text(path, text.getvalue())
 
 
 def write_confusions(path: str | os.PathLike, cells: Iterable[Cell]) -> None:
@@ -182,8 +180,7 @@ def write_confusions(path: str | os.PathLike, cells: Iterable[Cell]) -> None:
         arrays[cell.name] = cell.matrices.numpy()
         arrays[f'{cell.name}__tau'] = np.array(cell.taus)
         arrays[f'{cell.name}__sal_thresh'] = np.array(cell.sal_thresholds)
-    with atomic_write(Path(path)) as tmp, open(tmp, 'wb') as file:
-        np.savez_compressed(file, **arrays)
+    write_arrays(path, **arrays)
 
 
 def _threshold(cell: Cell, value: float) -> str:

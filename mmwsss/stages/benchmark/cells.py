@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
@@ -16,7 +14,7 @@ from pathlib import Path
 import torch
 
 from ...utils.checks import check_output_folder, check_range
-from ...utils.io import atomic_write
+from ...utils.io import write_json
 from ...utils.parallel import die_with_parent
 from ...utils.provenance import compare_settings
 from ...utils.text import read_object
@@ -141,8 +139,7 @@ def claim_folder(benchmark: Benchmark) -> None:
                 f'{benchmark.folder} holds another benchmark: {"; ".join(changes)}. Use another '
                 f'--work-dir, or give the config {benchmark.path} another name.'
             )
-    with atomic_write(path) as tmp:
-        tmp.write_text(json.dumps(now, indent=1), encoding='utf-8')
+    write_json(path, now)
 
 
 def _start(benchmark: Benchmark, cell: Cell, threads: int) -> BaseProcess:
@@ -169,7 +166,7 @@ def _run(benchmark: Benchmark, cell: Cell, threads: int, parent: int) -> None:
         _run_pipeline(benchmark.pipeline(cell.path, cell.seed, cell.until), cell, root)
     except (OSError, RuntimeError, ValueError) as error:
         print(f'error: {error}', flush=True)
-        _write_json(root / FAILED, dict(reason=' '.join(str(error).split())))
+        write_json(root / FAILED, dict(reason=' '.join(str(error).split())))
         sys.exit(1)
 
 
@@ -180,7 +177,7 @@ def _run_pipeline(pipeline: Pipeline, cell: Cell, root: Path) -> None:
     peaks = [*earlier, _peak_memory()]
     # None: a part of the stages was run unseen
     if None not in peaks and _written(pipeline) != begun:
-        _write_json(root / USAGE, dict(peak_memory_mb=max(peaks)))
+        write_json(root / USAGE, dict(peak_memory_mb=max(peaks)))
     for name in cell.pictures:
         try:
             write_pictures(pipeline, name, root)
@@ -212,7 +209,7 @@ def _end(benchmark: Benchmark, cell: Cell, process: BaseProcess) -> str:
     if process.exitcode == 0:
         return ''
     if not (root / FAILED).is_file():
-        _write_json(root / FAILED, dict(reason=_unexplained(process.exitcode)))
+        write_json(root / FAILED, dict(reason=_unexplained(process.exitcode)))
     return f'{failure_in(root)} Log: {root / LOG}'
 
 
@@ -233,8 +230,3 @@ def peak_memory_in(root: Path) -> float | None:
     """Peak memory of the cell in a folder in megabytes, if it ran in one go."""
     path = root / USAGE
     return read_object(path).get('peak_memory_mb') if path.is_file() else None
-
-
-def _write_json(path: Path, content: Mapping) -> None:
-    with atomic_write(path) as tmp:
-        tmp.write_text(json.dumps(content), encoding='utf-8')

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...utils.images import read_rgb
-from ...utils.io import atomic_write, read_mask
+from ...utils.io import read_mask, write_text
 from ...visualization.bed import as_image
 from ...visualization.curve import draw_training
 from ...visualization.page import Page, mean_text
@@ -105,8 +105,7 @@ def write_page(path: str | os.PathLike, benchmark: Benchmark, cells: Sequence[Ce
         _add_classes(page, table)
         _add_pictures(page, table)
         _add_curves(page, table)
-    with atomic_write(path) as tmp:
-        tmp.write_text(page.text(), encoding='utf-8')
+    write_text(path, page.text())
 
 
 def _title(row: Row) -> str:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from ...utils.checks import check_range
-from ...utils.io import atomic_write
+from ...utils.io import write_text
 from ...utils.text import read_text
 from .collect import CellResult, StageResult
 from .rows import Benchmark
@@ -64,8 +64,7 @@ def write_results(
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow(FIELDS)
     writer.writerows(lines)
-    with atomic_write(path) as tmp:
-        tmp.write_text(text.getvalue(), encoding='utf-8')
+    write_text(path, text.getvalue())
 
 
 def with_others(
