@@ -1,7 +1,9 @@
 """Cosine learning-rate schedules of MCTformer and WeakCLIP."""
 
+from mmengine.optim import OptimWrapper
 from mmengine.optim.scheduler import _ParamScheduler
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
+from torch.optim import Optimizer
 
 from mmwsss.ops.schedules import cosine_warmup_rate
 from mmwsss.registry import PARAM_SCHEDULERS
@@ -61,7 +63,7 @@ class CosineWarmupLR(LRSchedulerMixin, _ParamScheduler):
 
     def __init__(
         self,
-        optimizer,
+        optimizer: Optimizer | OptimWrapper,
         max_iters: int | None = None,
         *args,
         min_lr: float = 0.0,

@@ -1,7 +1,9 @@
 """Learning-rate schedule of AFA, ToCo and WeCLIP."""
 
+from mmengine.optim import OptimWrapper
 from mmengine.optim.scheduler import _ParamScheduler
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
+from torch.optim import Optimizer
 
 from mmwsss.ops.schedules import poly_warmup_factor
 from mmwsss.registry import PARAM_SCHEDULERS
@@ -42,7 +44,7 @@ class PolyWarmupLR(LRSchedulerMixin, _ParamScheduler):
 
     def __init__(
         self,
-        optimizer,
+        optimizer: Optimizer | OptimWrapper,
         max_iters: int | None = None,
         *args,
         extra_iters: int = 0,

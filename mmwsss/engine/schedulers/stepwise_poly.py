@@ -1,7 +1,9 @@
 """Learning-rate schedule of DeepLabV2 in PyTorch."""
 
+from mmengine.optim import OptimWrapper
 from mmengine.optim.scheduler import _ParamScheduler
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
+from torch.optim import Optimizer
 
 from mmwsss.ops.schedules import stepwise_poly_factor
 from mmwsss.registry import PARAM_SCHEDULERS
@@ -31,7 +33,7 @@ class StepwisePolyLR(LRSchedulerMixin, _ParamScheduler):
 
     def __init__(
         self,
-        optimizer,
+        optimizer: Optimizer | OptimWrapper,
         max_iters: int | None = None,
         *args,
         interval: int = 10,
