@@ -30,7 +30,7 @@ REQUIRES = [
 ]
 EXTRAS = {
     'onedl': ['onedl-mmengine>=0.10.12', 'onedl-mmcv>=2.3.6', 'onedl-mmsegmentation>=1.4.2'],
-    'openmmlab': ['mmengine>=0.10.7', 'mmcv>=2.0.0', 'mmsegmentation>=1.2.2'],
+    'openmmlab': ['mmengine>=0.10.7', 'mmcv>=2.0.0,<2.2', 'mmsegmentation>=1.2.2'],
     'coco': ['pycocotools>=2.0.7'],
     'crf': ['pydensecrf2>=1.1'],
     'export': ['onnx>=1.16', 'onnxruntime>=1.18'],

@@ -1,7 +1,7 @@
 """All methods on MS COCO 2014: tools/benchmark.py configs/benchmarks/coco.py.
 
 Keys of a row are those of mini.py. There are no bounds: nobody trains the networks of all methods
-on true masks. The weights that methods start from have to be there (docs/install.md).
+on true masks. The weights that methods start from have to be there (see the pages of the methods).
 """
 
 data_root = 'data/coco2014'

@@ -1,7 +1,7 @@
 """All methods on PASCAL VOC 2012: tools/benchmark.py configs/benchmarks/voc.py.
 
 Keys of a row are those of mini.py. There are no bounds: nobody trains the networks of all methods
-on true masks. The weights that methods start from have to be there (docs/install.md).
+on true masks. The weights that methods start from have to be there (see the pages of the methods).
 """
 
 data_root = 'data/VOCdevkit/VOC2012'

@@ -2,4 +2,6 @@
 
 _base_ = '../_base_/stages/bound.py'
 data_root = 'data/mini'
-stages = dict(network=dict(config='../segmentation/excel_mini-full.py'))
+stages = dict(
+    network=dict(config='../segmentation/excel_mini-full.py'), val_crf=dict(crf='deeplabv2')
+)
