@@ -113,7 +113,7 @@ def main() -> None:
     args = parse_args()
     try:
         run(args)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
 
 

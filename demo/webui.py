@@ -92,7 +92,7 @@ class Page:
             with self._alone:
                 given = self._choose(classes, background, labels)
                 return self._show(path, given, threshold)
-        except (OSError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise mistake(str(error)) from error
 
     def _show(
@@ -130,7 +130,7 @@ class Page:
             with self._alone:
                 given = self._choose(classes, background, labels)
                 return self._pack(paths, given, threshold, mask_format)
-        except (ImportError, OSError, ValueError) as error:
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
             raise mistake(str(error)) from error
 
     def _segment_chosen(

@@ -116,7 +116,7 @@ def main() -> None:
     sys.stdout.reconfigure(errors='backslashreplace')  # names that the terminal cannot show
     try:
         code = run(args)
-    except (ImportError, OSError, ValueError) as error:
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
     raise SystemExit(code)
 

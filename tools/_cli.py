@@ -4,6 +4,7 @@ Nothing here imports torch or mmengine, so that ``-h`` answers at once.
 """
 
 import argparse
+import ast
 import os
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 
 
 class CfgOptions(argparse.Action):
-    """mmengine's ``DictAction``, imported only when the option is used."""
+    """mmengine's ``DictAction``, imported only when the option is used; texts keep their blanks."""
 
     def __call__(
         self,
@@ -20,11 +21,30 @@ class CfgOptions(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        from mmengine.config import DictAction
+        options = dict(getattr(namespace, self.dest, None) or {})
+        for given in values:
+            key, mark, text = given.partition('=')
+            if not key or not mark:
+                parser.error(f'{option_string}: {given!r} is not of the form KEY=VALUE')
+            try:
+                options[key] = _value(text)
+            except (AssertionError, SyntaxError, ValueError):
+                parser.error(
+                    f'{option_string}: {given!r} cannot be read: inside of lists, texts with '
+                    'blanks, commas or brackets need quotes of their own'
+                )
+        setattr(namespace, self.dest, options)
 
-        DictAction(self.option_strings, self.dest, nargs=self.nargs)(
-            parser, namespace, values, option_string
-        )
+
+def _value(text: str) -> Any:
+    """What mmengine's ``DictAction`` reads; it would lose the blanks of texts."""
+    from mmengine.config import DictAction
+
+    if not any(character.isspace() for character in text):
+        return DictAction._parse_iterable(text)
+    if any(character in text for character in ',[](){}'):
+        return ast.literal_eval(text.strip())
+    return text
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +57,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         action=CfgOptions,
         metavar='KEY=VALUE',
         help='change values of the config, e.g. train_cfg.max_iters=100 '
-        'model.test_cfg.scales="[1.0,0.75]" (quotes around lists, no blanks inside)',
+        'model.test_cfg.scales="[1.0,0.75]" (quotes around lists)',
     )
     parser.add_argument(
         '--launcher',

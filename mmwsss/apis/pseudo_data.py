@@ -13,14 +13,14 @@ from mmengine.config import Config
 from mmengine.utils import track_iter_progress
 from PIL import Image
 
-from ..datasets.converters.common import read_id_list, write_ids
+from ..datasets.converters.common import write_ids
 from ..stages import MasksFromCAMs, run_folder
 from ..stages.launch import load_config
 from ..stores.cam_store import read_store, save_cam
-from ..stores.label_file import read_label_file, write_label_file
+from ..stores.label_file import write_label_file
 from ..utils.checks import check_apart, check_output_folder, check_range, some
 from ..utils.images import ImageFolder, scan_images
-from ..utils.io import atomic_write, list_files, write_text
+from ..utils.io import atomic_write, list_files, write_json, write_text
 from ..utils.provenance import (
     RECORD,
     RESTART,
@@ -28,10 +28,12 @@ from ..utils.provenance import (
     check_claim,
     claim,
     compare_settings,
+    digest_file,
     drop_leftovers,
     only_one,
     read_record,
 )
+from ..utils.text import read_object
 from .class_names import encode_all
 from .request import LABEL_THRESHOLD, and_parents, check_not_overwritten
 from .results import Failure, ImageResult
@@ -46,6 +48,7 @@ _NETWORK_KEYS = (
     'test_dataloader.dataset.pipeline',
 )
 # settings.json was the record of earlier versions.
+_WRITTEN = '.lists.json'  # digests of the lists as they were written
 _LISTS = ('train.txt', 'image_labels.json', 'classes.txt', 'settings.json')
 
 
@@ -133,6 +136,9 @@ def _make(
         crf=dict(preset='deeplabv2'), confidence=confidence, palette=inferencer.palette
     )
     _check_masks(out_dir / 'masks', work, restart)
+    if not restart:
+        _check_lists(out_dir)
+        _check_maps(out_dir, sources)
     settings = dict(
         images=os.path.realpath(images.folder),
         labels=label_threshold if image_labels is None else 'given',
@@ -141,8 +147,6 @@ def _make(
     done = _claim(out_dir, settings, sources, restart)
     if image_labels is not None:
         done = _same_labels(out_dir, done, image_labels, classes, restart)
-    if not restart:
-        _check_lists(out_dir, done, classes, image_labels is not None)
     todo = {key: path for key, path in sources.items() if key not in done}
     _drop_masks(out_dir, todo, sources)
     chosen = None if image_labels is None else {key: image_labels[key] for key in todo}
@@ -341,7 +345,7 @@ def _check_masks(folder: Path, work: MasksFromCAMs, restart: bool) -> None:
 
 def _claim(out_dir: Path, settings: dict, sources: Mapping[str, Path], restart: bool) -> set[str]:
     """Take the folder; the ids whose image and maps are done."""
-    lists = [name for name in _LISTS if (out_dir / name).exists()]
+    lists = _there(out_dir)
     if lists and not (out_dir / 'images' / RECORD).is_file():
         raise ChangedError(
             f'{out_dir} holds {", ".join(lists)} but no images/{RECORD}, so it is not known what '
@@ -383,24 +387,33 @@ def _same_labels(
     return same
 
 
-def _check_lists(out_dir: Path, done: set[str], classes: Sequence[str], given: bool) -> None:
+def _check_lists(out_dir: Path) -> None:
     """Raise ChangedError if lists were edited since they were written, which would be lost."""
-    path, split = out_dir / 'image_labels.json', out_dir / 'train.txt'
-    if not path.is_file() or not split.is_file():
+    if not (out_dir / _WRITTEN).is_file():
         return
-    labels, listed = read_label_file(path), set(read_id_list(split))
-    made = {
-        key: {classes[i] for i in _stored_labels(out_dir, key)}
-        for key in sorted(done & set(labels))
-    }
-    changed = [key for key, names in made.items() if set(labels[key]) != names]
-    removed = [key for key, names in made.items() if (names or given) and key not in listed]
-    for file, keys in ((path, changed), (split, removed)):
-        if keys:
-            raise ChangedError(
-                f'{file} was edited, and would be written again: {some(keys)}. Rename it to keep '
-                f'it (labels of your own are given beforehand), use another folder, {RESTART}.'
-            )
+    written = read_object(out_dir / _WRITTEN)
+    edited = [name for name in _there(out_dir) if digest_file(out_dir / name) != written.get(name)]
+    if edited:
+        raise ChangedError(
+            f'{out_dir}: {some(edited)} was edited, and would be written again. Rename it to keep '
+            f'it (labels of your own are given beforehand), use another folder, {RESTART}.'
+        )
+
+
+def _there(out_dir: Path) -> list[str]:
+    """The lists that are there."""
+    return [name for name in _LISTS if (out_dir / name).is_file()]
+
+
+def _check_maps(out_dir: Path, sources: Mapping[str, Path]) -> None:
+    """Raise ChangedError if masks, which may have been corrected, would go for lack of maps."""
+    masks = list_files(out_dir / 'masks', '.png')
+    bare = [key for key in masks if key in sources and not _cam_path(out_dir, key).is_file()]
+    if bare:
+        raise ChangedError(
+            f'{out_dir}/cams lacks the maps of {len(bare)} masks ({some(bare)}), which would be '
+            f'made again. Put the maps back, use another folder, {RESTART}.'
+        )
 
 
 def _drop_masks(out_dir: Path, todo: Mapping[str, Path], sources: Mapping[str, Path]) -> None:
@@ -453,9 +466,12 @@ def _store(out_dir: Path, result: ImageResult) -> None:
 def _write_lists(
     out_dir: Path, labels: Mapping[str, Sequence[str]], ids: Sequence[str], classes: Sequence[str]
 ) -> None:
+    (out_dir / _WRITTEN).unlink(missing_ok=True)
+    write_label_file(out_dir / 'image_labels.json', labels)
     write_ids(out_dir / 'train.txt', ids)
     write_text(out_dir / 'classes.txt', ''.join(f'{name}\n' for name in classes))
-    write_label_file(out_dir / 'image_labels.json', labels)  # last: _check_lists relies on it
+    digests = {name: digest_file(out_dir / name) for name in _there(out_dir)}
+    write_json(out_dir / _WRITTEN, digests)
 
 
 def _stored_labels(out_dir: Path, key: str) -> np.ndarray:

@@ -6,8 +6,16 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..utils.checks import check_apart, check_output_folder, check_range, check_unique, some
+from ..utils.checks import (
+    check_apart,
+    check_distinct_files,
+    check_output_folder,
+    check_range,
+    check_unique,
+    some,
+)
 from ..utils.images import ImageInput, list_images
+from ..utils.provenance import check_unclaimed
 
 LABEL_THRESHOLD = 0.1
 _RESULTS = ('vis', 'pred', 'cams')
@@ -58,6 +66,8 @@ def _check_out(
     check_not_overwritten(sources, targets)
     for folder in folders.values():
         check_output_folder(folder)
+        check_unclaimed(folder)
+    check_distinct_files(out_dir, names)
 
 
 def _named(

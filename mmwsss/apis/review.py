@@ -18,7 +18,7 @@ from ..datasets.inputs import base_datasets, build_dataset, image_inputs
 from ..ops.doubt import disagreement, label_doubt, mean_rank, narrowness, unsure_share
 from ..ops.pseudo_label import add_background
 from ..stages import Pipeline
-from ..stages.folder import find_sources
+from ..stages.folder import find_sources, tell_left_out
 from ..stages.stage import ConfigStage, Stage
 from ..stores.cam_store import load_cam, read_store
 from ..stores.palettes import colour_table, voc_palette
@@ -279,6 +279,8 @@ def _find(
     ids: Sequence[str] | None,
 ) -> list[_Files]:
     found = find_sources(masks, '.png', ids)
+    if ids is None:
+        tell_left_out(masks, '.png')
     keys = list(found)
     pictures = images if isinstance(images, Mapping) else find_images(images, keys)
     if missing := [key for key in keys if key not in pictures]:

@@ -1,7 +1,6 @@
 """Training from a config."""
 
 import logging
-import re
 from pathlib import Path
 
 from mmengine.config import Config
@@ -12,13 +11,13 @@ from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
 from ..stages.launch import build_runner
+from ..utils.checkpoint import step_checkpoints
 from ..utils.checks import some
 
 _AMP_WRAPPERS = {
     'OptimWrapper': 'AmpOptimWrapper',
     'mmwsss.SkippingOptimWrapper': 'mmwsss.SkippingAmpOptimWrapper',
 }
-_STEP = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
 
 
 def train_from_cfg(
@@ -86,14 +85,13 @@ def _enable_amp(cfg: Config) -> None:
 def _latest_checkpoint(work_dir: str) -> Path | None:
     """The checkpoint that the file ``last_checkpoint`` names; None when there is none yet.
 
-    If the file is empty, as when the disk was full or the power failed: the one with most steps.
+    If the file is not there or empty, as when the disk was full, the power failed or a checkpoint
+    alone was copied: the one with most steps.
     """
-    recorded = find_latest_checkpoint(work_dir)
-    if recorded is None:
-        return None
+    recorded = find_latest_checkpoint(work_dir) or ''
     if not recorded.strip('\0 \n'):
-        found = [path for path in Path(work_dir).glob('*.pth') if _STEP.fullmatch(path.name)]
-        return max(found, key=lambda path: int(_STEP.fullmatch(path.name)[1]), default=None)
+        found = step_checkpoints(work_dir)
+        return found[-1] if found else None
     # mmengine records a path relative to the folder in which it ran.
     for path in (Path(recorded), Path(work_dir) / Path(recorded).name):
         if path.is_file():

@@ -334,6 +334,8 @@ class WSSSInferencer:
         windows = dict(window=self.window, stride=self.stride) if self.window else {}
         model = self.cfg.model.to_dict()
         checkpoint, text = model['backbone'].pop('checkpoint', 'openai'), model.pop('text')
+        if os.path.isfile(text.get('bank') or ''):
+            text['bank'] = digest_file(text['bank'])
         if self._clip_file is not None:
             clip = digest_file(self._clip_file)
         else:

@@ -97,12 +97,14 @@ class PNGSource(ActivationSource):
 
     @cached_property
     def found(self) -> dict[str, dict[int, Path]]:
-        """Files by image id and class."""
+        """Files by image id and class; ValueError if two are of one."""
         found: dict[str, dict[int, Path]] = {}
         for stem, path in list_files(self.folder, self.suffix).items():
             key, _, number = stem.rpartition('_')
             if key and number.isdecimal():
-                found.setdefault(key, {})[int(number)] = path
+                other = found.setdefault(key, {}).setdefault(int(number), path)
+                if other != path:
+                    raise ValueError(f'{other} and {path} are of one class: remove one')
         return found
 
     def files(self, key: str) -> list[Path]:

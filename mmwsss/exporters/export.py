@@ -16,7 +16,7 @@ from ..utils.checks import check_apart, check_choice, check_output_folder, check
 from ..utils.images import find_images, picture_size
 from ..utils.io import IGNORE, check_some_class, read_mask, write_text
 from ..utils.parallel import map_parallel
-from ..utils.provenance import RECORD, claim, drop_leftovers
+from ..utils.provenance import RECORD, claim, digest_json, drop_leftovers
 from . import coco, cvat, label_studio, yolo
 from .formats import SHAPES, ExportOptions, Format, Picture
 from .regions import classes_of
@@ -168,9 +168,10 @@ def _claim_tasks(
 ) -> list[_Task]:
     """What there is to do for each image, in a folder that belongs to these settings and files."""
     one = form.join is not None
-    stem, mark, end = form.file.rpartition('_')
-    suffix = mark + end
-    inputs = {stem: [path for paths in sources.values() for path in paths]} if one else sources
+    suffix, inputs = form.file, sources
+    if one:  # of the empty id
+        inputs = {'': [path for paths in sources.values() for path in paths]}
+        settings = dict(settings, images=digest_json(urls))
     done = claim(target, suffix, settings, inputs, restart)
     drop_leftovers(target, suffix, inputs, restart)
     return [

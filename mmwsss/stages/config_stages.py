@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
 from ..ops.dense_crf import crf_parameters
+from ..utils.checkpoint import step_checkpoints
 from ..utils.checks import check_choice, some
 from ..utils.provenance import digest_file
 from ..utils.text import read_json
@@ -88,7 +89,8 @@ class TrainStage(ConfigStage):
             )
 
     def run(self, digest: str) -> dict[str, Any]:
-        if not self.work_dir.joinpath('last_checkpoint').is_file():
+        noted = self.work_dir.joinpath('last_checkpoint').is_file()
+        if not noted and not step_checkpoints(self.work_dir):
             # Best weights of a training that was killed before there was anything to go on from.
             shutil.rmtree(self.work_dir, ignore_errors=True)
         self.run_tool('train.py', self.config(), '--resume')

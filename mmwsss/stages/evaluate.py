@@ -1,8 +1,9 @@
 """Judging a folder of masks or activation maps, whoever wrote it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.dist import get_dist_info, is_distributed
@@ -191,7 +192,7 @@ def eval_folder(
         metric.dataset_meta = dict(classes=tuple(classes))
     rank, world_size = get_dist_info()
     mine = torch.utils.data.Subset(predictions, range(rank, len(predictions), world_size))
-    for sample in DataLoader(mine, batch_size=None, num_workers=num_workers):
+    for sample in _loaded(DataLoader(mine, batch_size=None, num_workers=num_workers)):
         sample = sample if guess is None else _guessed(sample, guess)
         for metric in metrics:
             metric.process(None, [sample])
@@ -199,6 +200,17 @@ def eval_folder(
     for metric in metrics:
         scores |= metric.evaluate(len(predictions))
     return scores
+
+
+def _loaded(loader: DataLoader) -> Iterator[Any]:
+    """Its samples; errors of workers say what was wrong, not where in the code."""
+    try:
+        yield from loader
+    except (OSError, ValueError) as error:
+        traceback, mark, reason = str(error).rpartition(f'\n{type(error).__name__}: ')
+        if not (mark and traceback.startswith('Caught ')):
+            raise
+        raise type(error)(reason.strip()) from None
 
 
 def _check_judging(

@@ -87,7 +87,7 @@ def run_folder(
         raise ValueError(f'{source_dir} is given as the source folder and as the image folder')
     sources = find_sources(source_dir, task.source_suffix, ids)
     if ids is None:
-        _warn_left_out(source_dir, task.source_suffix)
+        tell_left_out(source_dir, task.source_suffix)
     ids = list(sources)
     images = find_images(image_dir, ids)
     if check := getattr(task, 'check_sources', None):
@@ -115,7 +115,8 @@ def run_folder(
     return len(todo)
 
 
-def _warn_left_out(folder: str | os.PathLike, suffix: str) -> None:
+def tell_left_out(folder: str | os.PathLike, suffix: str) -> None:
+    """Log a warning of the files of a folder that :func:`find_sources` does not take."""
     if suffix:
         warn_left_out(scan_files(folder, suffix, 'Source'))
     else:

@@ -13,7 +13,6 @@ from ..evaluation import WSSSIoUMetric
 from ..registry import TASK_UTILS
 from ..utils.checks import check_choice, check_range, some, spelling_hint
 from ..utils.images import find_images
-from ..utils.io import list_files
 from ..utils.provenance import RECORD, digest_json, digest_stamps, drop_leftovers
 from ..utils.text import read_json
 from .evaluate import CONVENTIONS, PredictionFolder, eval_folder
@@ -191,18 +190,18 @@ class EvaluateStage(Stage):
         folders = {self.spec['predictions']: 'predictions', self.spec['truth']: 'truth'}
         check_folders(folders, made)
         ids = read_ids(self.spec['split'])
-        if os.path.realpath(self.spec['truth']) not in made:
-            self._check_truths(ids)
+        for folder, what in folders.items():
+            if os.path.realpath(folder) not in made:
+                there = {path.stem for path in visible(folder)}
+                self._check_there(ids, folder, 'mask' if what == 'truth' else 'prediction', there)
         return list(folders)
 
-    def _check_truths(self, ids: Sequence[str]) -> None:
-        truth = self.spec['truth']
-        truths = list_files(truth, '.png')
-        missing = [key for key in ids if key not in truths]
+    def _check_there(self, ids: Sequence[str], folder: str, what: str, there: set[str]) -> None:
+        missing = [key for key in ids if key not in there]
         if missing:
             raise FileNotFoundError(
-                f'{truth} has no mask for {len(missing)} of {len(ids)} images of '
-                f'{self.spec["split"]}: {some(missing)}{spelling_hint(missing, os.listdir(truth))}'
+                f'{folder} has no {what} for {len(missing)} of {len(ids)} images of '
+                f'{self.spec["split"]}: {some(missing)}{spelling_hint(missing, os.listdir(folder))}'
             )
 
     def files(self) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from prettytable import PrettyTable
 from ..datasets.class_names import foreground_names
 from ..datasets.converters.common import read_ids
 from ..utils.checks import check_range, some
-from ..utils.io import IGNORE, read_mask, strange_values_hint, write_text
+from ..utils.io import IGNORE, check_class_count, read_mask, strange_values_hint, write_text
 from ..utils.parallel import map_parallel
 from ..utils.provenance import digest_json, digest_stamps
-from .folder import find_sources
+from .folder import find_sources, tell_left_out
 from .stage import Stage, check_folders, register_stage
 
 
@@ -42,7 +42,10 @@ def pixel_counts(
         ValueError: Some masks hold values that are no classes: how many, the first ones, and
             whether they look like raw COCO category ids.
     """
+    check_class_count(num_classes, 'the mask table')
     paths = list(find_sources(folder, '.png', ids).values())
+    if ids is None:
+        tell_left_out(folder, '.png')
     counts = np.stack(map_parallel(_histogram, paths, processes, chunk=32))
     strange = counts[:, num_classes:IGNORE].any(axis=1)
     if strange.any():
@@ -93,8 +96,11 @@ class MaskTableStage(Stage):
         check_range('processes', self.spec.get('processes'), 1, integer=True)
 
     def reads(self, made: Collection[str]) -> list[str]:
-        check_folders({self.spec['masks']: 'masks'}, made)
-        return [self.spec['masks']]
+        masks, ids = self.spec['masks'], self._ids()
+        check_folders({masks: 'masks'}, made)
+        if os.path.realpath(masks) not in made:
+            find_sources(masks, '.png', ids)
+        return [masks]
 
     def _ids(self) -> list[str] | None:
         return read_ids(self.spec['ids']) if 'ids' in self.spec else None

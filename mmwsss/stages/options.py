@@ -51,7 +51,13 @@ def merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
                 f'option {key}: {top} is a variable of the text of {name}, changing it now would '
                 f'change nothing. {remedy}.'
             )
-    cfg.merge_from_dict(dict(options))
+    try:
+        cfg.merge_from_dict(dict(options))
+    except (AssertionError, IndexError, KeyError, TypeError) as error:
+        reason = f'{type(error).__name__}: {error}'
+        raise ValueError(
+            f'options {some(options)} do not fit into {cfg.filename or "the config"}: {reason}'
+        ) from error
 
 
 def _copies(name: str, value: Any, cfg: Config) -> Iterator[str]:

@@ -22,7 +22,7 @@ from ..datasets.inputs import (
 )
 from ..models.utils.model_files import digest_named_files
 from ..utils.io import is_whole, list_files
-from ..utils.provenance import RECORD, digest_stamps
+from ..utils.provenance import RECORD, digest_stamps, read_record
 from .launch import Launch, load_config
 from .options import merge_options
 
@@ -149,10 +149,13 @@ class Stage(ABC):
     def drop_outputs(self) -> None:
         """Remove the files that the stage has written, and what is noted of their origin."""
         for folder, suffix in self.outputs().items():
-            if Path(folder, RECORD).is_file():
-                for path in list_files(folder, suffix).values():
-                    path.unlink()
-                Path(folder, RECORD).unlink()
+            record = Path(folder, RECORD)
+            if record.is_file():
+                known = read_record(record)['files']
+                for key, path in list_files(folder, suffix).items():
+                    if key in known:
+                        path.unlink()
+                record.unlink()
 
     def check_free(self) -> None:  # noqa: B027 (most kinds have nothing to add)
         """Raise RuntimeError if what a new run would go on with is of unknown origin."""

@@ -25,6 +25,8 @@ ASSETS = Path(__file__).parents[1] / 'assets'
 _DTYPES = 'bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64'
 _STATISTICS = ('min', 'max', 'current', 'mean')
 
+_STEP = re.compile(r'(?:iter|epoch)_(\d+)\.pth')
+
 
 def _history_statistic(owner: Any, name: str) -> Callable:
     """Stand in for ``getattr``, by which a pickled ``HistoryBuffer`` names its own methods."""
@@ -98,6 +100,12 @@ def weights_in(checkpoint: Any) -> Any:
     if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get('model'), Mapping):
         checkpoint = checkpoint['model']
     return checkpoint
+
+
+def step_checkpoints(folder: str | os.PathLike) -> list[Path]:
+    """Checkpoints ``iter_<N>.pth`` or ``epoch_<N>.pth`` of a folder, the one of most steps last."""
+    found = [(_STEP.fullmatch(path.name), path) for path in Path(folder).glob('*.pth')]
+    return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
 
 
 def state_in(checkpoint: Any, path: str | os.PathLike) -> dict[str, torch.Tensor]:

@@ -283,9 +283,12 @@ def fit_sides(image: np.ndarray, min_side: int, max_side: int) -> np.ndarray:
 
 
 def _from_pil(image: Image.Image) -> np.ndarray:
+    reduced = ';16' in str(getattr(image, 'tile', ''))  # Pillow keeps the high bytes of colours
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith('I') or image.mode == 'F':
         return _from_array(_wide_grey(image))
+    if reduced:
+        _check_not_black(256 * int(np.asarray(image.convert('RGB')).max()) + 255)
     if image.has_transparency_data:
         image = image.convert('RGBA')
         paper = Image.new('RGBA', image.size, 'white')
@@ -302,10 +305,13 @@ def _wide_grey(image: Image.Image) -> np.ndarray:
 
 
 def _high_byte(array: np.ndarray) -> np.ndarray:
-    highest = array.max(initial=0)
+    _check_not_black(int(array.max(initial=0)))
+    return (array >> 8).astype(np.uint8)
+
+
+def _check_not_black(highest: int) -> None:
     if 0 < highest < _BLACK_BELOW:
         raise _OtherValuesError(f'16 bits with values of up to {highest}, which would be black')
-    return (array >> 8).astype(np.uint8)
 
 
 def _from_array(array: np.ndarray) -> np.ndarray:

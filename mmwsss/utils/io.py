@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from ..stores.palettes import colour_table
 from .checks import check_palette
 
 IGNORE = 255
+_GREY_BITS = re.compile(r'L;([24])\b')  # of a picture's tiles
 _LOSSY = ('JPEG', 'JPEG2000', 'MPO', 'WEBP')
 BINARY_HINT = (
     '{what} holds a class, but there is 255 ({at}), which means ignored. If these are binary masks '
@@ -99,6 +101,7 @@ def read_mask(
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             mode, kind = image.mode, image.format
+            few_bits = _GREY_BITS.search(str(getattr(image, 'tile', '')))
             mask = np.array(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise
@@ -115,6 +118,8 @@ def read_mask(
             'whose values are class indices.'
         )
     mask = mask.astype(np.uint8)
+    if few_bits:  # Pillow spreads the values over 0 to 255
+        mask //= 255 // (2 ** int(few_bits[1]) - 1)
     if num_classes is not None:
         check_mask_values(mask, num_classes, name)
     return mask

@@ -101,10 +101,25 @@ def check_claim(
             )
         return ''
     stamps = {key: [stamp(source) for source in paths] for key, paths in inputs.items()}
-    why = _difference(read_record(path), as_json(settings), stamps, products)
+    record = read_record(path)
+    if foreign := [key for key in products if key not in record['files']]:
+        raise ChangedError(
+            f'{folder} holds {suffix} files that it was not known to have: {some(foreign)}. Move '
+            'them away, or use another folder.'
+        )
+    why = _difference(record, as_json(settings), stamps, products)
     if why and not restart:
         raise ChangedError(f'{folder} {why}. Use another folder, {RESTART}.')
     return why
+
+
+def check_unclaimed(folder: str | os.PathLike) -> None:
+    """Raise ChangedError if a folder says what its files were made from: no place for others."""
+    if Path(folder, RECORD).is_file():
+        raise ChangedError(
+            f'{folder} holds results of another tool, which it has noted in {RECORD} and would go '
+            'on with. Use another folder.'
+        )
 
 
 def drop_leftovers(
@@ -223,9 +238,10 @@ def _difference(
     known = earlier['files']
     changed = [key for key in stamps if key in products and known.get(key) != stamps[key]]
     if changed:
+        names = f' ({some(changed)})' if any(changed) else ''  # one file of all has the empty id
         return (
-            f'holds results of other files: the inputs of {len(changed)} images have changed since '
-            f'({some(changed)})'
+            f'holds results of other files: the inputs of {len(changed)} images have changed '
+            f'since{names}'
         )
     return ''
 

@@ -160,24 +160,36 @@ def other_folder(photos: Path, change: str) -> Path:
     return other if change == 'folder' else photos
 
 
-def test_edited_lists_are_not_written_again(inferencer, photos, tmp_path):
+@pytest.mark.parametrize('missing', [None, 'train.txt'])
+def test_edited_lists_are_not_written_again(inferencer, photos, tmp_path, missing):
     out, run = tmp_path / 'data', (inferencer, photos, tmp_path / 'data', given_labels(photos))
     make_pseudo_data(*run, processes=1)
-    labels, split = out / 'image_labels.json', out / 'train.txt'
-    for path, text in (
-        (labels, json.dumps({**given_labels(photos), '3': []})),
-        (split, split.read_text().replace('3\n', '')),
+    names = [name for name in ('image_labels.json', 'train.txt', 'classes.txt') if name != missing]
+    for path, text in zip(
+        (out / name for name in names), ('{"3": []}', '0\n1\nmore\n', 'x'), strict=False
     ):
         whole = path.read_text()
         path.write_text(text)
+        if missing:
+            (out / missing).unlink()
         with pytest.raises(ChangedError, match=rf'{path.name} was edited, and would be written'):
             make_pseudo_data(*run, processes=1)
-        assert path.read_text() == text != whole
+        assert path.read_text() == text
         make_pseudo_data(*run, processes=1, restart=True)
         assert path.read_text() == whole
-        split.unlink()  # killed before the lists were written
+
+
+def test_masks_are_kept_when_their_maps_were_removed(inferencer, photos, tmp_path):
+    out, run = tmp_path / 'data', (inferencer, photos, tmp_path / 'data', given_labels(photos))
+    make_pseudo_data(*run, processes=1)
+    before = contents(out)
+    shutil.rmtree(out / 'cams')
+    with pytest.raises(ChangedError, match='cams lacks the maps of 6 masks'):
         make_pseudo_data(*run, processes=1)
-        assert split.is_file()
+    kept = {name: data for name, data in before.items() if not name.startswith('cams')}
+    assert contents(out) == kept
+    make_pseudo_data(*run, processes=1, restart=True)
+    assert set(contents(out)) == set(before)
 
 
 @pytest.mark.parametrize('change', ['folder', 'picture'])

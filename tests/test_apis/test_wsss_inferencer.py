@@ -434,6 +434,18 @@ def test_an_image_is_not_overwritten_by_its_result(inferencer, scenes, tmp_path,
     assert np.array_equal(np.asarray(Image.open(path)), scenes[0][0])
 
 
+def test_results_do_not_go_among_those_of_others(inferencer, scenes, tmp_path, monkeypatch):
+    Image.fromarray(scenes[0][0]).save(tmp_path / 'a.png')
+    (tmp_path / 'out/cams').mkdir(parents=True)
+    (tmp_path / 'out/cams/made_from.json').write_text('{}')
+    with pytest.raises(ValueError, match='cams holds results of another tool'):
+        inferencer(tmp_path / 'a.png', out_dir=tmp_path / 'out')
+    monkeypatch.setattr('mmwsss.utils.checks._tells_apart', lambda folder, names: False)
+    Image.fromarray(scenes[0][0]).save(tmp_path / 'A.png')
+    with pytest.raises(ValueError, match='a, A would be one file'):
+        inferencer([tmp_path / 'a.png', tmp_path / 'A.png'], out_dir=tmp_path / 'other')
+
+
 def test_a_folder_that_cannot_be_written_is_found_before_the_work(inferencer, scenes, tmp_path):
     (tmp_path / 'pred').touch()
     with pytest.raises(OSError, match=r'Cannot write into .*pred'):

@@ -116,6 +116,7 @@ def test_label_studio_images_without_regions(labelled, tmp_path):
         (task(region()), "result 'r': 'points'"),
         (task(dict(brush([[1]]), image_rotation=90)), 'drawn on a rotated image'),
         (task(dict(brush([[1]]), value=dict(brushlabels=['cat', 'dog']))), 'must have one label'),
+        (task(region(points=[[10**400, 1], [2, 2], [3, 1]])), 'too large'),
         (task(dict(brush([[1]]), original_width=2)), 'expected 8 of 8 for an image of 2x1'),
         (task(dict(brush([[1]]), original_width=None)), "'width' must be a whole number"),
         (
@@ -275,5 +276,9 @@ def test_tools(run_tool, tmp_path):
     done = run_tool('label_studio.py', tmp_path / 'tasks.json', tmp_path / 'out_ls', *classes)
     assert done.code == 1 and 'left out: 1 images without annotation: b' in done.err
     assert read_mask(tmp_path / 'out_ls/a.png').tolist() == [[2]]
+    Image.new('RGB', (1, 1)).save(tmp_path / 'c.jpg')
+    source = tmp_path / 'labels', tmp_path / 'out_more'
+    done = run_tool('yolo.py', *source, *classes, '--images', tmp_path)
+    assert done.code == 1 and 'left out: 1 images without annotation: c' in done.err
     done = run_tool('yolo.py', tmp_path / 'labels', tmp_path / 'labels', *classes, '--images', '.')
     assert done.code == 1 and 'OUT is' in done.err and 'also SOURCE' in done.err

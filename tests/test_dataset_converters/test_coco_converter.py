@@ -169,6 +169,15 @@ def test_annotated_classes_without_a_pixel_are_told_after_an_interruption_too(
     assert excluded['without_pixels'] == {'dog': [key(1)], 'toothbrush': [key(3)]}
 
 
+def test_images_that_would_be_one_file_are_refused(tmp_path, monkeypatch):
+    names = [dict(IMAGES[0], id=1, file_name='a.jpg'), dict(IMAGES[1], id=2, file_name='A.jpg')]
+    path = dump(tmp_path / 'x.json', images=names, annotations=[])
+    monkeypatch.setattr('mmwsss.utils.checks._tells_apart', lambda folder, names: False)
+    with pytest.raises(ValueError, match='would be one file in'):
+        write_semantic_masks(read_instances(path), tmp_path / 'masks')
+    assert not (tmp_path / 'masks').exists()
+
+
 def test_an_interrupted_run_goes_on(coco, tmp_path):
     whole = write_semantic_masks(coco, tmp_path / 'a')
     out = tmp_path / 'a'

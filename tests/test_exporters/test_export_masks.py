@@ -241,13 +241,27 @@ def test_one_file_follows_its_masks(root):
     export(root, 'coco')
     write_mask(root / 'masks/more.png', np.ones((5, 7), np.uint8))
     (root / 'images/more.png').write_bytes((root / 'images/empty.jpeg').read_bytes())
-    with pytest.raises(ChangedError, match='inputs of 1 images have changed'):
+    with pytest.raises(ChangedError, match='other settings: images'):
         export(root, 'coco')
     (root / 'masks/more.png').unlink()
     before = (root / 'out/instances_default.json').read_text()
     write_mask(root / 'masks/dots.png', np.ones((11, 13), np.uint8))
+    with pytest.raises(ChangedError, match=r'inputs of 1 images have changed since\. Use'):
+        export(root, 'coco')
     export(root, 'coco', restart=True)
     assert (root / 'out/instances_default.json').read_text() != before
+
+
+@pytest.mark.parametrize('to', ['coco', 'label-studio', 'cvat'])
+def test_renamed_images_are_noticed_and_files_of_the_user_left_alone(root, to):
+    (file,) = export(root, to).paths
+    mine = file.with_name(f'corrected_{file.name.rpartition("_")[2]}')
+    mine.write_text('mine')
+    (root / 'images/empty.jpeg').rename(root / 'images/empty.jpg')
+    with pytest.raises(ChangedError, match='other settings: images'):
+        export(root, to)
+    export(root, to, restart=True)
+    assert 'empty.jpg' in file.read_text() and mine.read_text() == 'mine'
 
 
 def test_bad_input(root, masks, tmp_path):

@@ -436,6 +436,21 @@ def test_binary_masks_are_no_truth(data):
         judge(data)
 
 
+def test_values_of_the_truth_are_looked_at_before_any_work(data):
+    write_mask(data / 'truth/im_4.png', read_mask(data / 'truth/im_4.png') + np.uint8(90))
+    with pytest.raises(ValueError, match=r'1 of 6 images unreadable \(im_4\): .*im_4\.png holds'):
+        judge(data)
+    assert not (data / 'out/cells').exists()
+
+
+def test_two_maps_of_one_class(data):
+    folder = data / 'two'
+    for name in ('im_0_5', 'im_0_05'):
+        write_mask(folder / f'{name}.png', np.zeros((4, 4), np.uint8))
+    with pytest.raises(ValueError, match=r'im_0_05\.png and .*im_0_5\.png are of one class'):
+        parse_source(f'CAM={folder}:png').open(10, None).files('im_0')
+
+
 def test_truth_that_is_missing_or_is_the_source(data):
     with pytest.raises(ValueError, match='source done is the truth'):
         judge(data, source=[f'done={data}/truth:mask'])
@@ -556,7 +571,7 @@ def test_page_needs_nothing_else_and_says_what_matters(data):
     assert 'trained on masks of the same classes' in page
     rows = rows_of(data / 'out', 'best.csv')
     assert [r['saliency_uses_masks'] for r in rows] == ['no', 'yes', 'no']
-    for name in ('bars.png', 'tau_CAM.png', 'heat_CAM_border.png'):
+    for name in ('bars.png', 'tau_CAM.png', 'heat_CAM__border.png'):
         assert Image.open(data / 'out' / name).size[0] > 300
 
 

@@ -231,6 +231,14 @@ def test_missing_truths_and_images_are_found_at_the_start(folder):
         pipeline(folder).run()
 
 
+def test_missing_predictions_that_no_stage_makes_are_found_at_the_start(folder):
+    write_mask(folder / 'mine/a.png', np.zeros((4, 4), np.uint8))
+    text = PIPELINE.replace("predictions='work_dirs/one/masks'", "predictions='mine'")
+    (folder / 'pipe.py').write_text(text)
+    with pytest.raises(FileNotFoundError, match=r'mine has no prediction for 2 of 3 .*: b, c'):
+        pipeline(folder).run()
+
+
 def test_two_stages_do_not_write_to_one_folder(folder):
     stage = "    dict(name='again', run='predict', config='two.py'),\n]"
     Path('pipe.py').write_text(PIPELINE.strip()[:-1] + stage)

@@ -84,6 +84,8 @@ def test_raw_category_ids_are_refused_where_classes_are_expected(tmp_path):
         pixel_counts(folder, 21, processes=1)
     with pytest.raises(FileNotFoundError, match=r'has no \.png file for 1 of 2'):
         pixel_counts(folder, 81, ['good', 'gone'], processes=1)
+    with pytest.raises(ValueError, match='there are 256 classes'):
+        pixel_counts(folder, 256, processes=1)
 
 
 def test_the_stage_writes_a_table_and_names_absent_classes(tmp_path, monkeypatch, capsys):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmwsss.stages.evaluate import CONVENTIONS, PredictionFolder, eval_folder
 from mmwsss.stores.cam_store import save_cam
-from mmwsss.utils.io import write_mask
+from mmwsss.utils.io import read_mask, write_mask
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'analysis_tools' / 'eval_pseudo_labels.py'
@@ -238,6 +238,14 @@ def tool(tmp_path, monkeypatch):
         module.main()
 
     return run
+
+
+def test_errors_of_workers_are_one_line(tool, tmp_path):
+    """Not the traceback of the process in which they happened."""
+    path = tmp_path / f'masks/{IDS[-1]}.png'
+    write_mask(path, np.full(read_mask(path).shape, 77, np.uint8))
+    with pytest.raises(SystemExit, match=rf'^error: masks/{path.name} holds the values \[77\]'):
+        tool('masks', '--workers', '1')
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,9 @@ def test_an_empty_note_of_the_last_checkpoint_is_made_up_for(tmp_path):
     (tmp_path / 'work/best_mIoU_iter_1.pth').write_text('')
     (tmp_path / 'work/iter_2.pth').rename(tmp_path / 'work/iter_10.pth')
     assert _latest_checkpoint(str(tmp_path / 'work')) == tmp_path / 'work/iter_10.pth'
+    (tmp_path / 'work/last_checkpoint').unlink()  # as a checkpoint alone is copied
+    assert _latest_checkpoint(str(tmp_path / 'work')) == tmp_path / 'work/iter_10.pth'
+    assert _latest_checkpoint(str(tmp_path / 'nothing')) is None
 
 
 BEST = {'default_hooks.checkpoint.save_best': 'mIoU'}

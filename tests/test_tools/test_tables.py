@@ -160,6 +160,8 @@ def test_without_results_there_are_typed_figures_only(tmp_path):
         (CSV + 'a,a,2,y,seed,mIoU,41\n', ': a: its seeds were run with different settings'),
         (CSV + 'a,a,0,x,val,mIoU,good\n', ', line 10: could not convert'),
         (CSV + 'a,a,0,x,val,mIoU,nan\n', ', line 10: mIoU must be'),
+        (CSV + 'a,a,0,x,val,IoU/cat,inf\n', ', line 10: IoU/cat must be'),
+        ((CSV + 'a,a,0\n').replace('\n', '\r'), ', line 10: not enough values'),
     ],
 )
 def test_what_is_wrong_with_results_is_named(tmp_path, text, message):

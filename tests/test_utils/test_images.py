@@ -67,6 +67,10 @@ def test_16_bits_that_would_be_black_are_refused(tmp_path, highest):
     for source in (tmp_path / 'a.png', camera, np.dstack([camera] * 3)):
         with pytest.raises(ValueError, match=f'values of up to {highest}, which would be black'):
             read_rgb(source)
+    for name in ('c.png', 'c.tif'):  # Pillow gives the high bytes of colours
+        cv2.imwrite(str(tmp_path / name), np.dstack([camera] * 3))
+        with pytest.raises(ValueError, match=r'values of up to (255|4095), which would be black'):
+            read_rgb(tmp_path / name)
     Image.fromarray(camera * 0).save(tmp_path / 'b.png')
     assert not read_rgb(tmp_path / 'b.png').any()
 

@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,6 +76,22 @@ def test_only_palettes_and_8_bit_grey_are_masks(tmp_path, mode):
 def test_a_mask_of_one_bit(tmp_path):
     Image.fromarray(LABELS == 1).save(tmp_path / 'm.png')
     np.testing.assert_array_equal(read_mask(tmp_path / 'm.png'), LABELS == 1)
+
+
+@pytest.mark.parametrize('bits', [2, 4])
+def test_a_grey_mask_of_few_bits_has_the_values_of_its_file(tmp_path, bits):
+    values = np.arange(2**bits, dtype=np.uint8)
+    row = np.packbits(np.unpackbits(values[:, None], axis=1)[:, 8 - bits :])
+    head = struct.pack('>IIBBBBB', len(values), 1, bits, 0, 0, 0, 0)
+    content = b'\x89PNG\r\n\x1a\n'
+    for kind, data in (
+        (b'IHDR', head),
+        (b'IDAT', zlib.compress(b'\0' + bytes(row))),
+        (b'IEND', b''),
+    ):
+        check = zlib.crc32(kind + data)
+        content += struct.pack('>I', len(data)) + kind + data + struct.pack('>I', check)
+    np.testing.assert_array_equal(read_mask(content), [values])
 
 
 @pytest.mark.parametrize('mode', ['L', 'P'])

@@ -13,6 +13,7 @@ from mmwsss.utils.provenance import (
     ChangedError,
     as_json,
     check_claim,
+    check_unclaimed,
     claim,
     compare_settings,
     digest_file,
@@ -140,12 +141,22 @@ def test_files_of_unknown_origin_are_refused_and_kept(out, inputs, restart):
     assert not (out / RECORD).exists()
 
 
-def test_a_file_that_is_put_in_by_hand_is_not_taken_for_a_result(tmp_path, inputs):
+@pytest.mark.parametrize('settings', [SETTINGS, {}])
+def test_a_file_that_is_put_in_by_hand_is_no_result_and_never_removed(tmp_path, inputs, settings):
     folder = tmp_path / 'out'
     claim(folder, '.png', SETTINGS, {'a': inputs['a']})
+    make(folder, 'a')
     make(folder, 'b')
-    with pytest.raises(ChangedError, match=r'\(b\)'):
-        claim(folder, '.png', SETTINGS, inputs)
+    for restart in (False, True):
+        with pytest.raises(ChangedError, match='that it was not known to have: b'):
+            claim(folder, '.png', settings, inputs, restart)
+        assert masks(folder) == {'a', 'b'}
+
+
+def test_a_claimed_folder_is_no_place_for_others(out, tmp_path):
+    with pytest.raises(ChangedError, match='out holds results of another tool'):
+        check_unclaimed(out)
+    check_unclaimed(tmp_path / 'in')
 
 
 def test_cut_and_empty_files_are_done_again(out, inputs):

@@ -102,6 +102,14 @@ def test_images_are_not_written_over(tmp_path, runner, samples):
     assert names(tmp_path) == ['image_0.jpg', 'image_1.jpg', 'image_2.jpg']
 
 
+def test_folders_that_know_what_they_were_made_from_are_no_place(tmp_path, runner, samples):
+    (tmp_path / 'masks').mkdir()
+    (tmp_path / 'masks/made_from.json').write_text('{}')
+    with pytest.raises(ValueError, match='masks holds results of another tool'):
+        run_test(PanelVisualizationHook(out_dir=str(tmp_path / 'masks')), runner, samples)
+    assert names(tmp_path / 'masks') == ['made_from.json']
+
+
 def test_two_images_of_one_id_are_refused(tmp_path, runner, samples):
     samples[1].set_metainfo(dict(img_path=str(tmp_path / 'image_0.png')))
     with pytest.raises(ValueError, match=r'image_0\.png and .*image_0\.jpg have the same image id'):

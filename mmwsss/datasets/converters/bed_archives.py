@@ -197,7 +197,9 @@ def _by_image(
     for name in names:
         image, _, number = name.rpartition('_')
         if image and number.isdecimal() and int(number) < count:
-            groups.setdefault(image, {})[int(number)] = name
+            other = groups.setdefault(image, {}).setdefault(int(number), name)
+            if other != name:
+                raise ValueError(f'{source}: {other} and {name} are of one class: remove one')
         else:
             strange.append(name)
     if strange:

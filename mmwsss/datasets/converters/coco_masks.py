@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from mmengine.utils import track_iter_progress
 
 from ...stores.palettes import voc_palette
-from ...utils.checks import check_choice, check_range, some
+from ...utils.checks import check_choice, check_distinct_files, check_range, some
 from ...utils.io import IGNORE, is_whole, list_files, read_mask, write_json, write_mask
 from ...utils.parallel import map_parallel
 from ...utils.text import read_json
@@ -151,6 +151,7 @@ def write_semantic_masks(
     load_pycocotools()
     _check_all(coco, overlap, crowd)
     folder = Path(folder)
+    check_distinct_files(folder, (image.image_id for image in coco.images))
     meta = {
         'overlap': overlap,
         'crowd': crowd,

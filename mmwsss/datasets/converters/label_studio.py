@@ -161,7 +161,7 @@ def _annotation(item: dict, size: tuple[int, int], classes: Sequence[str]) -> di
         if kind == 'brushlabels':
             return mask_annotation(index, decode_brush(value.get('rle'), *size), key)
         return polygon_annotation(index, _points(kind, value, size), key)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f'result {key!r}: {error}') from error
 
 

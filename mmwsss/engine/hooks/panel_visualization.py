@@ -17,6 +17,7 @@ from mmwsss.registry import HOOKS
 from mmwsss.utils.arguments import COUNT, FLAG, TEXT, WHOLE, checked
 from mmwsss.utils.images import read_rgb
 from mmwsss.utils.io import atomic_write
+from mmwsss.utils.provenance import check_unclaimed
 from mmwsss.visualization import draw_panel
 
 
@@ -83,6 +84,7 @@ class PanelVisualizationHook(Hook):
     def _write(self, runner: Runner, sample: SegDataSample) -> None:
         folder = self.out_dir or osp.join(runner.work_dir, 'panels')
         if self._guard is None:
+            check_unclaimed(folder)
             self._guard = OutputGuard(folder)
         image_id = self._guard.image_id(sample)
         panel = draw_sample(sample, runner.visualizer.dataset_meta)

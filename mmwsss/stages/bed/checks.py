@@ -13,7 +13,7 @@ from ...datasets.activation_source import ActivationSource, Maps, fit_maps
 from ...datasets.saliency_source import GREY_MODES, ConstantSaliency, SaliencySource
 from ...utils.checks import some
 from ...utils.images import picture_size
-from ...utils.io import write_json
+from ...utils.io import read_mask, write_json
 from ...utils.parallel import map_parallel
 from ...utils.provenance import as_json, digest_json, digest_stamps
 from ...utils.text import read_object
@@ -171,7 +171,7 @@ def _look_at_maps(
 ) -> list[tuple[str, str]]:
     key, truth = task
     try:
-        size = picture_size(truth)
+        size = read_mask(truth, 1 + source.num_foreground).shape
         if is_mask(source):
             shape = tuple(source.read_mask(key).shape)
             return [] if shape == size else [('other size', _sizes(shape, size))]

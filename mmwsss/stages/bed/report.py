@@ -189,7 +189,7 @@ def _add_heats(out: Path, page: Page, maps: Sequence[Scores]) -> None:
         figure = draw_heat(
             cell.taus, cell.sal_thresholds, one.miou, title, one.best, one.preset, limits
         )
-        _write_png(out / f'heat_{cell.source.name}_{cell.saliency.name}.png', figure)
+        _write_png(out / f'heat_{cell.name}.png', figure)
         images.append(as_image(figure, title))
     page.figures(images)
 

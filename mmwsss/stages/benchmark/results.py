@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections.abc import Iterator, Sequence
 
@@ -162,7 +163,7 @@ def read_results(path: str | os.PathLike) -> Iterator[Line]:
         FileNotFoundError: No such file.
         ValueError: It is no such file; names the line.
     """
-    reader = csv.reader(io.StringIO(read_text(path, 'Results')))
+    reader = csv.reader(io.StringIO(read_text(path, 'Results'), newline=None))
     if tuple(next(reader, ())) != FIELDS:
         raise ValueError(f'{path}: the columns must be {",".join(FIELDS)}')
     seen: set[tuple[str, int, str, str]] = set()
@@ -171,8 +172,8 @@ def read_results(path: str | os.PathLike) -> Iterator[Line]:
             row, pipeline, seed, digest, stage, metric, value = cells
             if metric != 'failed':
                 number = float(value)
-                if metric == 'mIoU':
-                    check_range('mIoU', number, 0, 100)
+                if metric == 'mIoU' or (metric.startswith('IoU/') and not math.isnan(number)):
+                    check_range(metric, number, 0, 100)
             key = row, int(seed), stage, metric
             if key in seen:
                 raise ValueError(f'a second {metric} of {row}, seed {seed}, stage {stage}')
