@@ -16,12 +16,13 @@ from ..ops.dense_crf import crf_parameters
 from ..stages import Launch
 from ..stages.bed import Bed, parse_numbers, parse_saliency, parse_source, retrain
 from ..stages.bed.report import write_reports
-from ..stages.bed.retrain import Retrained, initial_weights, write_labels
+from ..stages.bed.retrain import Retrained, initial_weights, open_for_labels, write_labels
 from ..stages.bed.run import Cell, cell_name
 from ..stages.bed.scores import Scores, score, write_csv
 from ..stages.bed.settings import published_rule
 from ..stages.saliency import LabelRule
 from ..utils.checks import check_choice, check_range, check_unique
+from ..utils.images import find_images
 
 ROOTS = {'voc12': 'data/VOCdevkit/VOC2012', 'coco14': 'data/coco2014', 'mini': 'data/mini'}
 
@@ -162,6 +163,8 @@ def _check_bed(bed: Bed) -> Iterator[str]:
 
 def _judge(bed: Bed, labelling: _Labelling | None, training: _Training) -> Iterator[str]:
     bed.check()
+    if labelling is not None:
+        labelling.check(bed)
     cells = bed.run()
     write_reports(bed, cells)
     if labelling is not None:
@@ -189,6 +192,8 @@ class _Training:
         check_unique('--seeds', map(str, self.seeds))
         for seed in self.seeds:
             check_range('--seeds', seed, 0, integer=True)
+        if self.config is not None:
+            initial_weights(self.config, self.options)  # reads the config with its options
 
 
 @dataclass(frozen=True)
@@ -209,6 +214,14 @@ class _Labelling:
         cell, (tau, threshold) = one.cell, self.fixed
         column = 0 if cell.saliency.place is None else cell.sal_thresholds.index(threshold)
         return one.rule((cell.taus.index(tau), column))
+
+    def check(self, bed: Bed) -> None:
+        """Raise what :meth:`write` would, if maps, images or their labels are missing."""
+        find_images(self.images, self.ids)
+        for source, saliency in bed.cells:
+            if source.kind != 'mask':
+                given = self.ids, len(bed.classes), self.image_labels
+                open_for_labels(source, saliency, *given)
 
     def write(self, bed: Bed, one: Scores) -> Path:
         """Write the label maps of a cell; its folder."""

@@ -12,7 +12,7 @@ _STYLE = """
 :root{color-scheme:light dark;--line:#ccc;--head:#f3f3f3;--best:#e3f1ff;--note:#fff6e0}
 @media (prefers-color-scheme:dark){:root{--line:#444;--head:#262626;--best:#16324a;--note:#33290f}
 img.plot{filter:invert(.9) hue-rotate(180deg)}}
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:76rem;padding:0 1rem}
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:82rem;padding:0 1rem}
 table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto;font-size:.9rem}
 th,td{border:1px solid var(--line);padding:.2rem .5rem;text-align:right}
 td{white-space:nowrap}

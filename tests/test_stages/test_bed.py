@@ -3,9 +3,11 @@
 import csv
 import os
 import re
+import shutil
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -516,6 +518,22 @@ def test_written_labels_have_the_score_of_their_row(data, chosen):
         total += confusion_matrix(*pair, 11)
     miou = segmentation_scores(total, 'gt_present', 'background')['miou'].item()
     assert 100 * miou == pytest.approx(float(row['mIoU']), abs=1e-4)
+
+
+def test_what_labels_and_networks_need_is_looked_at_before_any_work(data):
+    given = dict(write_labels='best', images=str(data / 'images'))
+    (data / 'more.txt').write_text(f'{IDS[0]}\nelsewhere\n')
+    with pytest.raises(FileNotFoundError, match='no image for 1 of 2 ids: elsewhere'):
+        judge(data, **given, write_split=str(data / 'more.txt'))
+    picture = next((data / 'images').glob(f'{IDS[0]}.*'))
+    shutil.copyfile(picture, picture.with_stem('elsewhere'))
+    with pytest.raises(ValueError, match='elsewhere'):
+        judge(data, **given, write_split=str(data / 'more.txt'))
+    config = Path(__file__).parents[2] / 'configs/segmentation/deeplabv1_resnet38_mini.py'
+    network = dict(retrain=str(config), retrain_options={'no_key.x': 1})
+    with pytest.raises(ValueError, match=r'option no_key\.x: .* has no no_key'):
+        judge(data, **given, **network)
+    assert not (data / 'out/cells').exists()
 
 
 def test_written_labels_are_those_of_their_image_labels(data):

@@ -164,19 +164,16 @@ def write_labels(
         RuntimeError: Some failed, after all others were done.
         ValueError: Other settings were used in ``out`` before, or image labels are missing.
     """
-    _check_labelled(ids, labels)
     pictures = find_images(images, ids)
-    used = None if labels is None else {key: labels[key] for key in ids}
-    opened, salient = source.open(num_foreground, used), saliency.open()
+    opened, salient = open_for_labels(source, saliency, ids, num_foreground, labels)
     readers = [opened] if salient is None else [opened, salient]
-    _check_maps(ids, readers)
     place = saliency.place
     settings = dict(
         kind='wsss_bed labels',
         source=os.path.realpath(source.folder),
         source_kind=type(opened).__name__,
         num_foreground=num_foreground,
-        labels=digest_json(used),
+        labels=digest_json(opened.labels),
         saliency=os.path.realpath(place) if isinstance(place, Path) else place,
         quantise=quantise,
         resize=resize,
@@ -199,6 +196,21 @@ def write_labels(
             + '\n'.join(failures[:20])
         )
     return len(todo)
+
+
+def open_for_labels(
+    source: BedSource,
+    saliency: BedSaliency,
+    ids: Sequence[str],
+    num_foreground: int,
+    labels: LabelList | None,
+) -> tuple[ActivationSource, SaliencySource | ConstantSaliency | None]:
+    """What :func:`write_labels` reads, arguments and errors as there."""
+    _check_labelled(ids, labels)
+    used = None if labels is None else {key: labels[key] for key in ids}
+    opened, salient = source.open(num_foreground, used), saliency.open()
+    _check_maps(ids, [opened] if salient is None else [opened, salient])
+    return opened, salient
 
 
 def _check_labelled(ids: Sequence[str], labels: LabelList | None) -> None:
