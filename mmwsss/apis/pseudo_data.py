@@ -47,9 +47,8 @@ _NETWORK_KEYS = (
     'train_dataloader.dataset.pipeline',
     'test_dataloader.dataset.pipeline',
 )
-# settings.json was the record of earlier versions.
+_LISTS = ('train.txt', 'image_labels.json', 'classes.txt')
 _WRITTEN = '.lists.json'  # digests of the lists as they were written
-_LISTS = ('train.txt', 'image_labels.json', 'classes.txt', 'settings.json')
 
 
 @dataclass

@@ -318,9 +318,7 @@ def test_cut_files_are_made_again(inferencer, photos, tmp_path):
     read_mask(out / 'masks/3.png')
 
 
-@pytest.mark.parametrize(
-    'name', ['settings.json', 'train.txt', 'images/a.png', 'cams/a.npz', 'masks/a.png']
-)
+@pytest.mark.parametrize('name', ['train.txt', 'images/a.png', 'cams/a.npz', 'masks/a.png'])
 def test_files_of_unknown_origin_are_never_overwritten(inferencer, photos, tmp_path, name):
     out = tmp_path / 'data'
     (out / name).parent.mkdir(parents=True)
