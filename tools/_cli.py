@@ -6,6 +6,7 @@ Nothing here imports torch or mmengine, so that ``-h`` answers at once.
 import argparse
 import ast
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -40,10 +41,13 @@ def _value(text: str) -> Any:
     """What mmengine's ``DictAction`` reads; it would lose the blanks of texts."""
     from mmengine.config import DictAction
 
-    if not any(character.isspace() for character in text):
-        return DictAction._parse_iterable(text)
-    if any(character in text for character in ',[](){}'):
-        return ast.literal_eval(text.strip())
+    text = text.strip()
+    tight = re.sub(r'\s*([,()\[\]])\s*', r'\1', text)
+    quoted = re.search('[\'"]', text)
+    if not re.search(r'\s', text if quoted else tight):
+        return DictAction._parse_iterable(tight)
+    if text[0] in '\'"' or re.search(r'[,()\[\]{}]', text):
+        return ast.literal_eval(text)
     return text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,7 @@ def _judge(bed: Bed, labelling: _Labelling | None, training: _Training) -> Itera
     yield f'\n{len(cells)} cells on {len(bed.ids)} images: {bed.out / "index.html"}'
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Training:
     """How networks are trained on the labels; ``config`` None: not at all."""
 
@@ -181,6 +181,7 @@ class _Training:
     options: dict | None
     crf: str | None
     launch: Launch
+    weights: str = field(default='', init=False)
 
     def __post_init__(self) -> None:
         if self.crf is not None:
@@ -193,7 +194,7 @@ class _Training:
         for seed in self.seeds:
             check_range('--seeds', seed, 0, integer=True)
         if self.config is not None:
-            initial_weights(self.config, self.options)  # reads the config with its options
+            self.weights = initial_weights(self.config, self.options)
 
 
 @dataclass(frozen=True)
@@ -260,7 +261,6 @@ def _label_and_train(
 ) -> Iterator[str]:
     """Write the labels of each cell, and train networks on them; yields lines to show."""
     miou = {}
-    weights = initial_weights(training.config, training.options) if training.config else None
     for one in (score(cell, bed.ignore_eval) for cell in cells):
         if one.cell.source.kind == 'mask':
             masks = one.cell.source.folder
@@ -272,7 +272,7 @@ def _label_and_train(
     if training.config:
         retrained = Retrained(
             training.config,
-            weights,
+            training.weights,
             training.seeds,
             labelling.chosen,
             miou,

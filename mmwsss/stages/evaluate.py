@@ -41,6 +41,40 @@ CONVENTIONS = {
 MASKS, STORE, OFFICIAL = '.png', '.npz', '.npy'
 
 
+def check_predictions(folder: str | os.PathLike, ids: Sequence[str]) -> str:
+    """Look whether a folder has a prediction of every image; the suffix of its files.
+
+    Raises:
+        FileNotFoundError: No such folder, or some are missing (counted and named).
+        ValueError: It holds predictions of several kinds, or none.
+    """
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f'the folder {folder} does not exist')
+    kinds = [kind for kind in (MASKS, STORE, OFFICIAL) if list_files(folder, kind)]
+    if len(kinds) != 1:
+        raise ValueError(
+            f'{folder} holds {", ".join(kinds) or "no .png, .npz or .npy"} files; expected one '
+            'kind: masks (.png), a CAM store (.npz) or official maps (.npy)'
+        )
+    _check_complete(folder, kinds[0], 'prediction', ids)
+    return kinds[0]
+
+
+def check_truths(folder: str | os.PathLike, ids: Sequence[str]) -> None:
+    """Raise FileNotFoundError, counting and naming them, if a folder lacks masks of images."""
+    _check_complete(folder, MASKS, 'truth', ids)
+
+
+def _check_complete(folder: str | os.PathLike, suffix: str, what: str, ids: Sequence[str]) -> None:
+    present = {key for key, path in list_files(folder, suffix).items() if path.is_file()}
+    missing = [key for key in ids if key not in present]
+    if missing:
+        raise FileNotFoundError(
+            f'{folder} has no {what} ({suffix}) for {len(missing)} of {len(ids)} images of the '
+            f'split: {some(missing, 10)}{spelling_hint(missing, _names(folder))}'
+        )
+
+
 class PredictionFolder(Dataset):
     """The predictions of a folder and their truths, as data samples of the metric.
 
@@ -77,34 +111,13 @@ class PredictionFolder(Dataset):
         self.ids = list(ids)
         self.num_classes = num_classes
         self.field = field
-        self.suffix = self._find_suffix()
-        self._check_complete(self.pred_dir, self.suffix, 'prediction')
-        self._check_complete(self.truth_dir, '.png', 'truth')
+        self.suffix = check_predictions(pred_dir, ids)
+        check_truths(truth_dir, ids)
 
     @property
     def holds_maps(self) -> bool:
         """Whether the predictions are activation maps, not masks."""
         return self.suffix != MASKS
-
-    def _find_suffix(self) -> str:
-        if not self.pred_dir.is_dir():
-            raise FileNotFoundError(f'the folder {self.pred_dir} does not exist')
-        kinds = [kind for kind in (MASKS, STORE, OFFICIAL) if list_files(self.pred_dir, kind)]
-        if len(kinds) != 1:
-            raise ValueError(
-                f'{self.pred_dir} holds {", ".join(kinds) or "no .png, .npz or .npy"} files; '
-                'expected one kind: masks (.png), a CAM store (.npz) or official maps (.npy)'
-            )
-        return kinds[0]
-
-    def _check_complete(self, folder: Path, suffix: str, what: str) -> None:
-        present = {key for key, path in list_files(folder, suffix).items() if path.is_file()}
-        missing = [key for key in self.ids if key not in present]
-        if missing:
-            raise FileNotFoundError(
-                f'{folder} has no {what} ({suffix}) for {len(missing)} of {len(self.ids)} images '
-                f'of the split: {some(missing, 10)}{spelling_hint(missing, _names(folder))}'
-            )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -275,8 +288,8 @@ def _truth_rule(truth_dir: Path) -> dict:
     return {'gt_rule': {name: meta.get(name) for name in ('overlap', 'crowd', 'annotation_sha1')}}
 
 
-def _names(folder: Path) -> list[str]:
-    return os.listdir(folder) if folder.is_dir() else []
+def _names(folder: str | os.PathLike) -> list[str]:
+    return os.listdir(folder) if os.path.isdir(folder) else []
 
 
 def _check_size(path: Path, size: tuple[int, int], expected: tuple[int, int]) -> None:

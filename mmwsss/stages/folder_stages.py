@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,17 @@ from ..datasets.class_names import foreground_names
 from ..datasets.converters.common import read_ids
 from ..evaluation import WSSSIoUMetric
 from ..registry import TASK_UTILS
-from ..utils.checks import check_choice, check_range, some, spelling_hint
+from ..utils.checks import check_choice, check_range, some
 from ..utils.images import find_images
 from ..utils.provenance import RECORD, digest_json, digest_stamps, drop_leftovers
 from ..utils.text import read_json
-from .evaluate import CONVENTIONS, PredictionFolder, eval_folder
+from .evaluate import (
+    CONVENTIONS,
+    PredictionFolder,
+    check_predictions,
+    check_truths,
+    eval_folder,
+)
 from .folder import files_beside, find_sources, run_folder
 from .stage import Stage, check_folders, register_stage
 
@@ -185,24 +191,15 @@ class EvaluateStage(Stage):
         return self.spec.get('background', _BACKGROUNDS)
 
     def reads(self, made: Collection[str]) -> list[str]:
-        if os.path.realpath(self.spec['predictions']) == os.path.realpath(self.spec['truth']):
-            raise ValueError(f'{self.spec["truth"]} is both the predictions and the truth')
-        folders = {self.spec['predictions']: 'predictions', self.spec['truth']: 'truth'}
-        check_folders(folders, made)
+        predictions, truth = self.spec['predictions'], self.spec['truth']
+        if os.path.realpath(predictions) == os.path.realpath(truth):
+            raise ValueError(f'{truth} is both the predictions and the truth')
+        check_folders({predictions: 'predictions', truth: 'truth'}, made)
         ids = read_ids(self.spec['split'])
-        for folder, what in folders.items():
+        for folder, check in ((predictions, check_predictions), (truth, check_truths)):
             if os.path.realpath(folder) not in made:
-                there = {path.stem for path in visible(folder)}
-                self._check_there(ids, folder, 'mask' if what == 'truth' else 'prediction', there)
-        return list(folders)
-
-    def _check_there(self, ids: Sequence[str], folder: str, what: str, there: set[str]) -> None:
-        missing = [key for key in ids if key not in there]
-        if missing:
-            raise FileNotFoundError(
-                f'{folder} has no {what} for {len(missing)} of {len(ids)} images of '
-                f'{self.spec["split"]}: {some(missing)}{spelling_hint(missing, os.listdir(folder))}'
-            )
+                check(folder, ids)
+        return [predictions, truth]
 
     def files(self) -> dict[str, Any]:
         names = ('predictions', 'truth')

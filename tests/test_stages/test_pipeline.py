@@ -224,7 +224,7 @@ def test_missing_data_of_late_stages_are_found_at_the_start(folder, old, new, me
 
 def test_missing_truths_and_images_are_found_at_the_start(folder):
     (folder / 'truth/c.png').unlink()
-    with pytest.raises(FileNotFoundError, match=r'has no mask for 1 of 3 images of .*: c'):
+    with pytest.raises(FileNotFoundError, match=r'has no truth \(\.png\) for 1 of 3 images .*: c'):
         pipeline(folder).run()
     (folder / 'data/images/b.jpg').unlink()
     with pytest.raises(FileNotFoundError, match=r'stage first: .*b'):
@@ -235,7 +235,7 @@ def test_missing_predictions_that_no_stage_makes_are_found_at_the_start(folder):
     write_mask(folder / 'mine/a.png', np.zeros((4, 4), np.uint8))
     text = PIPELINE.replace("predictions='work_dirs/one/masks'", "predictions='mine'")
     (folder / 'pipe.py').write_text(text)
-    with pytest.raises(FileNotFoundError, match=r'mine has no prediction for 2 of 3 .*: b, c'):
+    with pytest.raises(FileNotFoundError, match=r'mine has no prediction .* for 2 of 3 .*: b, c'):
         pipeline(folder).run()
 
 

@@ -31,6 +31,14 @@ def parser() -> argparse.ArgumentParser:
         ('[1.0,0.75]', [1.0, 0.75]),
         ('[1.0, 0.75]', [1.0, 0.75]),
         ('[a,b]', ['a', 'b']),
+        ('[a, b]', ['a', 'b']),
+        ('1, 2', [1, 2]),
+        ('cats, dogs', ['cats', 'dogs']),
+        (' 1 ', 1),
+        ("'cat'", 'cat'),
+        ("'person with clothes'", 'person with clothes'),
+        ("a dog's bed", "a dog's bed"),
+        ("['a, b', 'c']", ['a, b', 'c']),
         ('person with clothes', 'person with clothes'),
         ("['a photo of a {}.', 'b']", ['a photo of a {}.', 'b']),
         ("'cats, dogs'", 'cats, dogs'),
@@ -42,7 +50,7 @@ def test_values_of_cfg_options_keep_their_blanks(parser, text, value):
     assert args.cfg_options == {'a.b': value, 'c': 2}
 
 
-@pytest.mark.parametrize('given', ['foo', '=1', 'a=cats, dogs', 'a=[1,2', 'a=[one two, three]'])
+@pytest.mark.parametrize('given', ['foo', '=1', 'a=red cats, dogs', 'a=[1,2', 'a=[one two, three]'])
 def test_cfg_options_that_cannot_be_read_are_named(parser, given, capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(['--cfg-options', given])

@@ -181,7 +181,13 @@ def write_semantic_masks(
 
 
 def _without_pixels(coco: CocoInstances, counts: np.ndarray, crowd: str) -> dict[str, list[str]]:
-    """``{class: image ids}`` of annotated classes without a pixel in ``counts`` ``(N, 256)``."""
+    """``{class: image ids}`` of annotated classes without a pixel; logged as a warning.
+
+    Args:
+        coco: The annotations of N images.
+        counts: Pixels of every value of their masks, ``(N, 256)``.
+        crowd: See :func:`semantic_mask`.
+    """
     found: dict[str, list[str]] = {}
     for image, count in zip(coco.images, counts, strict=True):
         annotated = {coco.class_of[item['category_id']] for item in _objects(image, crowd)}
